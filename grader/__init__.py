@@ -1,0 +1,1 @@
+"""The autograder: load (Locust), evidence (statistics), checks, verdicts, reports."""

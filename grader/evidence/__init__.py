@@ -1,0 +1,1 @@
+"""Recorded observations and the statistics that judge them."""

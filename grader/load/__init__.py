@@ -1,0 +1,1 @@
+"""Locust, in a process of its own: a plan goes in, observations come out."""

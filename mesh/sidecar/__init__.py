@@ -1,0 +1,1 @@
+"""The mitmproxy data plane: an xDS client that executes what Envoy would execute."""

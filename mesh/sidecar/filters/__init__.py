@@ -1,0 +1,1 @@
+"""HTTP features, one file each, in Envoy's order (``default_filters``)."""

@@ -1,0 +1,1 @@
+"""Pods and the processes in them: one interface (``Testbed``), a local and a Docker Compose runtime."""

@@ -1,0 +1,81 @@
+"""Topology: which services, versions and pods a lab runs, and how they may be reached.
+
+In Kubernetes these are Namespace, Service, Deployment and ServiceAccount objects; a lab or a
+conformance case writes them down as plain data (``topology:`` in ``lab.yaml``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+DOMAIN_SUFFIX = "cluster.local"
+
+
+@dataclass(frozen=True, slots=True)
+class Port:
+    """A port of a Service; ``protocol`` is Istio's: http, http2, grpc, https, tls, tcp."""
+
+    number: int = 8080
+    name: str = "http"
+    protocol: str = "http"
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A Deployment: ``replicas`` pods with the same application, labels and service account.
+
+    ``app`` names the application factory (``services.customer``), ``options`` are handed to it.
+    ``version`` becomes the label ``version``; ``labels`` adds to ``app`` and ``version``.
+    """
+
+    name: str
+    app: str
+    version: str = "v1"
+    replicas: int = 1
+    labels: dict[str, str] = field(default_factory=dict)
+    service_account: str = ""
+    options: dict[str, object] = field(default_factory=dict)
+    locality: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A Service: a stable name whose endpoints are the pods of its workloads."""
+
+    name: str
+    namespace: str = "tutorial"
+    ports: tuple[Port, ...] = (Port(),)
+    workloads: tuple[Workload, ...] = ()
+
+    @property
+    def hostname(self) -> str:
+        """The fully qualified name, ``recommendation.tutorial.svc.cluster.local``."""
+        return f"{self.name}.{self.namespace}.svc.{DOMAIN_SUFFIX}"
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """All services of a mesh; ``gateway`` names the ingress gateway, ``""`` for none."""
+
+    services: tuple[Service, ...]
+    namespace: str = "tutorial"
+    gateway: str = "istio-ingressgateway"
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """One running pod, as the control plane knows it.
+
+    ``address``:``ports`` is where other sidecars reach it (the inbound listener of its own
+    sidecar): service port -> listening port.  Locally the address is 127.0.0.1.
+    """
+
+    name: str
+    namespace: str
+    service: str
+    workload: str
+    labels: dict[str, str]
+    service_account: str
+    address: str
+    ports: dict[int, int]
+    locality: str = ""

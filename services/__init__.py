@@ -1,0 +1,1 @@
+"""The Flask applications of the course: customer -> preference -> recommendation."""
