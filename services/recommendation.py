@@ -1,0 +1,46 @@
+"""recommendation: the last service, of which v1 and v2 run side by side.
+
+``GET /`` answers ``recommendation v1 from '<pod>': <n>``; ``n`` counts the requests that this pod
+handled, so the text itself shows which version and which pod answered.  ``/misbehave`` makes this
+one process answer 503 from then on (a sick pod that still lives), ``/behave`` heals it.
+
+Options: ``delay`` (seconds before each answer: the tutorial's slow v2 takes 3), ``misbehave``.
+"""
+
+from __future__ import annotations
+
+import time
+
+from flask import Blueprint, Response, g
+
+from services.options import AppOptions
+
+
+def create(options: AppOptions) -> Blueprint:
+    """Make the routes of recommendation; the label ``version`` is part of its text."""
+    routes = Blueprint("recommendation", __name__)
+    delay = float(str(options.options.get("delay", 0)))
+    state = {"misbehave": bool(options.options.get("misbehave", False))}
+
+    def text(body: str, status: int = 200) -> Response:
+        return Response(body, status, mimetype="text/plain")
+
+    @routes.get("/")
+    def answer() -> Response:
+        if delay:
+            time.sleep(delay)  # the lesson is a slow service, this is not a wait for something
+        if state["misbehave"]:
+            return text(f"recommendation misbehavior from '{options.pod}'\n", 503)
+        return text(f"recommendation {options.version} from '{options.pod}': {g.counter}\n")
+
+    @routes.get("/misbehave")
+    def misbehave() -> Response:
+        state["misbehave"] = True
+        return text("Following requests to / will return a 503\n")
+
+    @routes.get("/behave")
+    def behave() -> Response:
+        state["misbehave"] = False
+        return text("Following requests to / will return 200\n")
+
+    return routes

@@ -1,0 +1,233 @@
+"""A scripted backend: it answers as it is told, well or badly, and says what it received.
+
+Conformance cases and labs need applications that fail in chosen ways.  Options (all optional):
+
+``script``   list of answers, one a request, in order of arrival
+``paths``    path (without query) -> list of answers; such requests do not use up ``script``
+``repeat``   true: an exhausted list starts again; else ``default`` answers from then on
+``default``  the answer outside any list; ``{}`` is 200 with the JSON below
+
+An answer: ``status`` (200), ``body`` (text; absent: the JSON), ``headers`` (name -> value or list
+of values), ``delay`` (seconds before it), ``times`` (stands for so many equal answers),
+``close: before_headers`` (connection closed without an answer), ``close: mid_body`` (closed after
+half of the body), ``reset: true`` (closed with a reset), ``connection_close: true`` (an answer
+with ``connection: close``), ``raw`` (these bytes instead of HTTP, then closed).
+
+The JSON: ``pod``, ``version``, ``method``, ``path``, ``headers`` (lower-case names; values of a
+repeated one joined by ``,``), ``body``, ``counter`` (of all requests), ``connection`` (number of
+the connection it came on, from 1).  The journal's lines have ``headers`` too, so mirrored
+requests, whose answers nobody reads, can be looked into.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.client import responses
+from threading import Lock, Thread
+
+from services import lifeline
+from services.httpwire import Received, WireError, read_request, reset
+from services.journal import Journal
+from services.options import AppOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One line of a script; the module's docstring names the keys."""
+
+    status: int = 200
+    body: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    delay: float = 0.0
+    close: str = ""
+    reset: bool = False
+    connection_close: bool = False
+    raw: str | None = None
+
+
+_KEYS = {"status", "body", "headers", "delay", "close", "reset", "connection_close", "raw", "times"}
+
+
+def parse_answer(raw: object) -> Answer:
+    """Read an answer from plain data; ValueError names what is wrong with it."""
+    if not isinstance(raw, dict):
+        raise ValueError(f"a scripted answer is a mapping, not {raw!r}")
+    unknown = sorted(set(raw) - _KEYS)
+    if unknown:
+        raise ValueError(
+            f"a scripted answer has no {unknown[0]!r}; it has: {', '.join(sorted(_KEYS))}"
+        )
+    close = str(raw.get("close", ""))
+    if close not in ("", "before_headers", "mid_body"):
+        raise ValueError(f"close is before_headers or mid_body, not {close!r}")
+    headers: list[tuple[str, str]] = []
+    for name, value in dict(raw.get("headers") or {}).items():
+        values = value if isinstance(value, list) else [value]
+        headers += [(str(name).lower(), str(each)) for each in values]
+    body, text = raw.get("body"), raw.get("raw")
+    return Answer(
+        status=int(raw.get("status", 200)),
+        body=None if body is None else str(body),
+        headers=tuple(headers),
+        delay=float(raw.get("delay", 0)),
+        close=close,
+        reset=bool(raw.get("reset", False)),
+        connection_close=bool(raw.get("connection_close", False)),
+        raw=None if text is None else str(text),
+    )
+
+
+def _expand(raw: object) -> list[Answer]:
+    if not isinstance(raw, list):
+        raise ValueError(f"a script is a list of answers, not {raw!r}")
+    answers: list[Answer] = []
+    for item in raw:
+        times = int(item.get("times", 1)) if isinstance(item, dict) else 1
+        answers += [parse_answer(item)] * times
+    return answers
+
+
+@dataclass(slots=True)
+class Script:
+    """Which answer the next request gets; asked under the server's lock."""
+
+    default: Answer
+    anywhere: Iterator[Answer]
+    paths: dict[str, Iterator[Answer]] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, options: dict[str, object]) -> Script:
+        """From the workload's options; ValueError for what it does not understand."""
+        unknown = sorted(set(options) - {"script", "paths", "repeat", "default"})
+        if unknown:
+            raise ValueError(f"services.scripted has no option {unknown[0]!r}")
+        repeat = bool(options.get("repeat", False))
+
+        def walk(raw: object) -> Iterator[Answer]:
+            answers = _expand(raw)
+            return itertools.cycle(answers) if repeat else iter(answers)
+
+        paths = options.get("paths") or {}
+        if not isinstance(paths, dict):
+            raise ValueError(f"paths maps a path to a list of answers, not {paths!r}")
+        return cls(
+            default=parse_answer(options.get("default") or {}),
+            anywhere=walk(options.get("script") or []),
+            paths={str(path): walk(raw) for path, raw in paths.items()},
+        )
+
+    def next(self, path: str) -> Answer:
+        """Return the answer for a request to ``path`` (without query)."""
+        return next(self.paths.get(path, self.anywhere), self.default)
+
+
+class ScriptedServer:
+    """One thread a connection; the decision which answer comes is made in order of arrival."""
+
+    def __init__(self, sock: socket.socket, options: AppOptions) -> None:
+        self._sock = sock
+        self._options = options
+        self._script = Script.parse(options.options)
+        self._journal = Journal(options.journal, options.pod)
+        self._lock = Lock()
+        self._counter = 0
+
+    def serve(self) -> None:
+        """Accept connections until killed."""
+        for number in itertools.count(1):
+            connection, _ = self._sock.accept()
+            Thread(target=self._talk, args=(connection, number), daemon=True).start()
+
+    def _talk(self, connection: socket.socket, number: int) -> None:
+        with connection:
+            try:
+                while self._one(connection, number):
+                    pass
+            except (OSError, WireError):
+                return  # the peer went away or does not speak HTTP: nothing to answer
+
+    def _one(self, connection: socket.socket, number: int) -> bool:
+        """Handle one request; False when the connection is to be closed."""
+        request = read_request(connection)
+        if request is None:
+            return False
+        path = request.target.partition("?")[0]
+        if path.startswith("/health/"):
+            connection.sendall(_response(Answer(body="OK\n"), b"OK\n"))
+            return True
+        with self._lock:
+            self._counter += 1
+            counter, answer = self._counter, self._script.next(path)
+        if answer.delay:
+            time.sleep(answer.delay)  # a slow backend is what the script asks for
+        silent = answer.reset or answer.close == "before_headers" or answer.raw is not None
+        self._write_down(request, 0 if silent else answer.status, counter)
+        if answer.reset:
+            reset(connection)
+            return False
+        request.finish(connection)
+        if answer.close == "before_headers":
+            return False
+        if answer.raw is not None:
+            connection.sendall(answer.raw.encode())
+            return False
+        body = self._body(request, answer, counter, number)
+        message = _response(answer, b"" if request.method == "HEAD" else body)
+        if answer.close == "mid_body":
+            connection.sendall(message[: len(message) - (len(body) + 1) // 2])
+            return False
+        connection.sendall(message)
+        return not (answer.connection_close or request.wants_close)
+
+    def _write_down(self, request: Received, status: int, counter: int) -> None:
+        self._journal.write(
+            method=request.method,
+            path=request.target,
+            request_id=request.headers.get("x-request-id", ""),
+            status=status,
+            counter=counter,
+            headers=request.headers,
+        )
+
+    def _body(self, request: Received, answer: Answer, counter: int, number: int) -> bytes:
+        if answer.body is not None:
+            return answer.body.encode()
+        seen = {
+            "pod": self._options.pod,
+            "version": self._options.version,
+            "method": request.method,
+            "path": request.target,
+            "headers": request.headers,
+            "body": request.body.decode("utf-8", "replace"),
+            "counter": counter,
+            "connection": number,
+        }
+        return json.dumps(seen).encode() + b"\n"
+
+
+def _response(answer: Answer, body: bytes) -> bytes:
+    names = {name for name, _ in answer.headers}
+    lines = [f"HTTP/1.1 {answer.status} {responses.get(answer.status, 'Scripted')}"]
+    if "content-type" not in names:
+        kind = "application/json" if answer.body is None else "text/plain"
+        lines.append(f"content-type: {kind}")
+    bodiless = answer.status == 204 or answer.status == 304
+    if not bodiless and "content-length" not in names:
+        lines.append(f"content-length: {len(body)}")
+    lines += [f"{name}: {value}" for name, value in answer.headers]
+    if answer.connection_close:
+        lines.append("connection: close")
+    return "\r\n".join([*lines, "", ""]).encode() + (b"" if bodiless else body)
+
+
+def serve(sock: socket.socket, options: AppOptions) -> None:
+    """Serve a script on a bound socket until killed; ValueError when the script is wrong."""
+    server = ScriptedServer(sock, options)
+    sock.listen(1024)
+    lifeline.ready(options.ready_fd)
+    server.serve()

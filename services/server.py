@@ -1,0 +1,82 @@
+"""The application server: waitress, on a Unix socket or a TCP port.
+
+Idle connections are kept longer than any sidecar keeps them (CHANNEL_TIMEOUT): an application
+that closes first answers now and then a request with a closed connection, which the sidecar must
+report as 503 UC although nobody did anything wrong.
+
+Run one by hand: ``python -m services.server recommendation 127.0.0.1:8080``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import sys
+
+from waitress.server import create_server
+
+from services import lifeline, scripted
+from services.factory import create_app, short_name
+from services.options import AppOptions
+
+CHANNEL_TIMEOUT = 3600
+"""Seconds; the translation sets every cluster's idle timeout below it."""
+
+
+def bind(listen: str) -> socket.socket:
+    """Make a bound, not yet listening socket for ``unix:<path>`` or ``<address>:<port>``.
+
+    OSError when the address is taken; a Unix socket left by a dead process is replaced.
+    """
+    if listen.startswith("unix:"):
+        path = listen.removeprefix("unix:")
+        if os.path.exists(path):  # noqa: PTH110 - a socket, not a file to read
+            os.unlink(path)  # noqa: PTH108
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.bind(path)
+        return sock
+    address, _, port = listen.rpartition(":")
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "SO_REUSEPORT"):  # the testbed holds the port with a socket of its own
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    sock.bind((address, int(port)))
+    return sock
+
+
+def run(options: AppOptions) -> None:
+    """Serve until killed; threads begin here, so call it after the fork."""
+    lifeline.watch(options.lifeline_fd)
+    sock = bind(options.listen)
+    if short_name(options.app) == "scripted":
+        scripted.serve(sock, options)
+        return
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+    server = create_server(
+        create_app(options),
+        sockets=[sock],
+        threads=options.threads,
+        channel_timeout=CHANNEL_TIMEOUT,
+        connection_limit=2000,
+        asyncore_use_poll=True,
+        clear_untrusted_proxy_headers=False,
+        ident="",
+    )
+    lifeline.ready(options.ready_fd)
+    server.run()
+
+
+def main(arguments: list[str]) -> int:
+    """``python -m services.server APP LISTEN``, for a look without a mesh."""
+    if len(arguments) != 2:
+        print("usage: python -m services.server APP unix:PATH|ADDRESS:PORT", file=sys.stderr)
+        return 2
+    app, listen = arguments
+    pod = os.environ.get("HOSTNAME", short_name(app))
+    run(AppOptions(app=app, pod=pod, listen=listen, proxy=os.environ.get("http_proxy", "")))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

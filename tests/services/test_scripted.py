@@ -1,0 +1,146 @@
+"""The scripted backend over its real socket, Unix and TCP."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.options import AppOptions
+from services.scripted import Script, ScriptedServer
+
+
+class UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost")
+        self.path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(self.path)
+
+
+def start(sock: socket.socket, folder: Path, **options: object) -> None:
+    app = AppOptions("scripted", "pod-1", "", options=options, journal=str(folder / "journal"))
+    server = ScriptedServer(sock, app)
+    sock.listen()
+    threading.Thread(target=server.serve, daemon=True).start()
+
+
+def connect(
+    family: socket.AddressFamily, folder: Path, **options: object
+) -> http.client.HTTPConnection:
+    sock = socket.socket(family)
+    if family == socket.AF_UNIX:
+        sock.bind(str(folder / "s"))
+        start(sock, folder, **options)
+        return UnixConnection(str(folder / "s"))
+    sock.bind(("127.0.0.1", 0))
+    start(sock, folder, **options)
+    return http.client.HTTPConnection("127.0.0.1", sock.getsockname()[1])
+
+
+@pytest.fixture(params=[socket.AF_UNIX, socket.AF_INET], ids=["unix", "tcp"])
+def family(request: pytest.FixtureRequest) -> Iterator[socket.AddressFamily]:
+    yield request.param
+
+
+@pytest.fixture
+def opened() -> Iterator[list[http.client.HTTPConnection]]:
+    connections: list[http.client.HTTPConnection] = []
+    yield connections
+    for connection in connections:
+        connection.close()
+
+
+def ask(connection: http.client.HTTPConnection, path: str = "/") -> tuple[int, bytes]:
+    connection.request("GET", path)
+    answer = connection.getresponse()
+    return answer.status, answer.read()
+
+
+def test_says_what_it_received(
+    family: socket.AddressFamily, tmp_path: Path, opened: list[http.client.HTTPConnection]
+) -> None:
+    connection = connect(family, tmp_path)
+    opened.append(connection)
+    for number in (1, 2):
+        connection.request("POST", "/a?b=c", body=b"hello", headers={"X-One": "1"})
+        seen = json.loads(connection.getresponse().read())
+        assert (seen["method"], seen["path"], seen["body"]) == ("POST", "/a?b=c", "hello")
+        assert seen["headers"]["x-one"] == "1"
+        assert (seen["counter"], seen["connection"]) == (number, 1)
+    connection.request("POST", "/", body=iter([b"ab", b"cd"]), encode_chunked=True)
+    assert json.loads(connection.getresponse().read())["body"] == "abcd"
+
+
+def test_answers_in_order_and_by_path(
+    family: socket.AddressFamily, tmp_path: Path, opened: list[http.client.HTTPConnection]
+) -> None:
+    connection = connect(
+        family,
+        tmp_path,
+        script=[{"status": 503, "body": "no", "times": 2}, {"status": 200, "body": "yes"}],
+        paths={"/other": [{"status": 404, "body": "", "headers": {"X-Why": ["a", "b"]}}]},
+        default={"status": 201, "body": "end"},
+    )
+    opened.append(connection)
+    assert ask(connection) == (503, b"no")
+    connection.request("GET", "/other?x")
+    answer = connection.getresponse()
+    assert (answer.status, answer.headers.get_all("x-why")) == (404, ["a", "b"])
+    answer.read()
+    assert [ask(connection) for _ in range(3)] == [(503, b"no"), (200, b"yes"), (201, b"end")]
+
+
+def test_breaks_the_rules_when_told(
+    family: socket.AddressFamily, tmp_path: Path, opened: list[http.client.HTTPConnection]
+) -> None:
+    connection = connect(
+        family,
+        tmp_path,
+        script=[
+            {"close": "before_headers"},
+            {"close": "mid_body", "body": "0123456789"},
+            {"reset": True},
+            {"raw": "this is not HTTP\r\n\r\n"},
+            {"body": "fine"},
+        ],
+    )
+    opened.append(connection)
+    with pytest.raises(http.client.RemoteDisconnected):
+        ask(connection)
+    connection.close()
+    with pytest.raises(http.client.IncompleteRead) as cut:
+        ask(connection)
+    assert cut.value.partial == b"01234"
+    connection.close()
+    with pytest.raises(ConnectionResetError) as reset:
+        ask(connection)
+    assert not isinstance(reset.value, http.client.RemoteDisconnected)
+    connection.close()
+    with pytest.raises(http.client.BadStatusLine):
+        ask(connection)
+    connection.close()
+    assert ask(connection) == (200, b"fine")
+    lines = [json.loads(line) for line in (tmp_path / "journal").read_text().splitlines()]
+    assert [line["status"] for line in lines] == [0, 200, 0, 0, 200]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"scripts": []}, "no option 'scripts'"),
+        ({"script": [{"stats": 1}]}, "no 'stats'"),
+        ({"script": [{"close": "now"}]}, "before_headers or mid_body"),
+        ({"script": {"status": 1}}, "a script is a list"),
+    ],
+)
+def test_a_wrong_script_is_named(options: dict[str, object], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Script.parse(options)
