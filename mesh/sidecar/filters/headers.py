@@ -1,0 +1,217 @@
+"""Header operations: what a route adds to, sets on and removes from requests and responses.
+
+In a VirtualService: ``headers.request`` and ``headers.response`` with ``set`` (overwrite),
+``add`` (append) and ``remove``, on a route and on a destination.  Envoy runs the levels from
+the most specific to the least: weighted cluster, route, virtual host, route configuration (the
+last one wins), unless ``most_specific_header_mutations_wins`` turns the order round.  Within
+a level: removals first, then every value is computed, then overwrites, then appends.
+See them with ``meshctl proxy-config routes POD -o json``.
+
+Sources: Envoy, ``source/common/router/header_parser.cc`` (``HeaderParser::evaluateHeaders``),
+HTTP connection manager, "Custom request/response headers".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from envoy_data_plane.envoy.config.core.v3 import (
+    HeaderValueOption,
+    HeaderValueOptionHeaderAppendAction,
+)
+
+from mesh.sidecar.filters.head import RequestHead
+
+APPEND, ADD_IF_ABSENT, OVERWRITE, OVERWRITE_IF_EXISTS = range(4)
+
+Headers = list[tuple[str, str]]
+Formatter = Callable[["FormatContext"], str]
+
+_NOTHING: Mapping[str, str] = {}
+_OPERATOR = re.compile(r"%(%|[A-Z_0-9]+(?:\((?:[^)]*)\))?(?::\d+)?%)")
+
+
+@dataclass(frozen=True, slots=True)
+class FormatContext:
+    """What operators read: the request, the response's headers, and values by operator text.
+
+    ``values`` has entries such as ``"DOWNSTREAM_REMOTE_ADDRESS"`` or ``"UPSTREAM_HOST"``.
+    """
+
+    request: RequestHead
+    response: Headers = field(default_factory=list)
+    values: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderOption:
+    """One header to add: lower-case name, value (a formatter when it has operators), action."""
+
+    name: str
+    value: str
+    action: int = APPEND
+    keep_empty: bool = False
+    formatter: Formatter | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeaderMutations:
+    """The operations of one level; false when there are none."""
+
+    add: tuple[HeaderOption, ...] = ()
+    remove: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.add or self.remove)
+
+    def apply(self, headers: Headers, context: FormatContext) -> Headers:
+        """Run the operations and return the new list; ``headers`` stays as it is."""
+        if self.remove:
+            headers = [pair for pair in headers if pair[0] not in self.remove]
+        overwrite: dict[str, str] = {}
+        append: Headers = []
+        names = {name for name, _ in headers} if self.add else set()
+        for option in self.add:
+            value = option.formatter(context) if option.formatter else option.value
+            if not value and not option.keep_empty:
+                continue
+            name, action = option.name, option.action
+            if action == APPEND or (action == ADD_IF_ABSENT and name not in names):
+                append.append((name, value))
+            elif action == OVERWRITE or (action == OVERWRITE_IF_EXISTS and name in names):
+                overwrite[name] = value
+        if overwrite:
+            headers = _overwrite(headers, overwrite)
+        return headers + append if append else headers
+
+
+NO_MUTATIONS = HeaderMutations()
+
+
+def _overwrite(headers: Headers, values: dict[str, str]) -> Headers:
+    """Put the new value where the name first stood, at the end where it did not."""
+    left = dict(values)
+    result: Headers = []
+    for name, value in headers:
+        if name not in values:
+            result.append((name, value))
+        elif name in left:
+            result.append((name, left.pop(name)))
+    result.extend(left.items())
+    return result
+
+
+def compile_mutations(
+    add: Iterable[HeaderValueOption], remove: Iterable[str], where: str = "headers"
+) -> HeaderMutations:
+    """Compile one level; ValueError for what Envoy refuses (pseudo headers and Host)."""
+    options = []
+    for option in add:
+        if option.header is None or not option.header.key:
+            raise ValueError(f"{where}: a header to add needs a key")
+        name = option.header.key.lower()
+        _refuse_protected(name, where)
+        value = option.header.value or option.header.raw_value.decode("latin-1")
+        action = int(option.append_action)
+        if option.append is not None:
+            action = APPEND if option.append else OVERWRITE
+        formatter = compile_format(value) if "%" in value else None
+        options.append(HeaderOption(name, value, action, option.keep_empty_value, formatter))
+    names = tuple(name.lower() for name in remove)
+    for name in names:
+        _refuse_protected(name, where)
+    return HeaderMutations(tuple(options), names)
+
+
+def _refuse_protected(name: str, where: str) -> None:
+    if name.startswith(":") or name == "host":
+        raise ValueError(f"{where}: :-prefixed or host headers may not be modified ({name!r})")
+
+
+def apply_to_request(
+    levels: Sequence[HeaderMutations], head: RequestHead, values: Mapping[str, str] = _NOTHING
+) -> None:
+    """Run the levels on the request's headers, each on what the one before left."""
+    for level in levels:
+        if level.remove:
+            # Formatters already see the request without what this level removes.
+            head.headers = [pair for pair in head.headers if pair[0] not in level.remove]
+        head.headers = level.apply(head.headers, FormatContext(head, values=values))
+
+
+def apply_to_response(
+    levels: Sequence[HeaderMutations],
+    headers: Headers,
+    head: RequestHead,
+    values: Mapping[str, str] = _NOTHING,
+) -> Headers:
+    """Run the levels on a response's headers (``head`` is its request); return the new list."""
+    for level in levels:
+        headers = level.apply(headers, FormatContext(head, headers, values))
+    return headers
+
+
+def compile_format(text: str) -> Formatter:
+    """Compile a substitution format such as ``v=%REQ(x-user?:authority):10%``.
+
+    ``REQ(NAME?ALTERNATIVE):LENGTH`` (and RESP) read headers, ``%%`` is one percent sign, any
+    other operator is looked up in the context by its text; what is absent gives ``-``, as in
+    Envoy's header formatter it gives an empty string.  ValueError for a stray ``%``.
+    """
+    parts: list[str | tuple[str, str, int | None]] = []
+    position = 0
+    for found in _OPERATOR.finditer(text):
+        parts.append(text[position : found.start()])
+        position = found.end()
+        body = found.group(1)
+        parts.append("%" if body == "%" else _parse_operator(body[:-1]))
+    parts.append(text[position:])
+    if any(isinstance(part, str) and "%" in part and part != "%" for part in parts):
+        raise ValueError(f"{text!r} has a % that begins no operator (write %% for a percent sign)")
+    constant = all(isinstance(part, str) for part in parts)
+    fixed = "".join(part for part in parts if isinstance(part, str)) if constant else ""
+
+    def format_value(context: FormatContext) -> str:
+        if constant:
+            return fixed
+        return "".join(
+            part if isinstance(part, str) else _evaluate(part, context) for part in parts
+        )
+
+    return format_value
+
+
+def _parse_operator(body: str) -> tuple[str, str, int | None]:
+    operator, _, rest = body.partition("(")
+    if not rest:
+        name, _, length = operator.partition(":")
+        return name, "", int(length) if length else None
+    argument, _, tail = rest.rpartition(")")
+    return operator, argument, int(tail[1:]) if tail.startswith(":") else None
+
+
+def _evaluate(part: tuple[str, str, int | None], context: FormatContext) -> str:
+    operator, argument, length = part
+    value = ""
+    if operator in ("REQ", "RESP"):
+        for name in argument.lower().split("?"):
+            if operator == "REQ":
+                value = context.request.get(name) or ""
+            else:
+                value = next((text for key, text in context.response if key == name), "")
+            if value:
+                break
+    elif operator == "PROTOCOL" and "PROTOCOL" not in context.values:
+        value = "HTTP/1.1"
+    else:
+        value = context.values.get(f"{operator}({argument})" if argument else operator, "")
+    return value if length is None else value[:length]
+
+
+_ACTIONS = HeaderValueOptionHeaderAppendAction
+assert (
+    int(_ACTIONS.APPEND_IF_EXISTS_OR_ADD),
+    int(_ACTIONS.OVERWRITE_IF_EXISTS_OR_ADD),
+) == (APPEND, OVERWRITE)
