@@ -86,6 +86,14 @@ class RequestHead:
         return f"RequestHead({self.method} {self.scheme}://{self.authority}{self.path})"
 
 
+def wire(text: str) -> str:
+    """Return ``text`` of a configuration as it looks on the wire: one character a byte of UTF-8.
+
+    Requests are decoded byte by byte (latin-1), so ``é`` in a header is two characters there.
+    """
+    return text if text.isascii() else text.encode().decode("latin-1")
+
+
 def path_of(path: str) -> str:
     """``path`` without query and fragment: what path matches and rewrites look at."""
     cut = path.find("?")

@@ -22,7 +22,7 @@ from envoy_data_plane.envoy.config.core.v3 import (
     HeaderValueOptionHeaderAppendAction,
 )
 
-from mesh.sidecar.filters.head import RequestHead
+from mesh.sidecar.filters.head import RequestHead, wire
 
 APPEND, ADD_IF_ABSENT, OVERWRITE, OVERWRITE_IF_EXISTS = range(4)
 
@@ -113,7 +113,7 @@ def compile_mutations(
             raise ValueError(f"{where}: a header to add needs a key")
         name = option.header.key.lower()
         _refuse_protected(name, where)
-        value = option.header.value or option.header.raw_value.decode("latin-1")
+        value = wire(option.header.value) or option.header.raw_value.decode("latin-1")
         action = int(option.append_action)
         if option.append is not None:
             action = APPEND if option.append else OVERWRITE

@@ -26,7 +26,7 @@ from envoy_data_plane.envoy.config.route.v3 import (
 from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
 from envoy_data_plane.envoy.type.v3 import FractionalPercent
 
-from mesh.sidecar.filters.head import RequestHead
+from mesh.sidecar.filters.head import RequestHead, wire
 
 StringTest = Callable[[str], bool]
 HeadTest = Callable[[RequestHead], bool]
@@ -39,7 +39,7 @@ _OPTIONS.log_errors = False
 def compile_regex(pattern: str) -> Any:
     """Compile an RE2 pattern; ValueError with RE2's reason when it is none."""
     try:
-        return re2.compile(pattern, _OPTIONS)
+        return re2.compile(pattern.encode(), _OPTIONS)
     except re2.error as problem:
         reason = problem.args[0] if problem.args else problem
         text = reason.decode() if isinstance(reason, bytes) else str(reason)
@@ -49,7 +49,7 @@ def compile_regex(pattern: str) -> Any:
 def full_match(matcher: RegexMatcher) -> StringTest:
     """Test whether the whole value matches the RE2 expression of ``matcher``."""
     fullmatch = compile_regex(matcher.regex).fullmatch
-    return lambda value: fullmatch(value) is not None
+    return lambda value: fullmatch(value.encode("latin-1", "replace")) is not None
 
 
 def string_test(matcher: StringMatcher) -> StringTest:
@@ -69,6 +69,7 @@ def string_test(matcher: StringMatcher) -> StringTest:
 
 
 def _exact(wanted: str, fold: bool) -> StringTest:
+    wanted = wire(wanted)
     if fold:
         folded = wanted.lower()
         return lambda value: value.lower() == folded
@@ -76,6 +77,7 @@ def _exact(wanted: str, fold: bool) -> StringTest:
 
 
 def _prefix(wanted: str, fold: bool) -> StringTest:
+    wanted = wire(wanted)
     if fold:
         folded = wanted.lower()
         return lambda value: value.lower().startswith(folded)
@@ -83,6 +85,7 @@ def _prefix(wanted: str, fold: bool) -> StringTest:
 
 
 def _suffix(wanted: str, fold: bool) -> StringTest:
+    wanted = wire(wanted)
     if fold:
         folded = wanted.lower()
         return lambda value: value.lower().endswith(folded)
@@ -90,6 +93,7 @@ def _suffix(wanted: str, fold: bool) -> StringTest:
 
 
 def _contains(wanted: str, fold: bool) -> StringTest:
+    wanted = wire(wanted)
     if fold:
         folded = wanted.lower()
         return lambda value: folded in value.lower()
@@ -149,7 +153,7 @@ def header_test(matcher: HeaderMatcher) -> HeadTest:
 
 def query_test(matcher: QueryParameterMatcher) -> HeadTest:
     """Compile a QueryParameterMatcher; the value is compared as sent, not decoded."""
-    name = matcher.name
+    name = wire(matcher.name)
     if matcher.string_match is not None:
         test = string_test(matcher.string_match)
         return lambda head: (value := head.query().get(name)) is not None and test(value)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from envoy_data_plane.envoy.config.route.v3 import RedirectAction
 
-from mesh.sidecar.filters.head import RequestHead, path_of
+from mesh.sidecar.filters.head import RequestHead, path_of, wire
 from mesh.sidecar.filters.rewrite import Substitute, substitution
 
 _CODES = {0: 301, 1: 302, 2: 303, 3: 307, 4: 308}
@@ -54,10 +54,10 @@ def compile_redirect(action: RedirectAction, matched_prefix: str | None, where: 
         code=_CODES[code],
         https=bool(action.https_redirect),
         scheme=action.scheme_redirect or "",
-        host=action.host_redirect,
+        host=wire(action.host_redirect),
         port=action.port_redirect,
-        path=action.path_redirect or "",
-        prefix=action.prefix_rewrite or "",
+        path=wire(action.path_redirect or ""),
+        prefix=wire(action.prefix_rewrite or ""),
         matched_prefix=matched_prefix,
         regex=substitution(action.regex_rewrite, where) if action.regex_rewrite else None,
         strip_query=action.strip_query,

@@ -20,7 +20,7 @@ from typing import Any
 from envoy_data_plane.envoy.config.route.v3 import RouteAction
 from envoy_data_plane.envoy.type.matcher.v3 import RegexMatchAndSubstitute
 
-from mesh.sidecar.filters.head import RequestHead, path_of
+from mesh.sidecar.filters.head import RequestHead, path_of, wire
 from mesh.sidecar.filters.matchers import compile_regex
 
 Substitute = Callable[[str], str]
@@ -76,7 +76,7 @@ def substitution(rewrite: RegexMatchAndSubstitute | None, where: str) -> Substit
     pattern: Any = compile_regex(rewrite.pattern.regex)
     parts: list[str | int] = []
     position = 0
-    text = rewrite.substitution
+    text = wire(rewrite.substitution)
     for found in _REFERENCE.finditer(text):
         parts.append(text[position : found.start()])
         position = found.end()
@@ -92,13 +92,14 @@ def substitution(rewrite: RegexMatchAndSubstitute | None, where: str) -> Substit
 
     def expand(found: Any) -> str:
         return "".join(
-            part if isinstance(part, str) else (found.group(part) or "") for part in parts
+            part if isinstance(part, str) else (found.group(part) or b"").decode("latin-1")
+            for part in parts
         )
 
     def substitute(value: str) -> str:
         result = []
         start = 0
-        for found in pattern.finditer(value):
+        for found in pattern.finditer(value.encode("latin-1", "replace")):
             result.append(value[start : found.start()])
             result.append(expand(found))
             start = found.end()
@@ -113,10 +114,10 @@ def compile_rewrite(action: RouteAction, matched_prefix: str | None, where: str)
     if action.prefix_rewrite and action.regex_rewrite is not None:
         raise ValueError(f"{where}: only one of prefix_rewrite and regex_rewrite can be set")
     return Rewrite(
-        prefix=action.prefix_rewrite,
+        prefix=wire(action.prefix_rewrite),
         matched_prefix=matched_prefix,
         path=substitution(action.regex_rewrite, where) if action.regex_rewrite else None,
-        host=action.host_rewrite_literal or "",
+        host=wire(action.host_rewrite_literal or ""),
         host_header=(action.host_rewrite_header or "").lower(),
         host_from_path=(
             substitution(action.host_rewrite_path_regex, where)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from envoy_data_plane.envoy.config.route.v3 import HeaderMatcher, QueryParameterMatcher, RouteMatch
 
-from mesh.sidecar.filters.head import RequestHead
+from mesh.sidecar.filters.head import RequestHead, wire
 from mesh.sidecar.filters.matchers import (
     HeadTest,
     StringTest,
@@ -60,18 +60,18 @@ def compile_match(match: RouteMatch) -> Match:
     if match.connect_matcher is not None:
         return Match(_pathless(tests, match), "other", "", None, text)
     if match.path is not None:
-        value = match.path.lower() if fold else match.path
+        value = _folded(match.path, fold)
         test: StringTest = lambda path: path == value  # noqa: E731
         prefix, kind = None, "exact"
     elif match.prefix is not None:
-        value = match.prefix.lower() if fold else match.prefix
+        value = _folded(match.prefix, fold)
         test = lambda path: path.startswith(value)  # noqa: E731
-        prefix, kind = match.prefix, "prefix"
+        prefix, kind = wire(match.prefix), "prefix"
     elif match.path_separated_prefix is not None:
-        value = match.path_separated_prefix.lower() if fold else match.path_separated_prefix
+        value = _folded(match.path_separated_prefix, fold)
         deeper = value + "/"
         test = lambda path: path == value or path.startswith(deeper)  # noqa: E731
-        prefix, kind = match.path_separated_prefix, "other"
+        prefix, kind = wire(match.path_separated_prefix), "other"
     elif match.safe_regex is not None:
         value, fold, prefix, kind = "", False, None, "other"
         test = full_match(match.safe_regex)
@@ -82,6 +82,10 @@ def compile_match(match: RouteMatch) -> Match:
         test = lambda path: sensitive(path.lower())  # noqa: E731
         kind = "other"
     return Match(_with_path(test, tests, match), kind, value, prefix, text)
+
+
+def _folded(text: str, fold: bool) -> str:
+    return wire(text).lower() if fold else wire(text)
 
 
 def _conditions(match: RouteMatch) -> tuple[HeadTest, ...]:
