@@ -2,9 +2,11 @@
 
 Envoy calls it the header map: method, scheme, authority and path are headers too
 (``:method``, ``:scheme``, ``:authority``, ``:path``), so a header matcher of a route can name
-them.  A header that was sent twice counts as one, its values joined by a comma.
+them.  A header that was sent twice has two values: a matcher holds when one of them does
+(observed with Envoy 1.40), while a format or a hash reads them joined by a comma.
+See what a request looked like with ``meshctl explain REQUEST``.
 
-Source: Envoy, ``source/common/http/header_utility.cc`` (``getAllOfHeaderAsString``).
+Source: Envoy, ``source/common/http/header_utility.cc``.
 """
 
 from __future__ import annotations
@@ -32,7 +34,7 @@ class RequestHead:
         self.authority = authority
         self.path = path
         self._headers: list[tuple[str, str]] = [] if headers is None else headers
-        self._index: dict[str, str] | None = None
+        self._index: dict[str, tuple[str, ...]] | None = None
         self._query: tuple[str, dict[str, str]] | None = None
 
     @property
@@ -47,16 +49,24 @@ class RequestHead:
 
     def get(self, name: str) -> str | None:
         """Value of the header ``name`` (lower case), repeats joined by a comma; None if absent."""
+        values = self.values(name)
+        if not values:
+            return None
+        return values[0] if len(values) == 1 else ",".join(values)
+
+    def values(self, name: str) -> tuple[str, ...]:
+        """All values of the header ``name`` (lower case), in order; none if it is absent."""
         index = self._index
         if index is None:
             index = {}
             for key, value in self._headers:
-                index[key] = f"{index[key]},{value}" if key in index else value
+                index[key] = (*index[key], value) if key in index else (value,)
             self._index = index
-        value_found = index.get(name)
-        if value_found is not None:
-            return value_found
-        return self._pseudo(name)
+        found = index.get(name)
+        if found is not None:
+            return found
+        pseudo = self._pseudo(name)
+        return () if pseudo is None else (pseudo,)
 
     def _pseudo(self, name: str) -> str | None:
         if name == ":method":
