@@ -64,6 +64,7 @@ class Rewritten:
     authority: str
     original_path: str | None = None
     original_authority: str | None = None
+    forwarded_host: str | None = None
 
 
 def substitution(rewrite: RegexMatchAndSubstitute | None, where: str) -> Substitute:
@@ -100,6 +101,8 @@ def substitution(rewrite: RegexMatchAndSubstitute | None, where: str) -> Substit
         result = []
         start = 0
         for found in pattern.finditer(value.encode("latin-1", "replace")):
+            if found.start() == found.end() == start and result:
+                continue  # RE2 replaces no empty match right behind another match
             result.append(value[start : found.start()])
             result.append(expand(found))
             start = found.end()
@@ -132,18 +135,13 @@ def compile_rewrite(action: RouteAction, matched_prefix: str | None, where: str)
 def decide(rewrite: Rewrite, head: RequestHead, host_override: str = "") -> Rewritten:
     """Rewrite ``head``'s path and authority; ``host_override`` is a weighted cluster's literal.
 
-    The rewrite works on the path without its query; the query is kept.  ``auto_host`` needs the
-    chosen endpoint's hostname, so the router does it.
+    The rewrite works on the path without its query; the query is kept.  A rewrite that changes
+    nothing still leaves its original.  The route's authority wins over the weighted cluster's,
+    whose own leaves no trace.  ``auto_host`` needs the chosen endpoint's hostname, so the router
+    does it.
     """
-    authority = head.authority
-    if host_override:
-        authority = host_override
-    elif rewrite.host:
-        authority = rewrite.host
-    elif rewrite.host_header:
-        authority = head.get(rewrite.host_header) or authority
-    elif rewrite.host_from_path is not None:
-        authority = rewrite.host_from_path(path_of(head.path))
+    before = host_override or head.authority
+    authority = _authority(rewrite, head)
     path = head.path
     bare = path_of(path)
     if rewrite.path is not None:
@@ -153,7 +151,21 @@ def decide(rewrite: Rewrite, head: RequestHead, host_override: str = "") -> Rewr
         path = rewrite.prefix + path[cut:]
     return Rewritten(
         path=path,
-        authority=authority,
-        original_path=head.path if path != head.path else None,
-        original_authority=head.authority if authority != head.authority else None,
+        authority=before if authority is None else authority,
+        original_path=head.path if rewrite.path is not None or rewrite.prefix else None,
+        original_authority=None if authority is None else before,
+        forwarded_host=(
+            before if authority is not None and rewrite.append_forwarded_host else None
+        ),
     )
+
+
+def _authority(rewrite: Rewrite, head: RequestHead) -> str | None:
+    """Return the authority that the route asks for, or None."""
+    if rewrite.host:
+        return rewrite.host
+    if rewrite.host_header:
+        return head.get(rewrite.host_header) or None
+    if rewrite.host_from_path is not None:
+        return rewrite.host_from_path(path_of(head.path))
+    return None

@@ -105,7 +105,7 @@ def backend() -> Iterator[Callable[[], Backend]]:
             def do_GET(self) -> None:
                 seen = {
                     "method": self.command,
-                    "path": self.path,
+                    "path": self.requestline.split(" ")[1],  # self.path has // made /
                     "headers": [[key.lower(), value] for key, value in self.headers.items()],
                     "port": self.server.server_address[1],
                 }
