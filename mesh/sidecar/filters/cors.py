@@ -121,6 +121,9 @@ def decide(cors: Cors, head: RequestHead, rng: random.Random) -> CorsDecision:
         answer.append(("access-control-max-age", cors.max_age))
     if cors.private_network and head.get("access-control-request-private-network") == "true":
         answer.append(("access-control-allow-private-network", "true"))
+    if allowed and cors.expose:
+        # The answer passes the response half of the filter too.
+        answer.append(("access-control-expose-headers", cors.expose))
     return CorsDecision(tuple(answer), passed.origin, allowed)
 
 

@@ -49,8 +49,8 @@ class Fault:
 class FaultDecision:
     """What to do: wait ``delay`` seconds (0: not), then abort with ``abort`` (0: not).
 
-    ``grpc_status`` is set for a gRPC abort, whose HTTP status is 200.  ``flags`` are those of
-    the access log.  ``overflow``: too many faults are active, so none was injected.
+    ``grpc_status`` is set for a gRPC abort, whose HTTP status is 200; a client that does not
+    speak gRPC gets 200 and the body.  ``flags`` are those of the access log.  ``overflow``: too many faults are active, so none was injected.
     """
 
     delay: float = 0.0

@@ -112,9 +112,7 @@ def shown(headers: list[Any]) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize("name", REWRITES)
-def test_rewrites(
-    name: str, judge: Callable[..., Any], backend: Callable[[], Any]
-) -> None:
+def test_rewrites(name: str, judge: Callable[..., Any], backend: Callable[[], Any]) -> None:
     match, action, paths = REWRITES[name]
     routes = config(match, action)
     envoy = judge(routes, [cluster("up", backend().port)])

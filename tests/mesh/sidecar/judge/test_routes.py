@@ -74,9 +74,7 @@ MATCHES: dict[str, dict[str, Any]] = {
     },
     "h-missing-empty": {
         "prefix": "/missing",
-        "headers": [
-            header("x", string_match={"exact": ""}, treat_missing_header_as_empty=True)
-        ],
+        "headers": [header("x", string_match={"exact": ""}, treat_missing_header_as_empty=True)],
     },
     "h-none": {"prefix": "/none", "headers": [header("x")]},
     "method": {"prefix": "/m", "headers": [header(":method", string_match={"exact": "POST"})]},
@@ -130,7 +128,19 @@ REQUESTS: list[tuple[str, str, str, list[tuple[str, str]]]] = [
 ]
 REQUESTS += [
     ("GET", "a", path, [("x", value)])
-    for path in ("/h", "/e", "/p", "/a", "/np", "/na", "/pe", "/not", "/without", "/missing", "/none")
+    for path in (
+        "/h",
+        "/e",
+        "/p",
+        "/a",
+        "/np",
+        "/na",
+        "/pe",
+        "/not",
+        "/without",
+        "/missing",
+        "/none",
+    )
     for value in ("one", "One", "", "prefix", "asuf", "amidz", "fold", "abcz", "abc")
 ]
 REQUESTS += [
@@ -173,7 +183,18 @@ HOSTS = {
 }
 AUTHORITIES = (
     *("foo.com", "FOO.com", "foo.com:80", "foo.com:81", "a.foo.com", ".foo.com", "b.foo.com"),
-    *("a.b.foo.com", "bar.com", "xbar.com", "foo.org", "foo.net", "foo.n", "fo", "fox", "f", "foo."),
+    *(
+        "a.b.foo.com",
+        "bar.com",
+        "xbar.com",
+        "foo.org",
+        "foo.net",
+        "foo.n",
+        "fo",
+        "fox",
+        "f",
+        "foo.",
+    ),
 )
 
 
