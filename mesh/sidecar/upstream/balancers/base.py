@@ -136,12 +136,7 @@ def priority_loads(
     total = min(sum(health) + sum(degraded), 100)
     panic = [_in_panic(group, settings.panic_threshold) for group in sets]
     if total == 0:
-        # Nobody is available: the first priority that has hosts takes it all.
-        loads = [0] * count
-        first = next((number for number, group in enumerate(sets) if group), None)
-        if first is not None:
-            loads[first] = 100
-        return loads, [0] * count, panic
+        return _nobody(sets, settings.panic_threshold > 0)
     left = 100
     loads = []
     for value in health:
@@ -163,6 +158,19 @@ def priority_loads(
         # Enough capacity overall: no priority panics on its own.
         panic = [False] * count
     return loads, degraded_loads, panic
+
+
+def _nobody(sets: list[list[Host]], panic: bool) -> tuple[list[int], list[int], list[bool]]:
+    """Loads when no host is available: with panic, spread by the number of hosts."""
+    count = len(sets)
+    everybody = sum(len(group) for group in sets)
+    first = next((number for number, group in enumerate(sets) if group), None)
+    loads = [0] * count
+    if first is not None:
+        if panic:
+            loads = [100 * len(group) // everybody for group in sets]
+        loads[first] += 100 - sum(loads)
+    return loads, [0] * count, [panic] * count
 
 
 def choose_priority(hosts: Sequence[Host], settings: Settings, value: int) -> Group | None:

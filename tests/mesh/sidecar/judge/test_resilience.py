@@ -82,10 +82,7 @@ def test_every_retry_condition(judge: Callable[..., Any], backend: Callable[[], 
             envoy.request(headers=[("token", f"{number}up")])
             upstream.script.clear()
             theirs = len(upstream.seen) == 2
-            if status:
-                outcome = Outcome(status, headers)
-            else:
-                outcome = Outcome(reset=Reset.TERMINATION)
+            outcome = Outcome(status, headers) if status else Outcome(reset=Reset.TERMINATION)
             if rules.wants(outcome) != theirs:
                 different.append((token, status, headers, "Envoy", theirs))
         before = envoy.stats("cluster.refused.").get("upstream_rq_retry", 0)
