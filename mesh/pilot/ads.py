@@ -1,226 +1,226 @@
-"""The ADS server: hands every proxy its configuration, and knows what it took.
+"""ADS: one gRPC stream a sidecar, over which it gets clusters, endpoints, listeners and routes.
 
-In a real mesh each Envoy holds one gRPC stream to istiod (Aggregated Discovery Service, state of
-the world).  A response carries a version and a nonce; the proxy answers with the nonce and the
-version now in force (ACK), or with ``error_detail`` (NACK) and keeps what it had.  The order is
-CDS, EDS, LDS, RDS, and a cluster that is no longer named goes last, so no request falls between.
-See it with ``meshctl proxy-status``.
-
-Source: Envoy, "xDS REST and gRPC protocol" (api-docs/xds_protocol).
+In a real mesh istiod serves it; ``istioctl proxy-status`` shows who accepted what.  A client
+acknowledges (ACK: same nonce, new version) or refuses (NACK: the nonce and ``error_detail``).
+Source: Envoy, "xDS REST and gRPC protocol".  Shown by ``meshctl proxy-status``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import itertools
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
+from betterproto2 import Message
+from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterDiscoveryType
+from envoy_data_plane.envoy.config.core.v3 import Node
 from envoy_data_plane.envoy.service.discovery.v3 import (
     AggregatedDiscoveryServiceBase,
     DiscoveryRequest,
     DiscoveryResponse,
 )
-from envoy_data_plane.google.protobuf import Any
+from grpclib import GRPCError
+from grpclib.const import Status
 
-from mesh.pilot.snapshot import CDS, EDS, LDS, PUSH_ORDER, RDS, PackedCache, Resources, Snapshot
+from mesh.pilot.connection import Connection, Packed, Target
+from mesh.pilot.status import Nack, NodeStatus
+from mesh.pilot.translate import CDS, EDS, LDS, RDS, Snapshot
 
-_WILDCARD = (CDS, LDS)
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a push led to: ``in_force`` everywhere, or refusals, or nodes that did not answer."""
+
+    in_force: bool
+    nacks: tuple[Nack, ...] = ()
+    missing: tuple[str, ...] = ()
+    reason: str = ""
 
 
 @dataclass(slots=True)
-class TypeState:
-    """What one proxy has of one type: ``sent`` and ``acked`` versions, and the last refusal."""
-
-    names: tuple[str, ...] = ()
-    subscribed: bool = False
-    nonce: str = ""
-    sent: str = ""
-    acked: str = ""
-    nack: str = ""
-    waiting: bool = False
-    due: bool = False
-    resources: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def status(self) -> str:
-        """Istio's words: SYNCED, STALE (sent, not acknowledged), NOT SENT, or NACK."""
-        if self.nack:
-            return "NACK"
-        if not self.sent:
-            return "NOT SENT"
-        return "STALE" if self.waiting else "SYNCED"
-
-
-class ProxyStream:
-    """One open stream: what it should have (``snapshot``) and what it has (``types``)."""
-
-    def __init__(self, node_id: str, cache: PackedCache, versions: itertools.count[int]) -> None:
-        self.node_id = node_id
-        self.types = {url: TypeState() for url in PUSH_ORDER}
-        self.wake = asyncio.Event()
-        self.closed = False
-        self._cache = cache
-        self._versions = versions
-        self._snapshot: Snapshot = {}
-        self._keep: Resources = {}
-
-    def offer(self, snapshot: Snapshot) -> None:
-        """Make ``snapshot`` what the proxy should have."""
-        old = self._snapshot.get(CDS, {})
-        new = snapshot.get(CDS, {})
-        self._keep = {
-            name: message for name, message in (self._keep | old).items() if name not in new
-        }
-        self._snapshot = snapshot
-        for url in PUSH_ORDER:
-            self.types[url].due = self.types[url].subscribed
-        self.wake.set()
-
-    def receive(self, request: DiscoveryRequest) -> None:
-        """Take a subscription, an ACK or a NACK."""
-        state = self.types.get(request.type_url)
-        if state is None:
-            return
-        names = tuple(request.resource_names)
-        current = request.response_nonce == state.nonce
-        if request.response_nonce and not current:
-            # An answer to an older response; only its list of names still counts.
-            if names != state.names:
-                state.names, state.due = names, True
-        elif not state.subscribed or names != state.names:
-            state.names, state.subscribed, state.due = names, True, True
-        if current and state.waiting:
-            state.waiting = False
-            if request.error_detail is not None:
-                state.nack = request.error_detail.message
-            else:
-                state.nack, state.acked = "", request.version_info
-        self.wake.set()
-
-    @property
-    def settled(self) -> bool:
-        """True when the proxy answered everything and nothing is left to send."""
-        return not self._keep and not any(
-            state.due or state.waiting for state in self.types.values() if state.subscribed
-        )
-
-    def next_response(self) -> DiscoveryResponse | None:
-        """What to send now: one type at a time, each waiting for those before it."""
-        for url in PUSH_ORDER:
-            state = self.types[url]
-            if state.waiting:
-                return None
-            if state.due:
-                state.due = False
-                response = self._response(url, state)
-                if response is not None:
-                    return response
-        if self._keep and self.types[RDS].nack == "":
-            self._keep = {}
-            self.types[CDS].due = True
-            return self.next_response()
-        self._keep = {}
-        return None
-
-    def _response(self, url: str, state: TypeState) -> DiscoveryResponse | None:
-        wanted: Resources = dict(self._snapshot.get(url, {}))
-        if url == CDS:
-            wanted |= self._keep
-        elif url not in _WILDCARD:
-            wanted = {name: wanted[name] for name in state.names if name in wanted}
-        packed = {name: self._cache.pack(url, name, item) for name, item in wanted.items()}
-        same = packed.keys() == state.resources.keys() and all(
-            packed[name] is state.resources[name] or packed[name] == state.resources[name]
-            for name in packed
-        )
-        if same and state.sent:
-            return None
-        changed = url in _WILDCARD and not same
-        if changed:
-            # A changed cluster (listener) warms until it is given its endpoints (routes) again.
-            follower = self.types[EDS if url == CDS else RDS]
-            follower.due = follower.subscribed
-            follower.resources = {}
-        state.resources = packed
-        state.sent = state.nonce = str(next(self._versions))
-        state.waiting = True
-        return DiscoveryResponse(
-            version_info=state.sent,
-            nonce=state.nonce,
-            type_url=url,
-            resources=list(packed.values()),
-        )
+class _Stream:
+    connection: Connection
+    wake: asyncio.Event = field(default_factory=asyncio.Event)
+    closed: bool = False
 
 
 class AdsServer(AggregatedDiscoveryServiceBase):
-    """All streams.  ``snapshots`` maps node id -> what that proxy should have."""
+    """Serves the target of each node and knows who has it in force.
 
-    def __init__(self) -> None:
-        self.streams: dict[str, ProxyStream] = {}
-        self.changed = asyncio.Condition()
-        self._snapshots: dict[str, Snapshot] = {}
-        self._cache = PackedCache()
-        self._versions = itertools.count(1)
+    ``identify`` turns an xDS node into the id of a registered one, or None (the stream is refused).
+    """
 
-    def set_snapshot(self, node_id: str, snapshot: Snapshot) -> None:
-        """Give a proxy its configuration, now or when it connects."""
-        self._snapshots[node_id] = snapshot
-        if node_id in self.streams:
-            self.streams[node_id].offer(snapshot)
+    def __init__(self, identify: Callable[[Node], str | None]) -> None:
+        self._identify = identify
+        self._targets: dict[str, Target] = {}
+        self._names: dict[str, str] = {}
+        self._streams: dict[str, _Stream] = {}
+        self._changed: asyncio.Event = asyncio.Event()
+        self._number = 0
 
-    def snapshot(self, node_id: str) -> Snapshot | None:
-        """What ``node_id`` should have, None for an unknown proxy."""
-        return self._snapshots.get(node_id)
+    def publish(self, version: str, snapshots: Mapping[str, tuple[str, Snapshot]]) -> list[str]:
+        """Set the targets: node id -> (name, snapshot).  Returns the ids whose content changed.
 
-    def forget(self, node_id: str) -> None:
-        """The proxy is gone for good."""
-        self._snapshots.pop(node_id, None)
+        Nodes that are not among them are forgotten and their streams end.
+        """
+        cache: dict[int, bytes] = {}
+        changed: list[str] = []
+        for node_id, (name, snapshot) in snapshots.items():
+            packed: Packed = {
+                url: {key: _encode(message, cache) for key, message in resources.items()}
+                for url, resources in snapshot.items()
+            }
+            old = self._targets.get(node_id)
+            self._names[node_id] = name
+            if old is not None and old.packed == packed:
+                continue
+            eds, rds = _needed(snapshot)
+            self._targets[node_id] = Target(version, packed, eds, rds)
+            changed.append(node_id)
+            if node_id in self._streams:
+                self._streams[node_id].connection.target = self._targets[node_id]
+                self._streams[node_id].wake.set()
+        for node_id in set(self._targets) - set(snapshots):
+            del self._targets[node_id]
+            if node_id in self._streams:
+                self._streams[node_id].closed = True
+                self._streams[node_id].wake.set()
+        self._notify()
+        return changed
 
-    async def settled(self) -> None:
-        """Return when every connected proxy answered everything that it was sent."""
-        async with self.changed:
-            await self.changed.wait_for(
-                lambda: all(stream.settled for stream in self.streams.values())
+    async def in_force(
+        self, nodes: Collection[str] | None, timeout: float, connected_only: bool = True
+    ) -> Outcome:
+        """Wait until ``nodes`` (None: all) answered everything they have to have.
+
+        With ``connected_only`` a node without a stream is left out (it gets its configuration when
+        it comes), one that leaves meanwhile is reported in ``missing``.  ``timeout`` in seconds.
+        """
+        wanted = set(self._targets if nodes is None else nodes) & set(self._targets)
+        if connected_only:
+            wanted &= set(self._streams)
+        lost: set[str] = set()
+        try:
+            async with asyncio.timeout(timeout):
+                while True:
+                    self._changed.clear()
+                    if connected_only:
+                        lost |= wanted - set(self._streams)
+                    if all(self._is_in_force(each) for each in wanted - lost):
+                        break
+                    await self._changed.wait()
+        except TimeoutError:
+            late = sorted(each for each in wanted - lost if not self._is_in_force(each))
+            names = [self._names.get(each, each) for each in late]
+            reason = (
+                f"{', '.join(names)} did not acknowledge the configuration within {timeout:g} s: "
+                "see what it is waiting for with meshctl proxy-status."
             )
+            return Outcome(False, self.nacks(wanted), tuple(names), reason)
+        names = sorted(self._names.get(each, each) for each in lost)
+        nacks = self.nacks(wanted)
+        if lost:
+            reason = f"{', '.join(names)} disconnected before it acknowledged the configuration."
+            return Outcome(False, nacks, tuple(names), reason)
+        if nacks:
+            reason = (
+                f"{nacks[0].node} refused the configuration ({nacks[0].type}): {nacks[0].reason}"
+            )
+            return Outcome(False, nacks, (), reason)
+        return Outcome(True)
+
+    def nacks(self, nodes: Iterable[str]) -> tuple[Nack, ...]:
+        """Return the refusals that stand at these nodes."""
+        streams = [self._streams[each] for each in sorted(nodes) if each in self._streams]
+        return tuple(nack for stream in streams for nack in stream.connection.nacks())
+
+    def status(self) -> list[NodeStatus]:
+        """Return a row for each registered node."""
+        rows: list[NodeStatus] = []
+        for node_id in sorted(self._targets):
+            stream = self._streams.get(node_id)
+            name = self._names[node_id]
+            row = stream.connection.status() if stream else NodeStatus(name, False)
+            rows.append(replace(row, name=name))
+        return rows
+
+    def connected(self) -> dict[str, str]:
+        """Return node id -> engine (``envoy``, or what the client calls itself)."""
+        return {each: stream.connection.engine for each, stream in self._streams.items()}
 
     async def stream_aggregated_resources(
         self, messages: AsyncIterator[DiscoveryRequest]
     ) -> AsyncIterator[DiscoveryResponse]:
-        """Serve one proxy until it goes (Envoy's service definition)."""
+        """Serve one client until it leaves."""
         first = await anext(messages, None)
-        if first is None or first.node is None:
+        if first is None:
             return
-        stream = ProxyStream(first.node.id, self._cache, self._versions)
-        self.streams[stream.node_id] = stream
-        if (snapshot := self._snapshots.get(stream.node_id)) is not None:
-            stream.offer(snapshot)
-        stream.receive(first)
+        stream = self._open(first)
+        connection = stream.connection
         reader = asyncio.create_task(self._read(stream, messages))
         try:
             while not stream.closed:
                 stream.wake.clear()
-                while (response := stream.next_response()) is not None:
+                while (response := connection.next_response()) is not None:
                     yield response
-                await self._notify()
+                self._notify()
                 await stream.wake.wait()
         finally:
             reader.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await reader
-            if self.streams.get(stream.node_id) is stream:
-                del self.streams[stream.node_id]
-            await self._notify()
+            if self._streams.get(connection.node_id) is stream:
+                del self._streams[connection.node_id]
+            self._notify()
 
-    async def _read(self, stream: ProxyStream, messages: AsyncIterator[DiscoveryRequest]) -> None:
+    def _open(self, first: DiscoveryRequest) -> _Stream:
+        node = first.node or Node()
+        node_id = self._identify(node)
+        if node_id is None or node_id not in self._targets:
+            raise GRPCError(Status.NOT_FOUND, f'no pod is registered for the node "{node.id}"')
+        self._number += 1
+        target = self._targets[node_id]
+        name = self._names[node_id]
+        connection = Connection(self._number, node_id, name, node.user_agent_name, target)
+        connection.receive(first)
+        stream = _Stream(connection)
+        old = self._streams.get(node_id)
+        self._streams[node_id] = stream
+        if old is not None:
+            old.closed = True
+            old.wake.set()
+        return stream
+
+    async def _read(self, stream: _Stream, messages: AsyncIterator[DiscoveryRequest]) -> None:
         try:
             async for request in messages:
-                stream.receive(request)
+                stream.connection.receive(request)
+                stream.wake.set()
+                self._notify()
         finally:
             stream.closed = True
             stream.wake.set()
 
-    async def _notify(self) -> None:
-        async with self.changed:
-            self.changed.notify_all()
+    def _is_in_force(self, node_id: str) -> bool:
+        stream = self._streams.get(node_id)
+        return stream is not None and stream.connection.in_force
+
+    def _notify(self) -> None:
+        self._changed.set()
+
+
+def _encode(message: Message, cache: dict[int, bytes]) -> bytes:
+    """Encode a message once for all nodes that share it (the snapshots keep it alive)."""
+    found = cache.get(id(message))
+    if found is None:
+        found = cache[id(message)] = bytes(message)
+    return found
+
+
+def _needed(snapshot: Snapshot) -> tuple[frozenset[str], frozenset[str]]:
+    """Return the names that a client will ask for: by EDS for its clusters, by RDS."""
+    eds = frozenset(
+        name
+        for name, cluster in snapshot[CDS].items()
+        if isinstance(cluster, Cluster) and cluster.type == ClusterDiscoveryType.EDS
+    )
+    routes = frozenset(snapshot[RDS]) if snapshot[LDS] else frozenset()
+    return eds & frozenset(snapshot[EDS]), routes

@@ -1,58 +1,103 @@
-"""ProxyNode: one data plane proxy as the control plane knows it.
+"""ProxyNode: one sidecar or gateway, as the control plane knows it.
 
-In a real mesh istiod reads this from the xDS Node (its id, labels and metadata) and from the
-Kubernetes pod behind it.  Here the testbed registers a node before it starts the proxy, so that
-the node id alone is enough when Envoy or the mitmproxy sidecar connects.
-See the nodes with ``meshctl proxy-status``.
+In a real mesh the sidecar says who it is in its bootstrap: the node id
+``sidecar~IP~POD.NAMESPACE~NAMESPACE.svc.cluster.local`` and metadata (labels, service account).
+Here the testbed registers it as well, so the node id alone is enough to find it again.
+Source: istio/istio ``pkg/model/proxy.go`` (ParseServiceNodeWithMetadata).
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal, cast
+
+from envoy_data_plane.envoy.config.core.v3 import Node
+from envoy_data_plane.google.protobuf import Struct
 
 from mesh.topology import DOMAIN_SUFFIX
+
+NodeType = Literal["sidecar", "router"]
+METADATA_KEY = "MESH_LAB"
+"""Key of the kit's own fields in the node metadata."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProxyNode:
-    """A sidecar (``kind="sidecar"``) or a gateway (``kind="router"``).
+    """A data plane: who it is and where it listens.
 
-    ``inbound`` maps service port -> the port the sidecar listens on for it; the application
-    listens on the Unix socket ``app_socket``.  ``outbound_port`` takes what the application sends
-    through ``http_proxy`` (0 at a gateway).  ``gateway_ports`` maps a Gateway server's port -> the
-    port listened on.  ``engine`` is ``mitmproxy`` or ``envoy``.
+    ``inbound_ports``: service port -> port of the inbound listener on 127.0.0.1;
+    ``outbound_port``: the application's ``http_proxy``, 0 for none; ``app_socket``: Unix socket of
+    the application; ``gateway_ports``: port of a Gateway's server -> port on 127.0.0.1;
+    ``services``: host names the pod belongs to.
     """
 
     pod: str
     namespace: str
-    kind: str = "sidecar"
-    engine: str = "mitmproxy"
+    type: NodeType = "sidecar"
     labels: dict[str, str] = field(default_factory=dict)
     service_account: str = "default"
-    address: str = "127.0.0.1"
-    admin_port: int = 0
-    inbound: dict[int, int] = field(default_factory=dict)
+    services: tuple[str, ...] = ()
+    inbound_ports: dict[int, int] = field(default_factory=dict)
     outbound_port: int = 0
     app_socket: str = ""
+    admin_port: int = 0
     access_log: str = ""
     gateway_ports: dict[int, int] = field(default_factory=dict)
+    address: str = "127.0.0.1"
 
     @property
     def id(self) -> str:
-        """Istio's node id: ``type~address~pod.namespace~namespace.svc.domain``."""
-        return (
-            f"{self.kind}~{self.address}~{self.pod}.{self.namespace}"
-            f"~{self.namespace}.svc.{DOMAIN_SUFFIX}"
-        )
+        """Istio's node id, ``sidecar~127.0.0.1~customer-v1-0.tutorial~tutorial.svc.cluster.local``."""
+        domain = f"{self.namespace}.svc.{DOMAIN_SUFFIX}"
+        return f"{self.type}~{self.address}~{self.pod}.{self.namespace}~{domain}"
+
+    @property
+    def name(self) -> str:
+        """``POD.NAMESPACE``, the NAME column of ``proxy-status``."""
+        return f"{self.pod}.{self.namespace}"
+
+    def metadata(self) -> dict[str, Any]:
+        """The node metadata: Istio's NAME, NAMESPACE, LABELS, SERVICE_ACCOUNT and the kit's own."""
+        return {
+            "NAME": self.pod,
+            "NAMESPACE": self.namespace,
+            "LABELS": dict(self.labels),
+            "SERVICE_ACCOUNT": self.service_account,
+            METADATA_KEY: self.as_dict(),
+        }
 
     def as_dict(self) -> dict[str, Any]:
-        """The JSON form, read back by ``from_dict``."""
-        return asdict(self)
+        """The JSON form; numbers that are keys become strings."""
+        data = asdict(self)
+        for key in ("inbound_ports", "gateway_ports"):
+            data[key] = {str(port): listen for port, listen in data[key].items()}
+        data["services"] = list(self.services)
+        return data
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> ProxyNode:
-        """Read the JSON form (whose keys are strings).  Raises TypeError on an unknown key."""
-        numbered = ("inbound", "gateway_ports")
-        fixed = {key: {int(k): v for k, v in data[key].items()} for key in numbered if key in data}
-        return cls(**{**data, **fixed})
+        """Read ``as_dict``'s form; TypeError or ValueError when it is another one."""
+        fields = dict(data)
+        for key in ("inbound_ports", "gateway_ports"):
+            ports = fields.get(key) or {}
+            fields[key] = {int(port): int(listen) for port, listen in ports.items()}
+        fields["services"] = tuple(fields.get("services") or ())
+        for key in ("outbound_port", "admin_port"):
+            fields[key] = int(fields.get(key) or 0)
+        return cls(**fields)
+
+    def to_xds(self) -> Node:
+        """The xDS node that a client sends in its first request."""
+        service = self.services[0].split(".")[0] if self.services else self.pod
+        return Node(
+            id=self.id,
+            cluster=f"{service}.{self.namespace}",
+            metadata=cast(Struct, Struct.from_dict(self.metadata())),
+        )
+
+    @classmethod
+    def from_xds(cls, node: Node) -> ProxyNode | None:
+        """Read the metadata of an xDS node; None when it carries none of the kit's."""
+        if node.metadata is None or METADATA_KEY not in node.metadata.fields:
+            return None
+        return cls.from_dict(node.metadata.to_dict()[METADATA_KEY])

@@ -1,8 +1,8 @@
-"""The service registry: which services exist, and which pods stand behind them now.
+"""The registry: which services exist, and which pods stand behind each port and subset of them.
 
-In a real mesh istiod watches Kubernetes: a Service is a stable name, its endpoints are the ready
-pods that its selector picks, and a subset of a DestinationRule narrows them by labels.
-See it with ``meshctl proxy-config endpoints POD``.
+In a real mesh istiod watches Services, Endpoints and Pods of Kubernetes; here the testbed says
+what it started.  A subset is a set of labels (DestinationRule ``spec.subsets[].labels``): the pods
+that carry all of them.  Shown by ``meshctl proxy-config endpoint POD``.
 """
 
 from __future__ import annotations
@@ -10,58 +10,74 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from mesh.topology import DOMAIN_SUFFIX, Pod, Service
+from mesh.topology import Pod, Port, Service
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One address behind a service port; ``pod`` is its name, ``locality`` region/zone/subzone."""
+
+    address: str
+    port: int
+    pod: str
+    labels: Mapping[str, str]
+    locality: str = ""
 
 
 @dataclass(slots=True)
 class Registry:
-    """Services by hostname and pods by name."""
+    """Services by host name and pods by (namespace, name)."""
 
     services: dict[str, Service] = field(default_factory=dict)
-    pods: dict[str, Pod] = field(default_factory=dict)
+    pods: dict[tuple[str, str], Pod] = field(default_factory=dict)
 
-    def add_services(self, services: Iterable[Service]) -> None:
-        """Add or replace services."""
-        self.services.update({service.hostname: service for service in services})
+    def add_service(self, service: Service) -> None:
+        """Make a service known, or replace it."""
+        self.services[service.hostname] = service
+
+    def remove_service(self, hostname: str) -> None:
+        """Forget a service; nothing happens when there is none."""
+        self.services.pop(hostname, None)
 
     def add_pod(self, pod: Pod) -> None:
-        """A pod is ready: it becomes an endpoint of its service."""
-        self.pods[pod.name] = pod
+        """Make a pod known, or replace it (a restarted pod has other ports)."""
+        self.pods[pod.namespace, pod.name] = pod
 
-    def remove_pod(self, name: str) -> None:
-        """A pod is gone; an unknown name is no error."""
-        self.pods.pop(name, None)
+    def remove_pod(self, name: str, namespace: str) -> bool:
+        """Forget a pod; False when there was none."""
+        return self.pods.pop((namespace, name), None) is not None
 
-    def resolve(self, host: str, namespace: str) -> Service | None:
-        """The service that ``host`` names for a resource of ``namespace``, or None.
+    def service(self, hostname: str) -> Service | None:
+        """Return the service with this fully qualified name."""
+        return self.services.get(hostname)
 
-        A short name is looked up in the resource's own namespace (Istio: VirtualService.hosts).
+    def port(self, hostname: str, number: int) -> Port | None:
+        """Return the port ``number`` of a service."""
+        service = self.services.get(hostname)
+        ports: Iterable[Port] = service.ports if service else ()
+        return next((port for port in ports if port.number == number), None)
+
+    def pods_of(self, hostname: str) -> list[Pod]:
+        """Return the pods of a service, by name."""
+        service = self.services.get(hostname)
+        if service is None:
+            return []
+        return [
+            self.pods[key]
+            for key in sorted(self.pods)
+            if key[0] == service.namespace and self.pods[key].service == service.name
+        ]
+
+    def endpoints(
+        self, hostname: str, port: int, labels: Mapping[str, str] | None = None
+    ) -> tuple[Endpoint, ...]:
+        """Return the addresses behind ``hostname:port``, of the pods that carry ``labels``.
+
+        Empty for an unknown service, port or a subset without pods (503 UH at run time).
         """
-        return self.services.get(qualified(host, namespace))
-
-    def endpoints(self, service: Service, labels: Mapping[str, str]) -> list[Pod]:
-        """The pods of ``service`` that carry all of ``labels``, in the order of their names."""
-        return sorted(
-            (
-                pod
-                for pod in self.pods.values()
-                if pod.service == service.name
-                and pod.namespace == service.namespace
-                and all(pod.labels.get(key) == value for key, value in labels.items())
-            ),
-            key=lambda pod: pod.name,
+        wanted = dict(labels or {})
+        return tuple(
+            Endpoint(pod.address, pod.ports[port], pod.name, pod.labels, pod.locality)
+            for pod in self.pods_of(hostname)
+            if port in pod.ports and wanted.items() <= pod.labels.items()
         )
-
-
-def qualified(host: str, namespace: str) -> str:
-    """The fully qualified name of ``host`` as written in ``namespace``.
-
-    ``name`` and ``name.ns`` (and ``name.ns.svc``) are completed; a name with another number of
-    dots is taken as it is.
-    """
-    parts = host.split(".")
-    if len(parts) == 1 and host != "*":
-        return f"{host}.{namespace}.svc.{DOMAIN_SUFFIX}"
-    if len(parts) == 3 and parts[2] == "svc":
-        return f"{host}.{DOMAIN_SUFFIX}"
-    return host

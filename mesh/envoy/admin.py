@@ -1,0 +1,72 @@
+"""Admin: the local HTTP interface of a sidecar, for its state and its counters.
+
+Envoy serves it on 127.0.0.1; the mitmproxy sidecar offers the same paths.  In a real mesh:
+``kubectl exec POD -c istio-proxy -- pilot-agent request GET stats``.
+Source: Envoy, "Administration interface" (operations/admin).
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+from dataclasses import dataclass
+from typing import Any
+
+
+class AdminError(Exception):
+    """The admin interface did not answer, or not with success."""
+
+
+@dataclass(frozen=True, slots=True)
+class Admin:
+    """The admin interface at 127.0.0.1:``port``; ``timeout`` in seconds."""
+
+    port: int
+    timeout: float = 5.0
+
+    def ready(self) -> bool:
+        """True when the sidecar has its configuration and takes requests."""
+        try:
+            return self._request("GET", "/ready")[0] == http.client.OK
+        except AdminError:
+            return False
+
+    def stats(self, pattern: str = "") -> dict[str, int]:
+        """Return counters and gauges by name, of those that ``pattern`` (a regex) matches."""
+        query = f"&filter={pattern}" if pattern else ""
+        data = self._json(f"/stats?format=json{query}")
+        return {each["name"]: each["value"] for each in data["stats"] if "value" in each}
+
+    def clusters(self) -> dict[str, Any]:
+        """Return clusters and the health of their endpoints."""
+        return self._json("/clusters?format=json")
+
+    def config_dump(self) -> dict[str, Any]:
+        """Return the configuration that is in force."""
+        return self._json("/config_dump")
+
+    def reopen_logs(self) -> None:
+        """Write everything logged so far to the access log file: the barrier before reading it."""
+        status, body = self._request("POST", "/reopen_logs")
+        if status != http.client.OK:
+            raise AdminError(f"POST /reopen_logs on port {self.port} gave {status}: {body[:200]!r}")
+
+    def _json(self, path: str) -> dict[str, Any]:
+        status, body = self._request("GET", path)
+        if status != http.client.OK:
+            raise AdminError(f"GET {path} on port {self.port} gave {status}: {body[:200]!r}")
+        data: dict[str, Any] = json.loads(body)
+        return data
+
+    def _request(self, method: str, path: str) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout)
+        try:
+            connection.request(method, path)
+            response = connection.getresponse()
+            return response.status, response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise AdminError(
+                f"the sidecar's admin port {self.port} does not answer ({error}): is it running?"
+            ) from error
+        finally:
+            connection.close()

@@ -1,0 +1,57 @@
+"""Bootstrap: the little that an Envoy knows before the control plane tells it the rest.
+
+Who it is (node), where its control plane listens (a static cluster), and its admin port.  In a
+real mesh istio-agent writes this file; ``istioctl proxy-config bootstrap`` shows it.
+Source: Envoy, config.bootstrap.v3.Bootstrap.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+ADS_CLUSTER = "xds-grpc"
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+
+def bootstrap(node: dict[str, Any], ads_socket: str, admin_port: int) -> dict[str, Any]:
+    """Return the bootstrap as JSON data.
+
+    ``node`` is the JSON form of an xDS node (``id``, ``cluster``, ``metadata``), ``ads_socket`` the
+    Unix socket of the control plane, ``admin_port`` a port on 127.0.0.1.
+    """
+    return {
+        "node": node,
+        "admin": {
+            "address": {"socket_address": {"address": "127.0.0.1", "port_value": admin_port}}
+        },
+        "dynamic_resources": {
+            "ads_config": {
+                "api_type": "GRPC",
+                "transport_api_version": "V3",
+                "grpc_services": [{"envoy_grpc": {"cluster_name": ADS_CLUSTER}}],
+                "set_node_on_first_message_only": True,
+            },
+            "cds_config": {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"},
+            "lds_config": {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"},
+        },
+        "static_resources": {"clusters": [_ads_cluster(ads_socket)]},
+    }
+
+
+def _ads_cluster(ads_socket: str) -> dict[str, Any]:
+    endpoint = {"endpoint": {"address": {"pipe": {"path": ads_socket}}}}
+    return {
+        "name": ADS_CLUSTER,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "typed_extension_protocol_options": {
+            _HTTP_OPTIONS: {
+                "@type": f"type.googleapis.com/{_HTTP_OPTIONS}",
+                "explicit_http_config": {"http2_protocol_options": {}},
+            }
+        },
+        "load_assignment": {
+            "cluster_name": ADS_CLUSTER,
+            "endpoints": [{"lb_endpoints": [endpoint]}],
+        },
+    }

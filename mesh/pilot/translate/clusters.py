@@ -1,0 +1,92 @@
+"""CDS: a cluster for every port of every service, one more for each subset, one for the application.
+
+A cluster is what Envoy calls a group of equal endpoints, with its balancer, limits and detection
+(the DestinationRule).  Names are Istio's: ``outbound|8080|version-v1|HOST``, ``inbound|8080||``.
+Shown by ``meshctl proxy-config cluster POD``.
+"""
+
+from __future__ import annotations
+
+from envoy_data_plane.envoy.config.cluster.v3 import (
+    Cluster,
+    ClusterDiscoveryType,
+    ClusterEdsClusterConfig,
+)
+from envoy_data_plane.envoy.config.core.v3 import Address, Metadata, Pipe
+from envoy_data_plane.envoy.config.endpoint.v3 import (
+    ClusterLoadAssignment,
+    Endpoint,
+    LbEndpoint,
+    LocalityLbEndpoints,
+)
+
+from mesh.pilot.node import ProxyNode
+from mesh.pilot.translate import (
+    connection_pool,
+    load_balancer,
+    messages,
+    names,
+    outlier_detection,
+    traffic_policy,
+)
+from mesh.pilot.translate.view import MeshView, Rule
+from mesh.topology import Port
+
+
+def outbound_clusters(view: MeshView) -> dict[str, Cluster]:
+    """Return the clusters of all services; they are the same for every node of the mesh."""
+    found: dict[str, Cluster] = {}
+    for hostname in sorted(view.registry.services):
+        rule = view.rule(hostname)
+        subsets = ["", *(each.name for each in rule.subsets)] if rule else [""]
+        for port in view.registry.services[hostname].ports:
+            for subset in subsets:
+                cluster = _outbound(view, hostname, port, subset, rule)
+                found[cluster.name] = cluster
+    return found
+
+
+def _outbound(view: MeshView, hostname: str, port: Port, subset: str, rule: Rule | None) -> Cluster:
+    policy = traffic_policy.effective(rule, subset, port.number)
+    cluster = Cluster(
+        name=names.outbound(port.number, subset, hostname),
+        type=ClusterDiscoveryType.EDS,
+        eds_cluster_config=ClusterEdsClusterConfig(
+            eds_config=messages.ads(), service_name=names.outbound(port.number, subset, hostname)
+        ),
+    )
+    if rule is not None:
+        path = (
+            f"/apis/networking.istio.io/v1/namespaces/{rule.namespace}/destination-rule/{rule.name}"
+        )
+        cluster.metadata = Metadata(filter_metadata={"istio": messages.struct({"config": path})})
+    connection_pool.apply(cluster, policy.connection_pool, port.protocol)
+    load_balancer.apply(cluster, policy.load_balancer, view.era)
+    outlier_detection.apply(cluster, policy.outlier_detection, view.era)
+    return cluster
+
+
+def inbound_clusters(view: MeshView, node: ProxyNode) -> dict[str, Cluster]:
+    """Return the cluster of each port of the node's own application: its Unix socket."""
+    found: dict[str, Cluster] = {}
+    for port in node.inbound_ports:
+        endpoint = Endpoint(address=Address(pipe=Pipe(path=node.app_socket)))
+        cluster = Cluster(
+            name=names.inbound(port),
+            type=ClusterDiscoveryType.STATIC,
+            load_assignment=ClusterLoadAssignment(
+                cluster_name=names.inbound(port),
+                endpoints=[LocalityLbEndpoints(lb_endpoints=[LbEndpoint(endpoint=endpoint)])],
+            ),
+        )
+        connection_pool.apply(cluster, None, _protocol(view, node, port))
+        found[cluster.name] = cluster
+    return found
+
+
+def _protocol(view: MeshView, node: ProxyNode, number: int) -> str:
+    for hostname in node.services:
+        port = view.registry.port(hostname, number)
+        if port is not None:
+            return port.protocol
+    return "http"

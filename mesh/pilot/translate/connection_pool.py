@@ -1,0 +1,75 @@
+"""Connection pool: the circuit breaker, a limit on how much one sidecar asks of one cluster.
+
+Istio's field is ``trafficPolicy.connectionPool``.  What goes over a limit is not queued but
+answered at once: 503 with the flag UO and the header ``x-envoy-overloaded``.  Limits count per
+calling sidecar and per cluster (so per subset), and 0 means "not set".
+Every cluster closes idle connections earlier than applications do (20 s), else a request now and
+then meets a connection that the application has just closed.
+Shown by ``meshctl proxy-config cluster POD -o json`` (``circuitBreakers``).
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from envoy_data_plane.envoy.config.cluster.v3 import (
+    CircuitBreakers,
+    CircuitBreakersThresholds,
+    Cluster,
+)
+from envoy_data_plane.envoy.config.core.v3 import (
+    Http1ProtocolOptions,
+    Http2ProtocolOptions,
+)
+from envoy_data_plane.envoy.config.core.v3 import HttpProtocolOptions as CommonOptions
+from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
+    HttpProtocolOptions,
+    HttpProtocolOptionsExplicitHttpConfig,
+)
+
+from mesh.istio.models.destination_rule import ConnectionPoolSettings, HTTPSettings, TCPSettings
+from mesh.pilot.translate import messages
+
+UNLIMITED = 2**32 - 1
+IDLE_TIMEOUT = timedelta(seconds=20)
+CONNECT_TIMEOUT = timedelta(seconds=10)
+HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+HTTP2 = ("http2", "grpc")
+
+
+def apply(cluster: Cluster, settings: ConnectionPoolSettings | None, protocol: str) -> None:
+    """Write limits, time limits and the HTTP version of a port's ``protocol`` into a cluster."""
+    http = (settings.http if settings else None) or HTTPSettings()
+    tcp = (settings.tcp if settings else None) or TCPSettings()
+    cluster.connect_timeout = tcp.connect_timeout or CONNECT_TIMEOUT
+    cluster.circuit_breakers = CircuitBreakers(
+        thresholds=[
+            CircuitBreakersThresholds(
+                max_connections=tcp.max_connections or UNLIMITED,
+                max_pending_requests=http.http1_max_pending_requests or UNLIMITED,
+                max_requests=http.http2_max_requests or UNLIMITED,
+                max_retries=http.max_retries or UNLIMITED,
+                track_remaining=True,
+            )
+        ]
+    )
+    cluster.typed_extension_protocol_options = {
+        HTTP_OPTIONS: messages.pack(_http_options(http, tcp, protocol))
+    }
+
+
+def _http_options(http: HTTPSettings, tcp: TCPSettings, protocol: str) -> HttpProtocolOptions:
+    common = CommonOptions(idle_timeout=http.idle_timeout or IDLE_TIMEOUT)
+    if http.max_requests_per_connection:
+        common.max_requests_per_connection = http.max_requests_per_connection
+    if tcp.max_connection_duration:
+        common.max_connection_duration = tcp.max_connection_duration
+    if protocol in HTTP2 or http.h2_upgrade_policy == "UPGRADE":
+        version = HttpProtocolOptionsExplicitHttpConfig(
+            http2_protocol_options=Http2ProtocolOptions()
+        )
+    else:
+        version = HttpProtocolOptionsExplicitHttpConfig(
+            http_protocol_options=Http1ProtocolOptions()
+        )
+    return HttpProtocolOptions(common_http_protocol_options=common, explicit_http_config=version)

@@ -1,0 +1,56 @@
+"""EDS: the addresses of each cluster.
+
+A subset's endpoints are the pods that carry its labels; a subset without pods has none, and the
+sidecar answers 503 with the flag UH.  The metadata ``envoy.lb`` holds the pod's name: as the hash
+key, so that consistent hashing picks the same pod on every run, and for whoever reads the log.
+Shown by ``meshctl proxy-config endpoint POD``.
+"""
+
+from __future__ import annotations
+
+from envoy_data_plane.envoy.config.core.v3 import Locality, Metadata
+from envoy_data_plane.envoy.config.endpoint.v3 import (
+    ClusterLoadAssignment,
+    Endpoint,
+    LbEndpoint,
+    LocalityLbEndpoints,
+)
+
+from mesh.pilot import registry
+from mesh.pilot.translate import messages, names
+from mesh.pilot.translate.view import MeshView
+
+
+def load_assignment(view: MeshView, cluster: str) -> ClusterLoadAssignment:
+    """Return the endpoints of one outbound cluster."""
+    _, port, subset, hostname = names.parse(cluster)
+    rule = view.rule(hostname)
+    chosen = rule.subset(subset) if rule and subset else None
+    labels = chosen.labels if chosen else None
+    by_locality: dict[str, list[registry.Endpoint]] = {}
+    for endpoint in view.registry.endpoints(hostname, port, labels):
+        by_locality.setdefault(endpoint.locality, []).append(endpoint)
+    return ClusterLoadAssignment(
+        cluster_name=cluster,
+        endpoints=[
+            LocalityLbEndpoints(
+                locality=_locality(name), lb_endpoints=[_endpoint(each) for each in members]
+            )
+            for name, members in by_locality.items()
+        ],
+    )
+
+
+def _endpoint(endpoint: registry.Endpoint) -> LbEndpoint:
+    keys = messages.struct({"hash_key": endpoint.pod, "pod": endpoint.pod})
+    return LbEndpoint(
+        endpoint=Endpoint(address=messages.address(endpoint.address, endpoint.port)),
+        metadata=Metadata(filter_metadata={"envoy.lb": keys}),
+    )
+
+
+def _locality(name: str) -> Locality | None:
+    if not name:
+        return None
+    region, zone, sub_zone = [*name.split("/"), "", ""][:3]
+    return Locality(region=region, zone=zone, sub_zone=sub_zone)

@@ -1,0 +1,83 @@
+"""Gateway: where traffic enters the mesh.
+
+A Gateway (``spec.selector`` picks the pods, ``spec.servers`` the ports and hosts) opens a
+listener; VirtualServices that name it under ``gateways`` say where requests go.  A gateway's pod
+is an Envoy without an application.  Without a VirtualService every request is answered 404.
+Shown by ``meshctl proxy-config listener GATEWAY``.
+"""
+
+from __future__ import annotations
+
+from envoy_data_plane.envoy.config.route.v3 import Route, RouteConfiguration, VirtualHost
+
+from mesh.istio.models.gateway import Server
+from mesh.pilot.node import ProxyNode
+from mesh.pilot.translate import http_match, names, virtual_service
+from mesh.pilot.translate.view import MeshView, Routing
+
+
+def servers(view: MeshView, node: ProxyNode) -> dict[int, list[tuple[str, Server]]]:
+    """Return the HTTP servers of a router node by port: (``namespace/name`` of Gateway, server)."""
+    found: dict[int, list[tuple[str, Server]]] = {}
+    for name, gateway in view.gateways.items():
+        if not (gateway.selector or {}).items() <= node.labels.items():
+            continue
+        for server in gateway.servers or []:
+            number = server.port.number or 0
+            protocol = (server.port.protocol or "HTTP").upper()
+            if number in node.gateway_ports and protocol in ("HTTP", "HTTP2", "GRPC"):
+                found.setdefault(number, []).append((name, server))
+    return found
+
+
+def route_name(port: int) -> str:
+    """Return the name of the route configuration of a gateway port."""
+    return f"http.{port}"
+
+
+def route_configuration(view: MeshView, node: ProxyNode, port: int) -> RouteConfiguration:
+    """Return the routes of one gateway port: VirtualServices of one host are joined in order."""
+    by_host: dict[str, list[Route]] = {}
+    for gateway, server in servers(view, node).get(port, []):
+        for routing in view.virtual_services:
+            if gateway not in routing.gateways:
+                continue
+            routes = virtual_service.routes(view, routing, node, gateway, port)
+            for host in _common_hosts(routing, server, gateway):
+                by_host.setdefault(host, []).extend(routes)
+    hosts = [_virtual_host(host, port, routes) for host, routes in by_host.items()]
+    if not hosts:
+        hosts = [VirtualHost(name=f"blackhole:{port}", domains=["*"])]
+    return RouteConfiguration(
+        name=route_name(port),
+        virtual_hosts=hosts,
+        validate_clusters=False,
+        ignore_port_in_host_matching=True,
+    )
+
+
+def _virtual_host(host: str, port: int, routes: list[Route]) -> VirtualHost:
+    kept: list[Route] = []
+    for route in routes:
+        kept.append(route)
+        if route.match is not None and http_match.is_catch_all(route.match):
+            break
+    return VirtualHost(
+        name=f"{host}:{port}", domains=[host], routes=kept, include_request_attempt_count=True
+    )
+
+
+def _common_hosts(routing: Routing, server: Server, gateway: str) -> list[str]:
+    """Return the hosts that both allow; the narrower name of each pair."""
+    own = gateway.partition("/")[0]
+    found: list[str] = []
+    for pattern in server.hosts:
+        namespace, _, name = pattern.rpartition("/")
+        allowed = namespace if namespace != "." else own
+        if allowed and allowed not in ("*", routing.namespace):
+            continue
+        for host in routing.hosts:
+            narrow = host if names.covers(name, host) else name if names.covers(host, name) else ""
+            if narrow and narrow not in found:
+                found.append(narrow)
+    return found

@@ -1,0 +1,127 @@
+"""LDS: where a sidecar or gateway listens, and the filter chain behind each port.
+
+``virtualInbound`` takes what is meant for the pod's application, ``http_proxy`` what the
+application sends out; a gateway has ``0.0.0.0_PORT``.  Inside is Envoy's HTTP connection manager:
+filters in Istio's order (fault, cors, router last), the route table (inline or by RDS) and the
+access log.  Shown by ``meshctl proxy-config listener POD``.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from betterproto2 import Message
+from envoy_data_plane.envoy.config.accesslog.v3 import AccessLog
+from envoy_data_plane.envoy.config.core.v3 import SubstitutionFormatString, TrafficDirection
+from envoy_data_plane.envoy.config.listener.v3 import Filter, FilterChain, Listener
+from envoy_data_plane.envoy.config.route.v3 import (
+    Route,
+    RouteAction,
+    RouteConfiguration,
+    RouteMatch,
+    VirtualHost,
+)
+from envoy_data_plane.envoy.extensions.access_loggers.file.v3 import FileAccessLog
+from envoy_data_plane.envoy.extensions.filters.http.cors.v3 import Cors
+from envoy_data_plane.envoy.extensions.filters.http.fault.v3 import HttpFault
+from envoy_data_plane.envoy.extensions.filters.http.router.v3 import Router
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
+    HttpConnectionManager,
+    HttpConnectionManagerServerHeaderTransformation,
+    HttpConnectionManagerUpgradeConfig,
+    HttpFilter,
+    Rds,
+)
+
+from mesh.accesslog import JSON_FORMAT
+from mesh.pilot.node import ProxyNode
+from mesh.pilot.translate import cors, fault, gateway, messages, names, routes
+from mesh.pilot.translate.view import MeshView
+
+HCM = "envoy.filters.network.http_connection_manager"
+INBOUND = "inbound"
+OUTBOUND = "outbound"
+
+
+def listeners(view: MeshView, node: ProxyNode) -> dict[str, Listener]:
+    """Return the listeners of a node by name."""
+    found: list[Listener] = []
+    for service_port, port in node.inbound_ports.items():
+        name = "virtualInbound" if not found else f"virtualInbound_{service_port}"
+        found.append(_inbound(node, name, service_port, port))
+    if node.outbound_port:
+        manager = _manager(node, OUTBOUND, f"outbound_127.0.0.1_{routes.HTTP_PROXY}", outbound=True)
+        manager.rds = Rds(config_source=messages.ads(), route_config_name=routes.HTTP_PROXY)
+        found.append(_listener(routes.HTTP_PROXY, node.outbound_port, OUTBOUND, manager))
+    for port in gateway.servers(view, node):
+        manager = _manager(node, OUTBOUND, f"outbound_0.0.0.0_{port}", outbound=True)
+        manager.use_remote_address = True
+        manager.rds = Rds(config_source=messages.ads(), route_config_name=gateway.route_name(port))
+        found.append(_listener(f"0.0.0.0_{port}", node.gateway_ports[port], OUTBOUND, manager))
+    return {each.name: each for each in found}
+
+
+def _listener(name: str, port: int, direction: str, manager: HttpConnectionManager) -> Listener:
+    return Listener(
+        name=name,
+        address=messages.address("127.0.0.1", port),
+        traffic_direction=TrafficDirection.INBOUND
+        if direction == INBOUND
+        else TrafficDirection.OUTBOUND,
+        filter_chains=[
+            FilterChain(filters=[Filter(name=HCM, typed_config=messages.pack(manager))])
+        ],
+    )
+
+
+def _inbound(node: ProxyNode, name: str, service_port: int, port: int) -> Listener:
+    cluster = names.inbound(service_port)
+    manager = _manager(node, INBOUND, f"inbound_0.0.0.0_{service_port}", outbound=False)
+    route = Route(
+        name="default",
+        match=RouteMatch(prefix="/"),
+        route=RouteAction(cluster=cluster, timeout=timedelta(0), max_grpc_timeout=timedelta(0)),
+    )
+    manager.route_config = RouteConfiguration(
+        name=cluster,
+        virtual_hosts=[
+            VirtualHost(name=f"inbound|http|{service_port}", domains=["*"], routes=[route])
+        ],
+        validate_clusters=False,
+    )
+    return _listener(name, port, INBOUND, manager)
+
+
+def _manager(
+    node: ProxyNode, direction: str, stat_prefix: str, *, outbound: bool
+) -> HttpConnectionManager:
+    """Build the HTTP connection manager; VirtualService features work on the way out only."""
+    filters: list[tuple[str, Message]] = []
+    if outbound:
+        filters += [(fault.FILTER, HttpFault()), (cors.FILTER, Cors())]
+    filters.append(("envoy.filters.http.router", Router()))
+    return HttpConnectionManager(
+        stat_prefix=stat_prefix,
+        http_filters=[
+            HttpFilter(name=name, typed_config=messages.pack(each)) for name, each in filters
+        ],
+        access_log=[access_log(node, direction)] if node.access_log else [],
+        normalize_path=True,
+        use_remote_address=False,
+        generate_request_id=True,
+        server_header_transformation=HttpConnectionManagerServerHeaderTransformation.PASS_THROUGH,
+        upgrade_configs=[HttpConnectionManagerUpgradeConfig(upgrade_type="websocket")],
+        stream_idle_timeout=timedelta(0),
+    )
+
+
+def access_log(node: ProxyNode, direction: str) -> AccessLog:
+    """Return the node's JSON access log (``mesh.accesslog``) with the listener's direction."""
+    log = FileAccessLog(
+        path=node.access_log,
+        log_format=SubstitutionFormatString(
+            json_format=messages.struct({**JSON_FORMAT, "direction": direction}),
+            omit_empty_values=False,
+        ),
+    )
+    return AccessLog(name="envoy.access_loggers.file", typed_config=messages.pack(log))

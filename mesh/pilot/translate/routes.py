@@ -1,0 +1,94 @@
+"""RDS: the route table of a sidecar's way out, a virtual host for each port of each service.
+
+A request goes to the virtual host whose domain is its host (``recommendation:8080``), then to the
+first route that matches.  Hosts that the registry does not know meet the outbound traffic policy:
+REGISTRY_ONLY answers 502 (route ``block_all``); ALLOW_ANY would pass them on, which has no
+way out of this machine (route ``allow_any``).
+Shown by ``meshctl proxy-config route POD``.
+"""
+
+from __future__ import annotations
+
+from envoy_data_plane.envoy.config.route.v3 import (
+    DirectResponseAction,
+    Route,
+    RouteConfiguration,
+    RouteMatch,
+    VirtualHost,
+)
+
+from mesh.pilot.node import ProxyNode
+from mesh.pilot.translate import names, virtual_service
+from mesh.pilot.translate.view import MESH, MeshView
+from mesh.topology import Service
+
+HTTP_PROXY = "http_proxy"
+"""Name of the outbound listener and of its route configuration, as in Istio."""
+
+
+def http_proxy(view: MeshView, node: ProxyNode) -> RouteConfiguration:
+    """Return the outbound route configuration of a sidecar."""
+    hosts: list[VirtualHost] = []
+    taken: set[str] = set()
+    for hostname in sorted(view.registry.services):
+        service = view.registry.services[hostname]
+        for port in service.ports:
+            host = _virtual_host(view, node, service, port.number)
+            host.domains = [domain for domain in host.domains if domain not in taken]
+            taken.update(host.domains)
+            hosts.append(host)
+    hosts.extend(_virtual_only(view, node, taken))
+    hosts.append(unknown_hosts(view))
+    return RouteConfiguration(name=HTTP_PROXY, virtual_hosts=hosts, validate_clusters=False)
+
+
+def unknown_hosts(view: MeshView) -> VirtualHost:
+    """Return the virtual host of everything that the registry does not know."""
+    name = "block_all" if view.policy == "REGISTRY_ONLY" else "allow_any"
+    route = Route(
+        name=name, match=RouteMatch(prefix="/"), direct_response=DirectResponseAction(status=502)
+    )
+    return VirtualHost(name=name, domains=["*"], routes=[route], include_request_attempt_count=True)
+
+
+def _virtual_host(view: MeshView, node: ProxyNode, service: Service, port: int) -> VirtualHost:
+    numbers = [each.number for each in service.ports]
+    portless = port == (80 if 80 in numbers else numbers[0])
+    routing = view.virtual_service(service.hostname)
+    if routing is None:
+        cluster = names.outbound(port, "", service.hostname)
+        routes = [virtual_service.default_route(view, cluster)]
+    else:
+        routes = virtual_service.routes(view, routing, node, MESH, port)
+    return VirtualHost(
+        name=f"{service.hostname}:{port}",
+        domains=names.domains(service.hostname, node.namespace, port, portless),
+        routes=routes,
+        include_request_attempt_count=True,
+    )
+
+
+def _virtual_only(view: MeshView, node: ProxyNode, taken: set[str]) -> list[VirtualHost]:
+    """Return virtual hosts of names that exist in a VirtualService only (port 80, as in Istio)."""
+    found: list[VirtualHost] = []
+    for routing in view.virtual_services:
+        if MESH not in routing.gateways or not routing.spec.http:
+            continue
+        for host in routing.hosts:
+            if host == "*" or host in view.registry.services or host in taken:
+                continue
+            domains = (
+                [host] if host.startswith("*") else names.domains(host, node.namespace, 80, True)
+            )
+            domains = [domain for domain in domains if domain not in taken]
+            taken.update(domains)
+            routes = virtual_service.routes(view, routing, node, MESH, 80)
+            found.append(
+                VirtualHost(
+                    name=f"{host}:80",
+                    domains=domains,
+                    routes=routes,
+                    include_request_attempt_count=True,
+                )
+            )
+    return found
