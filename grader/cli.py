@@ -1,0 +1,70 @@
+"""``grade``: run a lab, watch it while you edit, start it over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Run the labs of the mesh lab kit and score them from traffic.",
+)
+
+Number = Annotated[int, typer.Argument(metavar="N", help="The lab's number.")]
+Work = Annotated[
+    Path | None, typer.Option("--work", metavar="DIR", help="Judge the files of this folder.")
+]
+Solution = Annotated[bool, typer.Option("--solution", help="Judge the kit's own solution.")]
+Engine = Annotated[str, typer.Option("--engine", help="mitmproxy or envoy.")]
+Runtime = Annotated[str, typer.Option("--runtime", help="local or compose.")]
+Keep = Annotated[bool, typer.Option("--keep", help="Leave the mesh running.")]
+
+
+@app.command("lab")
+def lab(
+    number: Number,
+    solution: Solution = False,
+    work: Work = None,
+    runtime: Runtime = "local",
+    engine: Engine = "mitmproxy",
+    keep: Keep = False,
+) -> None:
+    """Run lab N on your files: start the mesh, drive traffic, judge it, stop."""
+    from grader.run import run_lab
+
+    raise typer.Exit(run_lab(number, work, solution, engine, runtime, keep))
+
+
+@app.command("watch")
+def watch(
+    number: Number,
+    work: Work = None,
+    runtime: Runtime = "local",
+    engine: Engine = "mitmproxy",
+) -> None:
+    """Keep lab N's mesh up, apply your files on every save, show the split live."""
+    from grader.watch import watch_lab
+
+    raise typer.Exit(watch_lab(number, work, engine, runtime))
+
+
+@app.command("reset")
+def reset(number: Number) -> None:
+    """Restore lab N's starter; your files are kept aside in work/lab-NN.old-TIMESTAMP."""
+    from grader.run import reset_lab
+
+    raise typer.Exit(reset_lab(number))
+
+
+def main() -> None:
+    """Entry point of ``grade``."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,127 @@
+"""Lab: what a probe has in its hands while the mesh runs.
+
+It applies configuration, drives traffic, and writes everything down; it judges nothing except
+whether a sequential test wants another batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from grader.checks import Probe
+from grader.evidence.record import Evidence
+from grader.lab import LabDefinition
+from grader.load.observation import Observation
+from grader.load.plan import Connections, Plan
+from grader.load.run import Decide, Driver, LoadError, Stream
+
+if TYPE_CHECKING:
+    from mesh.istio.load import Resource
+    from mesh.testbed.base import Testbed
+
+Loader = Callable[[str], "tuple[Resource, ...]"]
+
+
+@dataclass
+class Lab:
+    """One run of one lab; ``student`` are the resources of the student's files.
+
+    ``nonce`` makes the request ids of this run its own.
+    """
+
+    definition: LabDefinition
+    testbed: Testbed
+    driver: Driver
+    student: tuple[Resource, ...]
+    load_text: Loader
+    nonce: str = ""
+    observations: list[Observation] = field(default_factory=list)
+    notes: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The parameters of this run, ``lab.yaml``'s self-study set or a student's own."""
+        return self.definition.parameters
+
+    def apply_student(self) -> None:
+        """Bring the student's files, and nothing else, into force."""
+        self.testbed.apply(self.student)
+
+    def apply_with(self, text: str, *, without: Callable[[Resource], bool]) -> None:
+        """Apply the student's files except those ``without`` names, and the YAML ``text``."""
+        kept = tuple(item for item in self.student if not without(item))
+        self.testbed.apply((*kept, *self.load_text(text)))
+
+    def drive(
+        self,
+        probe: str,
+        decide: Decide,
+        *,
+        requests: int,
+        batch: int = 25,
+        users: int = 8,
+        connections: Connections = "keep",
+    ) -> tuple[Observation, ...]:
+        """Send barrier batches until ``decide`` has enough; records and returns what was seen."""
+        plan = self._plan(probe, requests, batch, users, connections)
+        seen = self.driver.run(plan, decide)
+        self.observations.extend(seen)
+        return seen
+
+    def count(self, probe: str, requests: int) -> tuple[Observation, ...]:
+        """Send exactly ``requests`` requests."""
+        return self.drive(probe, lambda _: True, requests=requests)
+
+    def stream(self, probe: str, *, requests: int, users: int = 8) -> Stream:
+        """Start traffic that flows while the probe works; ``requests`` bounds it."""
+        plan = self._plan(probe, requests, 25, users, "keep")
+        return self.driver.stream(Plan(**{**asdict(plan), "mode": "stream"}))
+
+    def record(self, seen: Sequence[Observation]) -> None:
+        """Keep the observations of a stream."""
+        self.observations.extend(seen)
+
+    def note(self, probe: str, **more: object) -> None:
+        """Write something down beside the observations of ``probe``."""
+        self.notes.setdefault(probe, {}).update(more)
+
+    def _plan(
+        self, probe: str, requests: int, batch: int, users: int, connections: Connections
+    ) -> Plan:
+        return Plan(
+            probe=probe,
+            host=self.testbed.gateway_url,
+            requests=requests,
+            batch=batch,
+            users=users,
+            connections=connections,
+            nonce=self.nonce,
+        )
+
+    def run_probe(self, item: Probe) -> None:
+        """Run one probe; what it cannot do is noted, and the others still run."""
+        from mesh.testbed.client import TestbedError
+
+        self.notes.setdefault(item.name, {})
+        try:
+            item.collect(self)
+        except (LoadError, TestbedError) as error:
+            self.notes[item.name]["error"] = str(error)
+
+    def evidence(self) -> Evidence:
+        """Everything that this run recorded, with the sidecars' and the applications' records."""
+        return Evidence(
+            parameters=dict(self.parameters),
+            pods={pod.name: dict(pod.labels) for pod in self.testbed.pods()},
+            notes=self.notes,
+            observations=tuple(self.observations),
+            access_log=tuple(slim(asdict(line)) for line in self.testbed.access_log()),
+            journal=tuple(dict(line) for line in self.testbed.journal()),
+        )
+
+
+def slim(record: dict[str, Any]) -> dict[str, Any]:
+    """An access log record without its empty fields."""
+    return {key: value for key, value in record.items() if value not in ("", 0, {}, None)}

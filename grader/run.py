@@ -1,0 +1,227 @@
+"""One run of a lab: load, start, apply, drive, judge, report, stop.
+
+The student's files are loaded before anything is started or imported that is heavy, so a file
+that does not load answers at once.  Exit codes: 0 the run was sound, whatever the score; 1 the
+files do not load; 2 the command cannot be carried out; 3 ungradable; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import secrets
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+
+from grader.lab import LabDefinition, LabError, find_lab
+from grader.report.progress import Progress
+from grader.report.terminal import make_console, print_result, print_split
+from grader.result import Result
+from grader.verdict import Verdict
+from grader.workspace import Workspace, missing, open_workspace, reset
+
+if TYPE_CHECKING:
+    from mesh.istio.load import Resource
+
+EXIT_SOUND, EXIT_FILES, EXIT_USAGE, EXIT_UNGRADABLE, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
+
+ENGINES = ("mitmproxy", "envoy")
+RUNTIMES = ("local", "compose")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a lab is run; ``work`` is the folder of another's files."""
+
+    engine: str = "mitmproxy"
+    runtime: str = "local"
+    work: Path | None = None
+    solution: bool = False
+    keep: bool = False
+
+
+class Stop(Exception):  # noqa: N818  not an error of the program
+    """Ends a command early: a sentence for the user and an exit code."""
+
+    def __init__(self, text: str, code: int) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+def run_lab(
+    number: int,
+    work: Path | None = None,
+    solution: bool = False,
+    engine: str = "mitmproxy",
+    runtime: str = "local",
+    keep: bool = False,
+) -> int:
+    """Run lab ``number`` and return the exit code; prints everything, raises nothing."""
+    console = make_console()
+    options = Options(engine, runtime, work, solution, keep)
+    return guarded(console, lambda: _run(console, number, options))
+
+
+def reset_lab(number: int) -> int:
+    """Restore the starter of lab ``number``; the old files are kept aside."""
+    console = make_console()
+
+    def restore() -> int:
+        folder, aside = reset(find_lab(number))
+        console.print(f"{folder.relative_to(Path.cwd())} is the starter again.", markup=False)
+        if aside:
+            console.print(f"Your files are in {aside.relative_to(Path.cwd())}.", markup=False)
+        return EXIT_SOUND
+
+    return guarded(console, restore)
+
+
+def guarded(console: Console, action: Callable[[], int]) -> int:
+    """Run ``action`` and turn what stops it into one line and an exit code."""
+    try:
+        with terminated_as_interrupt():
+            return action()
+    except Stop as stop:
+        console.print(escape(str(stop)))
+        return stop.code
+    except LabError as error:
+        console.print(escape(str(error)))
+        return EXIT_USAGE
+    except PermissionError as error:
+        console.print(f"Cannot write {escape(str(error.filename))}: {error.strerror}.")
+        return EXIT_USAGE
+    except OSError as error:
+        console.print(f"{escape(str(error.filename or 'The system'))}: {error.strerror or error}.")
+        return EXIT_USAGE
+    except KeyboardInterrupt:
+        console.print("Interrupted: nothing is left running, the last result is kept.")
+        return EXIT_INTERRUPTED
+
+
+@contextmanager
+def terminated_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM stop a run as Ctrl-C does: in order, with everything ended."""
+
+    def interrupt(signum: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Hold Ctrl-C back while things are being stopped."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def check_options(options: Options) -> None:
+    """Refuse what cannot be run, in one sentence."""
+    if options.engine not in ENGINES:
+        raise Stop(f"There is no engine {options.engine!r}: mitmproxy or envoy.", EXIT_USAGE)
+    if options.runtime not in RUNTIMES:
+        raise Stop(f"There is no runtime {options.runtime!r}: local or compose.", EXIT_USAGE)
+    if options.runtime == "compose":
+        raise Stop("The Compose runtime is not there yet: use RUNTIME=local.", EXIT_USAGE)
+    if options.work is not None and not options.work.is_dir():
+        raise Stop(f"{options.work} is not a folder.", EXIT_USAGE)
+
+
+def load_files(console: Console, lab: LabDefinition, space: Workspace) -> tuple[Resource, ...]:
+    """Load and validate the files handed in; prints warnings, Stop when there is an error."""
+    from mesh.istio.load import load_paths
+    from mesh.istio.problem import Level, has_errors
+
+    absent = missing(lab, space)
+    if absent:
+        raise Stop("\n".join(absent), EXIT_FILES)
+    loaded = load_paths(space.files(lab), era=lab.era, namespace=lab_namespace(lab))
+    for problem in loaded.problems:
+        if problem.level is not Level.INFO:
+            console.print(escape(str(problem)), soft_wrap=True)
+    if has_errors(list(loaded.problems)):
+        raise Stop(
+            "\nThe files do not load, so nothing was started; the last result is kept.", EXIT_FILES
+        )
+    return tuple(loaded.resources)
+
+
+def lab_namespace(lab: LabDefinition) -> str:
+    """The namespace that the lab's services live in."""
+    return str(lab.topology.get("namespace", "tutorial"))
+
+
+def _run(console: Console, number: int, options: Options) -> int:
+    begin = time.monotonic()
+    check_options(options)
+    lab = find_lab(number)
+    space = open_workspace(lab, work=options.work, solution=options.solution)
+    introduce(console, lab, space, options)
+    resources = load_files(console, lab, space)
+    runs = Path.cwd() / "runs" / lab.slug
+    runs.mkdir(parents=True, exist_ok=True)
+
+    from grader.session import Session
+
+    session = Session(lab, options, resources, nonce=secrets.token_hex(4))
+    try:
+        session.start(Progress(console))
+        session.collect(Progress(console))
+        result, evidence = session.judge(space.files(lab), time.monotonic() - begin)
+    finally:
+        with undisturbed():
+            session.close(keep=options.keep)
+
+    from grader.result import save
+
+    folder = save(runs, result, evidence, space.files(lab))
+    report(console, lab, space, result, dict(evidence.notes.get("share", {}).get("split", {})))
+    where = folder.relative_to(Path.cwd())
+    note = f"Everything that was recorded: {where}"
+    if options.keep:
+        note += f"\nThe mesh is kept, its gateway is {session.gateway_url}; `meshctl down` ends it."
+    print_result(console, result, note=note)
+    return EXIT_UNGRADABLE if result.verdict is Verdict.UNGRADABLE else EXIT_SOUND
+
+
+def introduce(console: Console, lab: LabDefinition, space: Workspace, options: Options) -> None:
+    """Say what is about to run, with whose parameters, on which files."""
+    console.print(
+        f"Lab {lab.number}, {escape(lab.title)}: the self-study set of parameters "
+        f"({escape(lab.parameters_text)}).",
+        style="bold",
+    )
+    made = ", made from the starter just now" if space.created else ""
+    console.print(
+        f"Files: {escape(space.shown)}{made}; {lab.era}; engine {options.engine}, "
+        f"runtime {options.runtime}."
+    )
+
+
+def report(
+    console: Console, lab: LabDefinition, space: Workspace, result: Result, counts: dict[str, int]
+) -> None:
+    """Show the split, and on the untouched starter the task."""
+    if counts or result.verdict is not Verdict.UNGRADABLE:
+        print_split(console, "Who answered", counts)
+    if space.untouched:
+        console.print(
+            "\nThese are the starter's files, untouched: the score below is a starting point."
+        )
+        console.print(f"Task:      {escape(lab.task)}")
+        console.print(f"Files:     {escape(space.shown)}/ ({', '.join(lab.files)})")
+        console.print(f"Try first: {escape(lab.first)}")

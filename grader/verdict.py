@@ -1,0 +1,71 @@
+"""Verdicts: what the grader says about one question.
+
+A check passes, fails, or is ungradable.  Ungradable means that the kit could not find out (its
+load driver died, the machine lost connections): that is never the student's zero.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Verdict(enum.StrEnum):
+    """The three answers."""
+
+    PASS = "pass"  # noqa: S105  a verdict, not a secret
+    FAIL = "fail"
+    UNGRADABLE = "ungradable"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a check found.
+
+    ``rationale`` says what the traffic showed, ``help`` what to look at next (empty on a pass),
+    ``evidence`` the counts behind it, in one line.
+    """
+
+    verdict: Verdict
+    rationale: str
+    help: str = ""
+    evidence: str = ""
+
+
+def passed(rationale: str, *, evidence: str = "") -> Outcome:
+    """The traffic showed what the task asks for."""
+    return Outcome(Verdict.PASS, rationale, "", evidence)
+
+
+def failed(rationale: str, *, help: str, evidence: str = "") -> Outcome:
+    """The traffic showed something else; ``help`` is where to look, not the solution."""
+    return Outcome(Verdict.FAIL, rationale, help, evidence)
+
+
+def ungradable(rationale: str, *, evidence: str = "") -> Outcome:
+    """The kit could not find out."""
+    return Outcome(
+        Verdict.UNGRADABLE, rationale, "Run it again; your files are not at fault.", evidence
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One check of one run, as it stands in ``result.json``; ``description`` is its sentence."""
+
+    name: str
+    description: str
+    verdict: Verdict
+    points: int
+    max_points: int
+    rationale: str
+    help: str
+    evidence: str
+
+
+def overall(checks: tuple[CheckResult, ...]) -> Verdict:
+    """The run's verdict: ungradable when one check is, pass when all pass, fail otherwise."""
+    verdicts = {check.verdict for check in checks}
+    if not checks or Verdict.UNGRADABLE in verdicts:
+        return Verdict.UNGRADABLE
+    return Verdict.PASS if verdicts == {Verdict.PASS} else Verdict.FAIL

@@ -1,0 +1,128 @@
+"""``make watch-N``: the mesh stays up, every save is applied, the split is shown live."""
+
+from __future__ import annotations
+
+import secrets
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from grader.evidence.traffic import split
+from grader.lab import LabDefinition, find_lab
+from grader.load.observation import Observation
+from grader.load.plan import Plan
+from grader.load.run import Driver
+from grader.report.progress import Progress
+from grader.report.terminal import make_console, split_bar
+from grader.run import (
+    EXIT_INTERRUPTED,
+    Options,
+    Stop,
+    check_options,
+    guarded,
+    introduce,
+    load_files,
+    undisturbed,
+)
+from grader.workspace import Workspace, open_workspace
+
+WINDOW = 200
+"""How many of the last requests the bar shows."""
+
+
+def watch_lab(number: int, work: Path | None, engine: str, runtime: str) -> int:
+    """Watch lab ``number`` until Ctrl-C (exit 0); 1 when the files do not load at the start."""
+    console = make_console()
+    code = guarded(console, lambda: _watch(console, number, Options(engine, runtime, work)))
+    return 0 if code == EXIT_INTERRUPTED else code
+
+
+def _watch(console: Console, number: int, options: Options) -> int:
+    from watchfiles import watch
+
+    from grader.session import Session
+
+    check_options(options)
+    lab = find_lab(number)
+    space = open_workspace(lab, work=options.work, solution=False)
+    introduce(console, lab, space, options)
+    session = Session(lab, options, load_files(console, lab, space), nonce=secrets.token_hex(4))
+    try:
+        session.start(Progress(console))
+        assert session.lab is not None
+        session.lab.apply_student()
+        console.print(f"Save a file in {space.shown} to apply it; Ctrl-C ends.", markup=False)
+        view = View(console, session.lab.driver, session.gateway_url)
+        changes = watch(
+            space.folder,
+            debounce=100,
+            rust_timeout=250,
+            yield_on_timeout=True,
+            raise_interrupt=True,
+        )
+        for changed in changes:
+            names = sorted({Path(path).name for _, path in changed} & set(lab.files))
+            if names and apply_again(console, lab, space, session.lab.testbed.apply):
+                console.print(f" ✓ {', '.join(names)} in force", markup=False)
+                view.forget()
+            view.refresh()
+    finally:
+        with undisturbed():
+            session.close()
+    return 0
+
+
+def apply_again(
+    console: Console, lab: LabDefinition, space: Workspace, apply: Callable[..., object]
+) -> bool:
+    """Load and apply what was saved; False when it does not load or the mesh refuses it."""
+    from mesh.testbed.client import TestbedError
+
+    try:
+        apply(load_files(console, lab, space))
+    except (Stop, TestbedError) as error:
+        console.print(f" ✗ not applied: {str(error).strip()}", markup=False)
+        return False
+    return True
+
+
+class View:
+    """The split of the last requests: a line that changes on a terminal, a new line elsewhere."""
+
+    def __init__(self, console: Console, driver: Driver, host: str) -> None:
+        self._console = console
+        self._driver = driver
+        self._host = host
+        self._seen: deque[Observation] = deque(maxlen=WINDOW)
+        self._last = ""
+        self._round = 0
+
+    def forget(self) -> None:
+        """Start the window anew: the configuration is another one."""
+        self._seen.clear()
+
+    def refresh(self) -> None:
+        """Send a few requests and show the split."""
+        self._round += 1
+        plan = Plan(f"watch{self._round}", self._host, 10, batch=10, users=2)
+        self._seen.extend(self._driver.run(plan, lambda _: False))
+        line = self._line()
+        if self._console.is_terminal:
+            with Live(line, console=self._console, transient=True, auto_refresh=False) as live:
+                live.refresh()
+            self._console.print(line, end="\r", no_wrap=True, overflow="crop")
+        elif line.plain != self._last:
+            self._console.print(line)
+        self._last = line.plain
+
+    def _line(self) -> Text:
+        counts = split(list(self._seen))
+        failed = sum(1 for item in self._seen if item.status != 200)
+        line = split_bar(counts) if counts else Text("no version answered")
+        if failed:
+            line.append(f"   {failed} of {len(self._seen)} failed", style="red")
+        return line
