@@ -1,0 +1,1 @@
+"""The resources of a mesh as typed models, one file a kind; the fields are Istio's own."""
