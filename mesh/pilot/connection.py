@@ -77,16 +77,15 @@ class Connection:
         wanted = final if self._others_settled() else {**old, **final}
         if clusters.sent != wanted:
             return self._respond(CDS, wanted)
-        if not clusters.answered:
-            return None
         for url in (EDS, LDS, RDS):
+            if url != EDS and not clusters.answered:
+                return None  # Envoy acknowledges clusters only after it has their endpoints
             state = self.states[url]
-            if state.requested and state.sent != (content := self._content(url)):
+            content = self._content(url)
+            if state.requested and (state.due or state.sent != content):
                 return self._respond(url, content)
             if not self._settled(url):
                 return None
-        if clusters.sent != final:
-            return self._respond(CDS, final)
         return None
 
     @property
@@ -141,7 +140,7 @@ class Connection:
             needed = self.target.rds_names
         if not state.requested:
             return url != LDS and not needed
-        if not state.answered or state.sent != self._content(url):
+        if not state.answered or state.due or state.sent != self._content(url):
             return False
         return state.names is None or needed <= state.names
 
@@ -152,6 +151,11 @@ class Connection:
         state = self.states[url]
         self.nonces += 1
         state.nonce = f"{self.number}-{self.nonces}"
+        follower = {CDS: EDS, LDS: RDS}.get(url)
+        if follower and content.items() - (state.sent or {}).items():
+            # A changed cluster (listener) warms until it gets its endpoints (routes) again.
+            self.states[follower].due = self.states[follower].sent is not None
+        state.due = False
         state.sent = dict(content)
         state.sent_version = self.target.version
         state.answered = False

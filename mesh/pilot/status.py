@@ -21,7 +21,7 @@ class TypeState:
 
     ``names`` are the resources asked for (None: all), ``sent`` the packed resources of the last
     response, ``nonce`` its nonce, ``answered`` whether the client acknowledged or refused it,
-    ``error`` the reason of a refusal.
+    ``error`` the reason of a refusal, ``due`` that it has to be sent again although it is the same.
     """
 
     requested: bool = False
@@ -32,6 +32,7 @@ class TypeState:
     nonce: str = ""
     answered: bool = True
     error: str = ""
+    due: bool = False
 
     @property
     def word(self) -> str:

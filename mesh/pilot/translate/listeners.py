@@ -80,7 +80,7 @@ def _inbound(node: ProxyNode, name: str, service_port: int, port: int) -> Listen
     route = Route(
         name="default",
         match=RouteMatch(prefix="/"),
-        route=RouteAction(cluster=cluster, timeout=timedelta(0), max_grpc_timeout=timedelta(0)),
+        route=RouteAction(cluster=cluster, timeout=timedelta(0)),
     )
     manager.route_config = RouteConfiguration(
         name=cluster,

@@ -122,7 +122,6 @@ def _finish(view: MeshView, action: RouteAction, cluster: str, http: HTTPRoute |
     action.hash_policy = load_balancer.hash_policy(policy.load_balancer)
     if action.timeout is None:
         action.timeout = NO_TIMEOUT
-    action.max_grpc_timeout = action.timeout
     action.retry_policy = retries.retry_policy(
         http.retries if http else None, view.era, hashing=bool(action.hash_policy)
     )
