@@ -18,7 +18,7 @@ from grader.load.plan import Connections, Plan
 from grader.load.run import Decide, Driver, LoadError, Stream
 
 if TYPE_CHECKING:
-    from mesh.istio.load import Resource
+    from mesh.istio.resource import Resource
     from mesh.testbed.base import Testbed
 
 Loader = Callable[[str], "tuple[Resource, ...]"]

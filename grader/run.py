@@ -28,7 +28,7 @@ from grader.verdict import Verdict
 from grader.workspace import Workspace, missing, open_workspace, reset
 
 if TYPE_CHECKING:
-    from mesh.istio.load import Resource
+    from mesh.istio.resource import Resource
 
 EXIT_SOUND, EXIT_FILES, EXIT_USAGE, EXIT_UNGRADABLE, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
 
@@ -143,17 +143,21 @@ def check_options(options: Options) -> None:
 
 def load_files(console: Console, lab: LabDefinition, space: Workspace) -> tuple[Resource, ...]:
     """Load and validate the files handed in; prints warnings, Stop when there is an error."""
+    from mesh.istio.eras import era
     from mesh.istio.load import load_paths
     from mesh.istio.problem import Level, has_errors
+    from mesh.istio.validate import validate
 
     absent = missing(lab, space)
     if absent:
         raise Stop("\n".join(absent), EXIT_FILES)
-    loaded = load_paths(space.files(lab), era=lab.era, namespace=lab_namespace(lab))
-    for problem in loaded.problems:
+    release = era(lab.era)
+    loaded = load_paths(space.files(lab), era=release, namespace=lab_namespace(lab))
+    problems = [*loaded.problems, *validate(loaded.resources, release)]
+    for problem in problems:
         if problem.level is not Level.INFO:
             console.print(escape(str(problem)), soft_wrap=True)
-    if has_errors(list(loaded.problems)):
+    if has_errors(problems):
         raise Stop(
             "\nThe files do not load, so nothing was started; the last result is kept.", EXIT_FILES
         )

@@ -16,6 +16,7 @@ from grader.lab import LabDefinition
 from grader.load.run import Driver
 from grader.report.progress import Progress
 from grader.result import Result, digest, versions
+from mesh.istio.eras import era
 from mesh.istio.load import load_text
 from mesh.testbed.base import Testbed
 from mesh.testbed.load_topology import load_topology
@@ -23,7 +24,7 @@ from mesh.testbed.local import LocalTestbed
 
 if TYPE_CHECKING:
     from grader.run import Options
-    from mesh.istio.load import Resource
+    from mesh.istio.resource import Resource
 
 
 class Session:
@@ -72,7 +73,7 @@ class Session:
         )
 
     def _load(self, text: str) -> tuple[Resource, ...]:
-        return tuple(load_text(text, era=self._definition.era).resources)
+        return tuple(load_text(text, era=era(self._definition.era)).resources)
 
     def collect(self, progress: Progress) -> None:
         """Run the lab's probes, one after another."""

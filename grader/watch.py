@@ -42,15 +42,17 @@ def watch_lab(number: int, work: Path | None, engine: str, runtime: str) -> int:
 
 
 def _watch(console: Console, number: int, options: Options) -> int:
-    from watchfiles import watch
-
-    from grader.session import Session
-
     check_options(options)
     lab = find_lab(number)
     space = open_workspace(lab, work=options.work, solution=False)
     introduce(console, lab, space, options)
-    session = Session(lab, options, load_files(console, lab, space), nonce=secrets.token_hex(4))
+    resources = load_files(console, lab, space)
+
+    from watchfiles import watch
+
+    from grader.session import Session
+
+    session = Session(lab, options, resources, nonce=secrets.token_hex(4))
     try:
         session.start(Progress(console))
         assert session.lab is not None
