@@ -1,1 +1,74 @@
-"""HTTP features, one file each, in Envoy's order (``default_filters``)."""
+"""The HTTP filters: one class a feature, made from its xDS configuration, in Envoy's order.
+
+A filter is a mitmproxy addon: ``request(flow)`` sees a request on its way to the router and may
+answer it by setting ``flow.response``, ``response(flow)`` sees the answer on its way back; both
+may be asynchronous.  The listener names its filters and their order; a type that is not here is
+refused with its name, never ignored: a policy that is silently missing is the worst outcome.
+
+Order in Istio: authorization CUSTOM, JWT, authorization DENY and ALLOW, fault, CORS, router.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
+
+from mesh.sidecar.errors import ConfigRefusedError
+from mesh.sidecar.stats import Stats
+
+if TYPE_CHECKING:
+    from mesh.sidecar.upstream.cluster_manager import ClusterManager
+
+ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
+FAULT = "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault"
+CORS = "type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors"
+
+
+@dataclass(frozen=True, slots=True)
+class FilterContext:
+    """What a filter may need of its sidecar; ``clock`` is monotonic, in seconds."""
+
+    clusters: ClusterManager
+    stats: Stats
+    rng: Random
+    clock: Callable[[], float]
+
+
+FilterFactory = Callable[[Any, FilterContext], Any]
+
+
+def default_filters() -> dict[str, FilterFactory]:
+    """Return the factories by type URL, in the order in which Istio puts the filters."""
+    from mesh.sidecar.filters.router import Router
+
+    return {ROUTER: Router}
+
+
+def make_filters(configs: Sequence[HttpFilter], context: FilterContext) -> list[Any]:
+    """Make the filters of one listener.
+
+    Raises ConfigRefusedError when a type is unknown or the router is not the last filter.
+    """
+    from mesh.sidecar.xds import unpack
+
+    factories = default_filters()
+    made: list[Any] = []
+    for config in configs:
+        if config.disabled:
+            continue
+        where = f"http filter {config.name!r}"
+        url = config.typed_config.type_url if config.typed_config is not None else ""
+        factory = factories.get(url)
+        if factory is None:
+            if config.is_optional:
+                continue
+            raise ConfigRefusedError(f"{where}: this sidecar has no filter of type {url!r}")
+        made.append(factory(unpack(config.typed_config, where), context))
+    active = [item for item in configs if not item.disabled]
+    if not active or active[-1].typed_config is None or active[-1].typed_config.type_url != ROUTER:
+        raise ConfigRefusedError("http filters: the last one has to be the router")
+    return made

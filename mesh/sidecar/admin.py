@@ -1,0 +1,182 @@
+"""The admin port: Envoy's paths, so that the same tools read both data planes.
+
+``GET /ready``, ``/stats?format=json`` (``&filter=``), ``/clusters?format=json``, ``/config_dump``,
+``POST /reopen_logs`` (returns when everything logged so far is in the
+file).  In a real mesh: ``istioctl proxy-config`` and port 15000.
+
+Source: Envoy, "Administration interface" (operations/admin).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from mesh.sidecar.access_log import LogFiles
+from mesh.sidecar.config import CDS, EDS, LDS, RDS, Config
+from mesh.sidecar.stats import Stats
+from mesh.sidecar.upstream.cluster_manager import Cluster, ClusterManager
+
+Answer = tuple[int, str, bytes]
+_DUMPS = {
+    CDS: ("Clusters", "dynamic_active_clusters", "cluster"),
+    LDS: ("Listeners", "dynamic_listeners", "listener"),
+    RDS: ("Routes", "dynamic_route_configs", "route_config"),
+    EDS: ("Endpoints", "dynamic_endpoint_configs", "endpoint_config"),
+}
+
+
+class Admin:
+    """Answers the admin requests of one sidecar on 127.0.0.1."""
+
+    def __init__(
+        self, stats: Stats, clusters: ClusterManager, config: Config, logs: LogFiles
+    ) -> None:
+        self._stats = stats
+        self._clusters = clusters
+        self._config = config
+        self._logs = logs
+        self._server: asyncio.Server | None = None
+
+    async def start(self, port: int) -> None:
+        """Listen on 127.0.0.1:``port``; raises OSError when the port is taken."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, reuse_port=True)
+
+    def stop(self) -> None:
+        """Close the port."""
+        if self._server is not None:
+            self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+                length = re.search(r"\r\ncontent-length:\s*(\d+)\r\n", head, re.IGNORECASE)
+                if length is not None and int(length[1]):
+                    await reader.readexactly(int(length[1]))
+                status, kind, body = self.answer(*head.split(" ", 2)[:2])
+                writer.write(
+                    f"HTTP/1.1 {status} {'OK' if status == 200 else 'Error'}\r\n"
+                    f"content-type: {kind}\r\ncontent-length: {len(body)}\r\n\r\n".encode()
+                    + body
+                )
+                await writer.drain()
+        except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            pass
+        finally:
+            writer.close()
+
+    def answer(self, method: str, target: str) -> Answer:
+        """Return status, content type and body for ``method`` and ``target``."""
+        url = urlsplit(target)
+        query = {key: values[-1] for key, values in parse_qs(url.query).items()}
+        routes: dict[str, Callable[[dict[str, str]], Answer]] = {
+            "/ready": self._ready,
+            "/stats": self._stats_page,
+            "/clusters": self._clusters_page,
+            "/config_dump": self._config_dump,
+            "/reopen_logs": self._reopen_logs,
+        }
+        handler = routes.get(url.path)
+        if handler is None:
+            known = " ".join(routes)
+            return 404, "text/plain", f"no such page: {url.path}; there are {known}\n".encode()
+        if url.path == "/reopen_logs" and method != "POST":
+            return 405, "text/plain", b"Method not allowed: use POST\n"
+        return handler(query)
+
+    def _ready(self, _query: dict[str, str]) -> Answer:
+        if self._config.in_force.is_set():
+            return 200, "text/plain", b"LIVE\n"
+        return 503, "text/plain", b"PRE_INITIALIZING\n"
+
+    def _stats_page(self, query: dict[str, str]) -> Answer:
+        values = self._stats.snapshot()
+        if "filter" in query:
+            pattern = re.compile(query["filter"])
+            values = {name: value for name, value in values.items() if pattern.search(name)}
+        if query.get("format") == "json":
+            return _json({"stats": [{"name": k, "value": v} for k, v in values.items()]})
+        return 200, "text/plain", "".join(f"{k}: {v}\n" for k, v in values.items()).encode()
+
+    def _clusters_page(self, query: dict[str, str]) -> Answer:
+        statuses = [_cluster_status(cluster) for cluster in self._clusters.active]
+        if query.get("format") == "json":
+            return _json({"cluster_statuses": statuses})
+        lines = [
+            f"{status['name']}::{json.dumps(host['address'])}::{host['health_status']}\n"
+            for status in statuses
+            for host in status["host_statuses"]
+        ]
+        return 200, "text/plain", "".join(lines).encode()
+
+    def _config_dump(self, _query: dict[str, str]) -> Answer:
+        configs = []
+        for url, (kind, field, name) in _DUMPS.items():
+            state = self._config.types[url]
+            updated = datetime.fromtimestamp(state.updated, UTC).isoformat().replace("+00:00", "Z")
+            entries = []
+            for key, message in state.resources.items():
+                body = {"@type": url, **message.to_dict()}
+                entry: dict[str, Any] = {
+                    "version_info": state.version,
+                    name: body,
+                    "last_updated": updated,
+                }
+                if kind == "Listeners":
+                    entry = {"name": key, "active_state": entry}
+                entries.append(entry)
+            dump: dict[str, Any] = {
+                "@type": f"type.googleapis.com/envoy.admin.v3.{kind}ConfigDump",
+                field: entries,
+            }
+            if kind in ("Clusters", "Listeners"):
+                dump["version_info"] = state.version
+            if state.error:
+                dump["error_state"] = {"details": state.error, "version_info": state.error_version}
+            configs.append(dump)
+        return _json({"configs": configs})
+
+    def _reopen_logs(self, _query: dict[str, str]) -> Answer:
+        self._logs.reopen()
+        return 200, "text/plain", b"OK\n"
+
+
+def _json(value: Any) -> Answer:
+    return 200, "application/json", json.dumps(value, indent=1).encode()
+
+
+def _cluster_status(cluster: Cluster) -> dict[str, Any]:
+    hosts = []
+    for host in cluster.hosts:
+        address: dict[str, Any] = {"pipe": {"path": host.pipe}}
+        if not host.pipe:
+            address = {"socket_address": {"address": host.address, "port_value": host.port}}
+        counters = cluster.host_counters[host.key]
+        stats: list[dict[str, Any]] = [
+            {"name": name, "value": str(counters[name])}
+            for name in ("rq_total", "rq_success", "rq_error", "rq_timeout")
+        ]
+        pool = cluster.pool(host)
+        stats.append({"name": "cx_total", "value": str(pool.connections_total)})
+        stats.append({"name": "cx_active", "type": "GAUGE", "value": str(pool.active)})
+        stats.append({"name": "rq_active", "type": "GAUGE", "value": str(host.active_requests)})
+        health: dict[str, Any] = {"eds_health_status": host.health.upper()}
+        if host.ejected:
+            health["failed_outlier_check"] = True
+        hosts.append(
+            {
+                "address": address,
+                "stats": stats,
+                "health_status": health,
+                "weight": host.weight,
+                "priority": host.priority,
+                "pod": host.pod,
+            }
+        )
+    return {"name": cluster.name, "observability_name": cluster.name, "host_statuses": hosts}

@@ -1,0 +1,317 @@
+"""Router: the last filter; sends the request to an endpoint and brings the answer back.
+
+Everything a VirtualService decides about a request ends here: the route that matches, the
+weighted choice of a subset, the rewrite, then the cluster's choice of an endpoint, the
+attempts within the timeout, and the local answers when there is nothing to send to.
+See a request's decisions with ``meshctl explain REQUEST_ID``.
+
+Source: Envoy ``source/common/router/router.cc`` (decodeHeaders, onUpstreamHeaders).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from mitmproxy.http import HTTPFlow
+
+from mesh.sidecar.filters import FilterContext
+from mesh.sidecar.filters import direct_response as direct
+from mesh.sidecar.filters import mirror as mirrors
+from mesh.sidecar.filters import redirect as redirects
+from mesh.sidecar.filters import rewrite as rewrites
+from mesh.sidecar.filters.headers import apply_to_request, apply_to_response
+from mesh.sidecar.filters.match import find_route, head_of
+from mesh.sidecar.filters.routing import CompiledRoute, RequestHead
+from mesh.sidecar.filters.weighted_clusters import NO_CLUSTER, ClusterChoice, choose
+from mesh.sidecar.local_reply import REASONS, local_reply
+from mesh.sidecar.mitm.flow import Fields, make_headers, make_response
+from mesh.sidecar.stream_info import StreamInfo, stream_info
+from mesh.sidecar.upstream.attempt import UpstreamRequest
+from mesh.sidecar.upstream.cluster_manager import Cluster
+from mesh.sidecar.upstream.hash_policy import Peer
+from mesh.sidecar.upstream.http1 import UpstreamResetError, UpstreamResponse
+from mesh.sidecar.upstream.send import (
+    NoHealthyHostError,
+    Plan,
+    RequestTimeoutError,
+    Sender,
+    make_plan,
+)
+
+RESET_PREFIX = b"upstream connect error or disconnect/reset before headers. "
+
+
+def _encode(headers: list[tuple[str, str]]) -> Fields:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
+
+
+class Router:
+    """The filter ``envoy.filters.http.router``."""
+
+    def __init__(self, config: Any, context: FilterContext) -> None:
+        self._envoy_headers = not config.suppress_envoy_headers
+        self._clusters = context.clusters
+        self._rng = context.rng
+        self._clock = context.clock
+        self._table: Any = None
+        self._plans: dict[CompiledRoute, Plan] = {}
+        self._shadows: set[asyncio.Task[None]] = set()
+
+    async def request(self, flow: HTTPFlow) -> None:
+        """Answer ``flow``: from an endpoint, or with Envoy's local reply."""
+        info = stream_info(flow)
+        route = find_route(flow, info, self._rng)
+        head = head_of(flow, info)
+        if route is None:
+            why = info.route_table.why_not(head) if info.route_table is not None else "no routes"
+            info.explain("route", matched=None, why=why)
+            local_reply(flow, info, 404, b"", "route_not_found", "NR")
+            return
+        info.route_name = route.name
+        info.explain("route", virtual_host=route.virtual_host, matched=route.matched)
+        if route.redirect is not None:
+            answer = redirects.decide(route.redirect, head)
+            location = [(b"location", answer.location.encode("latin-1"))]
+            local_reply(flow, info, answer.status, b"", "direct_response", "", location)
+            self._mutate_response(flow, info, route, NO_CLUSTER, head)
+        elif route.direct_response is not None:
+            reply = direct.decide(route.direct_response)
+            local_reply(flow, info, reply.status, reply.body, "direct_response")
+            self._mutate_response(flow, info, route, NO_CLUSTER, head)
+        else:
+            await self._forward(flow, info, head, route)
+
+    async def _forward(
+        self, flow: HTTPFlow, info: StreamInfo, head: RequestHead, route: CompiledRoute
+    ) -> None:
+        choice = choose(route, self._rng)
+        if route.weighted is not None:
+            info.explain(
+                "cluster",
+                cluster=choice.cluster,
+                draw=choice.draw,
+                weight=choice.weight,
+                total=choice.total,
+            )
+        name = choice.cluster or head.get(route.cluster_header) or ""
+        cluster = self._clusters.get(name)
+        if cluster is None:
+            info.explain("cluster", cluster=name, why="no such cluster is in force")
+            status = route.cluster_not_found_status
+            local_reply(flow, info, status, b"", "cluster_not_found", "NC")
+            return
+        info.cluster = name
+        plan = self._plan(info, route)
+        sender = Sender(
+            cluster,
+            route,
+            plan,
+            info,
+            self._rng,
+            self._clock,
+            lambda attempt, elapsed: self._serialize(flow, info, route, plan, attempt, elapsed),
+        )
+        if plan.hashing is not None:
+            hashed = plan.hashing.generate(
+                head,
+                Peer(flow.client_conn.peername[0], info.downstream_remote_address, ""),
+            )
+            sender.hash, info.set_cookies = hashed.value, hashed.set_cookies
+            info.explain("hash", value=hashed.value)
+        self._finalize_request(flow, info, head, route, choice)
+        if route.mirrors and info.request_stream is None:
+            self._mirror(flow, info, route, plan)
+        response = await self._send(flow, info, sender)
+        if response is not None:
+            self._take_response(flow, info, route, response)
+        self._count(cluster, flow)
+        self._mutate_response(flow, info, route, choice, head)
+
+    def _plan(self, info: StreamInfo, route: CompiledRoute) -> Plan:
+        if info.route_table is not self._table:
+            self._table, self._plans = info.route_table, {}
+        plan = self._plans.get(route)
+        if plan is None:
+            plan = self._plans[route] = make_plan(route)
+        return plan
+
+    def _finalize_request(
+        self,
+        flow: HTTPFlow,
+        info: StreamInfo,
+        head: RequestHead,
+        route: CompiledRoute,
+        choice: ClusterChoice,
+    ) -> None:
+        """Write the changes of the route into the request, in Envoy's order."""
+        before = head.headers
+        levels = route.request_levels(choice)
+        if any(levels):
+            values = {"DOWNSTREAM_REMOTE_ADDRESS": info.downstream_remote_address}
+            apply_to_request(levels, head, values)
+        data = flow.request.data
+        if route.rewrite or choice.host_rewrite:
+            changed = rewrites.decide(route.rewrite, head, choice.host_rewrite)
+            if changed.original_path is not None:
+                kept = [item for item in head.headers if item[0] != "x-envoy-original-path"]
+                head.headers = [*kept, ("x-envoy-original-path", changed.original_path)]
+                data.path = changed.path.encode("latin-1")
+            if changed.original_authority is not None:
+                if route.rewrite.append_forwarded_host:
+                    added = ("x-forwarded-host", changed.original_authority)
+                    head.headers = [*head.headers, added]
+                data.authority = changed.authority.encode("latin-1")
+        if head.headers is not before:
+            data.headers = make_headers(_encode(head.headers))
+            info.head = None
+
+    async def _send(
+        self, flow: HTTPFlow, info: StreamInfo, sender: Sender
+    ) -> UpstreamResponse | None:
+        try:
+            return await sender.run()
+        except NoHealthyHostError:
+            local_reply(flow, info, 503, b"no healthy upstream", "no_healthy_upstream", "UH")
+        except RequestTimeoutError as error:
+            local_reply(flow, info, 504, b"upstream request timeout", error.details, "UT")
+        except UpstreamResetError as reset:
+            status = 502 if reset.flag == "UPE" else 503
+            info.upstream_transport_failure_reason = reset.transport
+            reason = reset.reason.replace(" ", "_")
+            if reset.transport:
+                reason += f"|{reset.transport}"
+            details = f"upstream_reset_before_response_started{{{reason}}}"
+            words = (
+                b"retried and the latest reset reason: " if sender.retried else b"reset reason: "
+            )
+            body = RESET_PREFIX + words + reset.reason.encode()
+            extra = [(b"x-envoy-overloaded", b"true")] if reset.flag == "UO" else None
+            local_reply(flow, info, status, body, details, reset.flag, extra)
+        return None
+
+    def _serialize(
+        self,
+        flow: HTTPFlow,
+        info: StreamInfo,
+        route: CompiledRoute,
+        plan: Plan,
+        attempt: int,
+        elapsed: float,
+    ) -> UpstreamRequest:
+        """Make the bytes of one attempt."""
+        data = flow.request.data
+        parts = [b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (data.method, data.path, data.authority)]
+        body = data.content or b""
+        stream = info.request_stream
+        length = None
+        for name, value in data.headers.fields:
+            if name == b"content-length":
+                length = value
+            else:
+                parts.append(b"%b: %b\r\n" % (name, value))
+        chunked = False
+        if stream is not None and length is not None:
+            parts.append(b"content-length: %b\r\n" % length)
+        elif stream is not None or (info.request_chunked and length is None):
+            chunked = True
+            parts.append(b"transfer-encoding: chunked\r\n")
+            if stream is None:
+                body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n"
+        elif length is not None or body:
+            # A filter may have changed the body: the length is that of what is sent.
+            parts.append(b"content-length: %d\r\n" % len(body))
+        if self._envoy_headers:
+            expected = plan.times.expected_ms(elapsed)
+            if expected is not None:
+                parts.append(b"x-envoy-expected-rq-timeout-ms: %d\r\n" % expected)
+        if route.include_request_attempt_count:
+            parts.append(b"x-envoy-attempt-count: %d\r\n" % attempt)
+        if info.upgrade:
+            parts.append(b"connection: upgrade\r\nupgrade: %b\r\n" % info.upgrade)
+        parts.append(b"\r\n")
+        return UpstreamRequest(data.method, b"".join(parts), body, stream, chunked)
+
+    def _mirror(self, flow: HTTPFlow, info: StreamInfo, route: CompiledRoute, plan: Plan) -> None:
+        """Send copies and forget them: no retries, the answers are thrown away."""
+        data = flow.request.data
+        authority = data.authority.decode("latin-1")
+        headers = dict(head_of(flow, info).headers)
+        for shadow in mirrors.decide(route.mirrors, authority, self._rng, headers):
+            cluster = self._clusters.get(shadow.cluster)
+            info.explain("mirror", cluster=shadow.cluster, sent=cluster is not None)
+            if cluster is None:
+                continue
+            copy = StreamInfo(info.start, info.started)
+            copy.request_chunked = info.request_chunked
+            request = self._serialize(flow, copy, route, plan, 1, 0.0)
+            host = b"host: %b\r\n" % data.authority
+            request.head = request.head.replace(
+                host, b"host: %b\r\n" % shadow.authority.encode("latin-1"), 1
+            )
+            single = Plan(make_plan(route).rules.__class__(), None, plan.times)
+            sender = Sender(
+                cluster, route, single, copy, self._rng, self._clock, lambda _a, _e, r=request: r
+            )
+            task = asyncio.get_running_loop().create_task(self._send_shadow(sender))
+            self._shadows.add(task)
+            task.add_done_callback(self._shadows.discard)
+
+    async def _send_shadow(self, sender: Sender) -> None:
+        try:
+            response = await sender.run()
+            sender.cluster.counters["upstream_rq_completed"] += 1
+            sender.cluster.counters[f"upstream_rq_{response.status}"] += 1
+            sender.cluster.counters[f"upstream_rq_{response.status // 100}xx"] += 1
+            if response.stream is not None:
+                async for _ in response.stream:
+                    pass
+        except (NoHealthyHostError, RequestTimeoutError, UpstreamResetError):
+            pass
+
+    def _take_response(
+        self, flow: HTTPFlow, info: StreamInfo, route: CompiledRoute, response: UpstreamResponse
+    ) -> None:
+        fields = response.fields
+        if self._envoy_headers:
+            fields = [item for item in fields if item[0] != b"x-envoy-upstream-service-time"]
+            took = int((self._clock() - info.started) * 1000)
+            fields.append((b"x-envoy-upstream-service-time", b"%d" % took))
+        if route.include_attempt_count_in_response:
+            fields.append((b"x-envoy-attempt-count", b"%d" % info.attempts))
+        for cookie in info.set_cookies:
+            fields.append((b"set-cookie", cookie.encode("latin-1")))
+        info.details = "via_upstream"
+        reason = REASONS.get(response.status, response.reason)
+        body = None if response.stream is not None else response.body
+        flow.response = make_response(response.status, reason, fields, body)
+        info.response_stream = response.stream
+
+    def _mutate_response(
+        self,
+        flow: HTTPFlow,
+        info: StreamInfo,
+        route: CompiledRoute,
+        choice: ClusterChoice,
+        head: RequestHead,
+    ) -> None:
+        levels = route.response_levels(choice)
+        response = flow.response
+        if response is None or not any(levels):
+            return
+        headers = [
+            (name.decode("latin-1"), value.decode("latin-1"))
+            for name, value in response.data.headers.fields
+        ]
+        values = {"UPSTREAM_HOST": info.upstream_host, "RESPONSE_CODE": str(response.status_code)}
+        changed = apply_to_response(levels, headers, head, values)
+        response.data.headers = make_headers(_encode(changed))
+
+    def _count(self, cluster: Cluster, flow: HTTPFlow) -> None:
+        response = flow.response
+        assert response is not None
+        status = response.data.status_code
+        counters = cluster.counters
+        counters["upstream_rq_completed"] += 1
+        counters[f"upstream_rq_{status}"] += 1
+        counters[f"upstream_rq_{status // 100}xx"] += 1

@@ -1,0 +1,187 @@
+"""HttpConnectionManager: what happens to a request between a connection and the filters.
+
+Envoy's network filter of this name turns bytes into requests, cleans their headers, runs the
+HTTP filters, finishes the answer and writes the access log.  Istio configures it in the
+listeners ``virtualInbound`` and outbound; nothing of it has a field of its own in a VirtualService.
+See it with ``meshctl proxy-config listeners POD``.
+
+Source: Envoy ``source/common/http/conn_manager_utility.cc`` (mutateRequestHeaders,
+mutateResponseHeaders).
+"""
+
+from __future__ import annotations
+
+import time
+from email.utils import formatdate
+from random import Random
+from typing import Any
+
+from envoy_data_plane.envoy.extensions.access_loggers.file.v3 import FileAccessLog
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
+    HttpConnectionManager as HcmConfig,
+)
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
+    HttpConnectionManagerServerHeaderTransformation as ServerHeader,
+)
+from mitmproxy.http import HTTPFlow
+
+from mesh.sidecar.access_log import AccessLogger, LogContext, LogFiles
+from mesh.sidecar.errors import ConfigRefusedError
+from mesh.sidecar.filters import FilterContext, make_filters
+from mesh.sidecar.filters.routing import RouteTable
+from mesh.sidecar.mitm.flow import make_headers, random_uuid
+from mesh.sidecar.mitm.http1 import RawHead
+from mesh.sidecar.mitm.master import hooks_of
+from mesh.sidecar.stats import Stats
+from mesh.sidecar.stream_info import StreamInfo
+from mesh.sidecar.xds import compile_routes, unpack
+
+# Envoy believes these only of a caller inside the mesh, which needs use_remote_address and
+# internal_address_config; nothing in Istio sets both.
+_NOT_FROM_CALLERS = frozenset(
+    b"x-envoy-internal x-envoy-retry-on x-envoy-retry-grpc-on x-envoy-max-retries "
+    b"x-envoy-retriable-status-codes x-envoy-retriable-header-names x-envoy-upstream-alt-stat-name "
+    b"x-envoy-upstream-rq-timeout-ms x-envoy-upstream-rq-per-try-timeout-ms "
+    b"x-envoy-upstream-rq-timeout-alt-response x-envoy-expected-rq-timeout-ms "
+    b"x-envoy-force-trace x-envoy-ip-tags x-envoy-original-url "
+    b"x-envoy-hedge-on-per-try-timeout x-envoy-decorator-operation".split()
+)
+
+
+class _Date:
+    """The Date header, made once a second."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._text = b""
+
+    def text(self) -> bytes:
+        now = int(time.time())
+        if now != self._second:
+            self._second = now
+            self._text = formatdate(now, usegmt=True).encode()
+        return self._text
+
+
+class HttpConnectionManager:
+    """One listener's HTTP configuration, compiled; a change makes a new object."""
+
+    def __init__(self, config: HcmConfig, context: FilterContext, logs: LogFiles) -> None:
+        """Compile ``config``.  Raises ConfigRefusedError for what cannot be executed."""
+        self.stat_prefix = f"http.{config.stat_prefix}."
+        self.rds_name = config.rds.route_config_name if config.rds is not None else ""
+        self.table: RouteTable | None = None
+        if config.route_config is not None:
+            self.table = compile_routes(config.route_config)
+        elif not self.rds_name:
+            raise ConfigRefusedError("http connection manager: neither route_config nor rds")
+        self.filters = make_filters(config.http_filters, context)
+        self.request_hooks = hooks_of(self.filters, "request")
+        self.response_hooks = hooks_of(list(reversed(self.filters)), "response")
+        self._loggers = []
+        for entry in config.access_log:
+            message = unpack(entry.typed_config, f"access log {entry.name!r}")
+            if not isinstance(message, FileAccessLog):
+                raise ConfigRefusedError(
+                    f"access log {entry.name!r}: only the file access log can be executed"
+                )
+            self._loggers.append(AccessLogger(message, logs))
+        self._server = (config.server_name or "envoy").encode()
+        self._server_header = config.server_header_transformation
+        self._request_ids = config.generate_request_id is not False
+        self._return_request_id = config.always_set_request_id_in_response
+        self.upgrades = frozenset(
+            item.upgrade_type.lower().encode()
+            for item in config.upgrade_configs
+            if item.enabled is not False
+        )
+        if config.use_remote_address or config.tracing is not None:
+            self._append_xff = bool(config.use_remote_address) and not config.skip_xff_append
+        else:
+            self._append_xff = False
+        self._stats: Stats = context.stats
+        self._rng: Random = context.rng
+        self._date = _Date()
+
+    def prepare_request(self, head: RawHead, remote: tuple[str, int]) -> None:
+        """Change the headers of ``head`` as Envoy does before the first filter."""
+        fields = head.fields
+        names = {name for name, _ in fields}
+        if not names.isdisjoint(_NOT_FROM_CALLERS):
+            fields = [item for item in fields if item[0] not in _NOT_FROM_CALLERS]
+        if self._append_xff and remote[0]:
+            values = [value for name, value in fields if name == b"x-forwarded-for"]
+            values.append(remote[0].encode())
+            fields = [item for item in fields if item[0] != b"x-forwarded-for"]
+            fields.append((b"x-forwarded-for", b",".join(values)))
+        if b"x-forwarded-proto" not in names:
+            fields.append((b"x-forwarded-proto", b"http"))
+        if self._request_ids and b"x-request-id" not in names:
+            fields.append((b"x-request-id", random_uuid(self._rng).encode()))
+        head.fields = fields
+
+    def date(self) -> bytes:
+        """Return the value of a Date header."""
+        return self._date.text()
+
+    async def run_request(self, flow: HTTPFlow) -> None:
+        """Run the filters on the request until one has an answer; the router always has."""
+        for function, is_async in self.request_hooks:
+            result = function(flow)
+            if is_async and result is not None:
+                await result
+            if flow.response is not None:
+                return
+
+    async def run_response(self, flow: HTTPFlow) -> None:
+        """Run the filters on the answer, last one first."""
+        for function, is_async in self.response_hooks:
+            result = function(flow)
+            if is_async and result is not None:
+                await result
+
+    def finish_response(self, flow: HTTPFlow, closing: bool) -> None:
+        """Give the answer the headers that Envoy sets last."""
+        response: Any = flow.response
+        fields = list(response.headers.fields)
+        names = {name for name, _ in fields}
+        if self._server_header is ServerHeader.OVERWRITE:
+            if b"server" in names:
+                fields = [
+                    (name, self._server if name == b"server" else value) for name, value in fields
+                ]
+            else:
+                fields.append((b"server", self._server))
+        elif self._server_header is ServerHeader.APPEND_IF_ABSENT and b"server" not in names:
+            fields.append((b"server", self._server))
+        if b"date" not in names:
+            fields.append((b"date", self._date.text()))
+        if self._return_request_id:
+            request_id = flow.request.headers.get("x-request-id", "")
+            fields.append((b"x-request-id", request_id.encode()))
+        if closing:
+            fields.append((b"connection", b"close"))
+        response.headers = make_headers(fields)
+
+    def log(self, info: StreamInfo, flow: HTTPFlow | None) -> None:
+        """Count the finished request and write its line; ``flow`` is None for a refused head."""
+        stats, prefix = self._stats, self.stat_prefix
+        stats.inc(prefix + "downstream_rq_total")
+        stats.inc(prefix + "downstream_rq_completed")
+        if info.response_code:
+            stats.inc(f"{prefix}downstream_rq_{info.response_code // 100}xx")
+        if not self._loggers:
+            return
+        request: dict[bytes, bytes] = {}
+        response = None
+        if flow is not None:
+            data = flow.request.data
+            request = dict(reversed(data.headers.fields))
+            request[b":method"] = data.method
+            request[b":path"] = data.path
+            request[b":authority"] = request[b"host"] = data.authority
+            request[b":scheme"] = data.scheme
+            response = flow.response.headers if flow.response is not None else None
+        context = LogContext(info, request, response)
+        for logger in self._loggers:
+            logger.log(context)

@@ -1,0 +1,1 @@
+"""What the sidecar uses of mitmproxy beyond its documented interface, one test per assumption."""

@@ -1,0 +1,186 @@
+r"""Read HTTP/1.1 from a client: exact grammar or refusal.
+
+Two parsers that understand one message differently are how requests are smuggled past a policy,
+so a head is accepted only when one regular expression describes all of it: lines end in CRLF, no
+folded lines, no space before a colon, one framing.  Whatever else arrives gets Envoy's answer,
+400 and a closed connection.  Possessive quantifiers (``*+``) keep the time linear.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+MAX_HEAD = 60 * 1024
+"""Envoy's default max_request_headers_kb."""
+
+_METHODS = (
+    b"GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH|COPY|LOCK|MKCOL|MOVE|PROPFIND|PROPPATCH|"
+    b"SEARCH|UNLOCK|BIND|REBIND|UNBIND|ACL|REPORT|MKACTIVITY|CHECKOUT|MERGE|M-SEARCH|NOTIFY|"
+    b"SUBSCRIBE|UNSUBSCRIBE|PURGE|MKCALENDAR|LINK|UNLINK"
+)
+_LINE = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[ \t]*+[^\x00-\x08\x0a-\x1f\x7f]*+\r\n"
+_HEAD = re.compile(
+    rb"(" + _METHODS + rb") ([\x21-\x7e]++) HTTP/1\.([01])\r\n((?:" + _LINE + rb")*+)\r\n"
+)
+_FIELD = re.compile(rb"([^:]++):[ \t]*+([^\r]*+)\r\n")
+_LENGTH = re.compile(rb"[0-9]{1,18}")
+_ABSOLUTE = re.compile(rb"(https?)://([^/?#]*+)(.*+)", re.IGNORECASE)
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,12})(?:;[\x09\x20-\x7e\x80-\xff]*+)?\r\n")
+
+
+class BadRequestError(Exception):
+    """The client sent what must not be passed on; carries Envoy's answer."""
+
+    def __init__(
+        self,
+        details: str = "http1.codec_error",
+        status: int = 400,
+        body: bytes = b"Bad Request",
+        flag: str = "DPE",
+    ) -> None:
+        super().__init__(details)
+        self.details = details
+        self.status = status
+        self.body = body
+        self.flag = flag
+
+
+@dataclass(slots=True)
+class RawHead:
+    """A request head as read; names are lower case; ``length`` is None for a chunked body."""
+
+    method: bytes
+    scheme: bytes
+    authority: bytes
+    path: bytes
+    fields: list[tuple[bytes, bytes]]
+    length: int | None
+    close: bool
+    upgrade: bytes
+    expect_continue: bool
+
+
+_HOP = frozenset(
+    (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"host")
+)
+_SPECIAL = _HOP | {b"content-length", b"expect", b"http2-settings"}
+
+
+def read_head(raw: bytes) -> RawHead:
+    """Parse ``raw``, a request head that ends with the empty line.
+
+    Hop-by-hop headers are taken out, the names become lower case (as Envoy sends them on), and
+    an absolute target decides over the Host header.  Raises BadRequestError with Envoy's answer.
+    """
+    match = _HEAD.fullmatch(raw)
+    if match is None:
+        raise BadRequestError
+    method, target, minor, block = match.groups()
+    fields: list[tuple[bytes, bytes]] = []
+    authority = upgrade = connection = b""
+    hosts = 0
+    length: int | None = 0
+    lengths = codings = 0
+    expect = False
+    for name, value in _FIELD.findall(block):
+        name = name.lower()
+        value = value.rstrip(b" \t")
+        if name not in _SPECIAL:
+            fields.append((name, value))
+        elif name == b"host":
+            authority = value if not hosts else authority + b"," + value
+            hosts += 1
+        elif name == b"content-length":
+            if lengths or not _LENGTH.fullmatch(value):
+                raise BadRequestError
+            lengths, length = 1, int(value)
+            fields.append((name, value))
+        elif name == b"transfer-encoding":
+            if codings or value.lower() != b"chunked":
+                raise BadRequestError("http1.invalid_transfer_encoding", 501, b"Not Implemented")
+            codings, length = 1, None
+        elif name == b"connection":
+            connection += b"," + value.lower()
+        elif name == b"upgrade":
+            upgrade = value
+        elif name == b"expect":
+            expect = value.lower() == b"100-continue"
+    if lengths and codings:
+        raise BadRequestError("http1.content_length_and_chunked_not_allowed")
+    if minor == b"0":
+        raise BadRequestError("low_version", 426, b"Upgrade Required")
+    close = False
+    if connection:
+        tokens = {token.strip(b" \t") for token in connection.split(b",")}
+        close = b"close" in tokens
+        if b"upgrade" not in tokens:
+            upgrade = b""
+        named = tokens - {b"", b"close", b"keep-alive", b"upgrade", b"te", b"content-length"}
+        if named:
+            fields = [item for item in fields if item[0] not in named]
+    else:
+        upgrade = b""
+    scheme, path = b"http", target
+    if method == b"CONNECT":
+        authority = target
+    elif not target.startswith(b"/"):
+        absolute = _ABSOLUTE.fullmatch(target)
+        if absolute is not None:
+            scheme, authority, path = absolute.groups()
+            path = path or b"/"
+        elif target != b"*":
+            raise BadRequestError
+    if hosts == 0 and not authority:
+        raise BadRequestError("missing_host_header", 400, b"", "")
+    if b"#" in path:
+        raise BadRequestError("path_normalization_failed", 400, b"", "")
+    return RawHead(method, scheme, authority, path, fields, length, close, upgrade, expect)
+
+
+class ChunkedReader:
+    """Decode ``Transfer-Encoding: chunked`` piece by piece."""
+
+    def __init__(self) -> None:
+        self._left = 0
+        self._state = "size"
+        self.done = False
+
+    def feed(self, buffer: bytearray) -> bytes:
+        """Take what is complete out of ``buffer`` and return the decoded bytes.
+
+        ``done`` becomes true after the last chunk; bytes behind it stay in ``buffer``.
+        Raises BadRequestError on bad framing.
+        """
+        out = bytearray()
+        while not self.done:
+            if self._state == "data":
+                take = min(self._left, len(buffer))
+                out += buffer[:take]
+                del buffer[:take]
+                self._left -= take
+                if self._left:
+                    break
+                self._state = "data-end"
+            end = buffer.find(b"\r\n")
+            if end < 0:
+                if len(buffer) > 8192:
+                    raise BadRequestError
+                break
+            line = bytes(buffer[: end + 2])
+            if self._state == "data-end":
+                if end != 0:
+                    raise BadRequestError
+                del buffer[:2]
+                self._state = "size"
+            elif self._state == "size":
+                match = _CHUNK.fullmatch(line)
+                if match is None:
+                    raise BadRequestError
+                del buffer[: end + 2]
+                self._left = int(match[1], 16)
+                self._state = "data" if self._left else "trailers"
+            else:
+                del buffer[: end + 2]
+                self.done = end == 0
+        return bytes(out)

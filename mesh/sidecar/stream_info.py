@@ -1,0 +1,110 @@
+"""StreamInfo: all that a sidecar knows about one request, from its head to its log line.
+
+Envoy has the same object under the same name; the access log, the statistics and the
+explanation of a request are read from it.  Filters find it with ``stream_info(flow)``.
+See it with ``meshctl explain REQUEST_ID``.
+
+Source: Envoy ``envoy/stream_info/stream_info.h``; order of flags from ``stream_info/utility.h``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from mitmproxy.http import HTTPFlow
+
+METADATA_KEY = "mesh.stream_info"
+
+FLAG_ORDER = [
+    "LH",
+    "UH",
+    "UT",
+    "LR",
+    "UR",
+    "UF",
+    "UC",
+    "UO",
+    "NR",
+    "DI",
+    "FI",
+    "RL",
+    "UAEX",
+    "RLSE",
+    "DC",
+    "URX",
+    "SI",
+    "IH",
+    "DPE",
+    "UMSDR",
+    "RFCF",
+    "NFCF",
+    "DT",
+    "UPE",
+    "NC",
+    "OM",
+    "DF",
+    "DO",
+]
+_RANK = {flag: rank for rank, flag in enumerate(FLAG_ORDER)}
+
+
+@dataclass(slots=True)
+class StreamInfo:
+    """One request's facts.
+
+    ``start`` is Unix time and ``started`` the monotonic clock, both in seconds; sizes are bytes of
+    bodies; ``explanation`` holds one entry per decision, in order: which rule matched, which
+    draw chose which cluster, which endpoint was taken and why.
+    """
+
+    start: float
+    started: float
+    protocol: str = "HTTP/1.1"
+    downstream_remote_address: str = ""
+    downstream_peer_uri_san: str = ""
+    requested_server_name: str = ""
+    route_table: Any = None
+    route: Any = None
+    route_name: str = ""
+    cluster: str = ""
+    upstream_host: str = ""
+    hosts_attempted: list[str] = field(default_factory=list)
+    attempts: int = 0
+    response_code: int = 0
+    details: str = ""
+    flags: list[str] = field(default_factory=list)
+    upstream_transport_failure_reason: str = ""
+    connection_termination_details: str = ""
+    bytes_received: int = 0
+    bytes_sent: int = 0
+    ended: float = 0.0
+    request_stream: Any = None
+    request_chunked: bool = False
+    upstream_connection: Any = None
+    response_stream: Any = None
+    head: Any = None
+    upgrade: bytes = b""
+    set_cookies: tuple[str, ...] = ()
+    explanation: list[dict[str, Any]] = field(default_factory=list)
+
+    def flag(self, flag: str) -> None:
+        """Add a response flag (``UF``, ``NR``, ...), once."""
+        if flag not in self.flags:
+            self.flags.append(flag)
+
+    def flags_text(self) -> str:
+        """The flags as Envoy prints them: in its order, ``-`` when there are none."""
+        if not self.flags:
+            return "-"
+        return ",".join(sorted(self.flags, key=lambda flag: _RANK.get(flag, len(_RANK))))
+
+    def explain(self, step: str, **facts: Any) -> None:
+        """Record why a decision came out as it did."""
+        self.explanation.append({"step": step, **facts})
+
+
+def stream_info(flow: HTTPFlow) -> StreamInfo:
+    """Return the StreamInfo of ``flow``."""
+    return cast(StreamInfo, flow.metadata[METADATA_KEY])

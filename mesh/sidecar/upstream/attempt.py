@@ -1,0 +1,113 @@
+"""Attempt: one try of a request at one endpoint.
+
+Retries make several attempts of one request; each takes a pooled connection or opens one, sends
+the request, and ends with an answer or an UpstreamResetError.  Like Envoy, an attempt never sends
+again on its own: whether to try once more is the retry policy's decision.
+
+Circuit breakers stand here: a request runs on a connection (``requests``), or waits for one
+(``pending_requests``); when there is no place, it fails at once (503 UO).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mesh.sidecar.body import BodyStream
+from mesh.sidecar.stream_info import StreamInfo
+from mesh.sidecar.upstream.cluster_manager import Cluster
+from mesh.sidecar.upstream.host import Host
+from mesh.sidecar.upstream.http1 import UpstreamConnection, UpstreamResetError, UpstreamResponse
+from mesh.sidecar.upstream.outlier_detection import Local
+
+
+@dataclass(slots=True)
+class UpstreamRequest:
+    """What goes upstream: ``head`` ends with the empty line; ``stream`` follows ``body``."""
+
+    method: bytes
+    head: bytes
+    body: bytes
+    stream: BodyStream | None = None
+    chunked: bool = False
+
+
+async def _send_body(connection: UpstreamConnection, request: UpstreamRequest) -> None:
+    stream = request.stream
+    assert stream is not None
+    async for data in stream:
+        await connection.write(b"%x\r\n%b\r\n" % (len(data), data) if request.chunked else data)
+    if request.chunked:
+        await connection.write(b"0\r\n\r\n")
+    connection.finish()
+
+
+def overflow() -> UpstreamResetError:
+    """Describe a request that a circuit breaker turned away."""
+    return UpstreamResetError("overflow", "UO")
+
+
+async def _connect(cluster: Cluster, host: Host, priority: int) -> UpstreamConnection:
+    """Take a connection to ``host`` or open one, within the circuit breaker's limits."""
+    breaker = cluster.breakers.of(priority)
+    pool = cluster.pool(host)
+    connection = pool.take()
+    if connection is None:
+        if not breaker.pending_requests.admit():
+            raise overflow()
+        cluster.counters["upstream_rq_pending_total"] += 1
+        try:
+            connection = await pool.acquire(breaker.connections)
+        except UpstreamResetError as reset:
+            cluster.report_local(
+                host, Local.TIMEOUT if reset.reason == "connection timeout" else Local.FAILED
+            )
+            raise
+        finally:
+            breaker.pending_requests.release()
+        cluster.report_local(host, Local.CONNECTED)
+    return connection
+
+
+async def attempt(
+    cluster: Cluster, host: Host, request: UpstreamRequest, info: StreamInfo, priority: int = 0
+) -> tuple[UpstreamResponse, UpstreamConnection]:
+    """Send ``request`` to ``host`` and wait for the head of the answer.
+
+    Raises UpstreamResetError; its ``started`` says whether a byte of the request had been sent.  When
+    the caller gives up (a timeout, a client that left) the connection is closed, because the
+    rest of the answer would still come.
+    """
+    breaker = cluster.breakers.of(priority)
+    host.active_requests += 1
+    connection = None
+    admitted = answered = False
+    try:
+        connection = await _connect(cluster, host, priority)
+        if not breaker.requests.admit():
+            raise overflow()
+        admitted = True
+        cluster.counters["upstream_rq_total"] += 1
+        cluster.host_counters[host.key]["rq_total"] += 1
+        info.hosts_attempted.append(host.key)
+        streaming = request.stream is not None
+        answer = connection.send(request.head + request.body, request.method, streaming)
+        if streaming:
+            await _send_body(connection, request)
+        response = await answer
+        answered = True
+        cluster.report_status(host, response.status)
+        return response, connection
+    except UpstreamResetError as reset:
+        if connection is not None and reset.flag != "UO":
+            reset.started = True
+            cluster.report_local(host, Local.FAILED)
+        raise
+    finally:
+        host.active_requests -= 1
+        if admitted:
+            breaker.requests.release()
+        if connection is not None and not answered:
+            if admitted:
+                connection.abort()
+            else:
+                cluster.pool(host).give_back(connection)

@@ -1,0 +1,331 @@
+"""UpstreamConnection: one HTTP/1.1 connection to one endpoint.
+
+mitmproxy ties a server connection to a client connection; retries, mirrors, balancing and
+circuit breakers need connections that belong to a cluster.  So the sidecar brings its own
+client: an ``asyncio.Protocol``, one request at a time, strict about the framing of answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import cast
+
+from mesh.sidecar.body import SMALL_BODY, BodyStream
+from mesh.sidecar.mitm.http1 import BadRequestError, ChunkedReader
+
+_LINE = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[ \t]*+[^\x00-\x08\x0a-\x1f\x7f]*+\r\n"
+_HEAD = re.compile(
+    rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([^\x00-\x08\x0a-\x1f\x7f]*+))?\r\n((?:"
+    + _LINE
+    + rb")*+)\r\n"
+)
+_FIELD = re.compile(rb"([^:]++):[ \t]*+([^\r]*+)\r\n")
+_LENGTH = re.compile(rb"[0-9]{1,18}")
+_HOP = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding"))
+
+
+class UpstreamResetError(Exception):
+    """An attempt that ended without a complete answer.
+
+    ``reason`` is Envoy's reset reason (``connection termination``), ``flag`` its response flag,
+    ``transport`` the transport failure reason; ``started`` becomes true when a byte of the request
+    had been sent.
+    """
+
+    def __init__(self, reason: str, flag: str, transport: str = "") -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.flag = flag
+        self.transport = transport
+        self.started = False
+
+
+def connection_termination() -> UpstreamResetError:
+    """Describe a peer that closed the connection."""
+    return UpstreamResetError("connection termination", "UC")
+
+
+def protocol_error() -> UpstreamResetError:
+    """Describe a peer that does not speak HTTP/1.1."""
+    return UpstreamResetError("protocol error", "UPE")
+
+
+@dataclass(slots=True)
+class UpstreamResponse:
+    """An answer: ``body`` when it is complete, else ``stream``."""
+
+    status: int
+    reason: bytes
+    fields: list[tuple[bytes, bytes]]
+    body: bytes
+    stream: BodyStream | None = None
+
+
+class UpstreamConnection(asyncio.Protocol):
+    """Send a request, receive its answer; ``reusable`` says whether another may follow.
+
+    ``on_idle`` is called once after each complete answer, ``on_closed`` once when the
+    connection is gone.
+    """
+
+    def __init__(
+        self,
+        on_idle: Callable[[UpstreamConnection], None],
+        on_closed: Callable[[UpstreamConnection], None],
+    ) -> None:
+        self._on_idle = on_idle
+        self._on_closed = on_closed
+        self._buffer = bytearray()
+        self._answer: asyncio.Future[UpstreamResponse] | None = None
+        self._head: UpstreamResponse | None = None
+        self._left: int | None = 0
+        self._chunks: ChunkedReader | None = None
+        self._stream: BodyStream | None = None
+        self._method = b""
+        self._until_close = False
+        self._writable: asyncio.Future[None] | None = None
+        self._tunnel: Callable[[bytes], None] | None = None
+        self._sending = False
+        self.busy = False
+        self.closed = False
+        self.reusable = True
+        self.requests = 0
+        self.idle_since = 0.0
+        self.on_gone: Callable[[], None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self.transport = cast(asyncio.Transport, transport)
+
+    def send(
+        self, head: bytes, method: bytes, streaming: bool = False
+    ) -> asyncio.Future[UpstreamResponse]:
+        """Write ``head`` (with a complete small body appended) and return the coming answer.
+
+        With ``streaming`` the rest of the body follows by ``write`` and ``finish``.
+        """
+        self.busy = True
+        self.requests += 1
+        self._method = method
+        self._sending = streaming
+        self._answer = asyncio.get_running_loop().create_future()
+        self._head = None
+        self.transport.write(head)
+        return self._answer
+
+    async def write(self, data: bytes) -> None:
+        """Write a piece of the request's body, and wait while the peer is slower than we are."""
+        if self.closed:
+            raise connection_termination()
+        self.transport.write(data)
+        if self._writable is not None:
+            await self._writable
+
+    def finish(self) -> None:
+        """Say that the request's body is complete."""
+        self._sending = False
+        if not self.busy and not self.closed:
+            self._idle()
+
+    def tunnel(self, receiver: Callable[[bytes], None]) -> None:
+        """After an answer 101: pass every further byte to ``receiver`` (``b""`` at the end)."""
+        self._tunnel = receiver
+        self.reusable = False
+        if self._buffer:
+            receiver(bytes(self._buffer))
+            self._buffer.clear()
+
+    def abort(self) -> None:
+        """Close at once; the answer, if one is awaited, is given up."""
+        self.reusable = False
+        self._answer = None
+        if not self.closed:
+            self.transport.abort()
+
+    def close(self) -> None:
+        """Close an idle connection."""
+        self.reusable = False
+        if not self.closed:
+            self.transport.close()
+
+    def pause_writing(self) -> None:
+        """Called by asyncio: the send buffer is full."""
+        self._writable = asyncio.get_running_loop().create_future()
+
+    def resume_writing(self) -> None:
+        """Called by asyncio: the send buffer has room."""
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
+
+    def data_received(self, data: bytes) -> None:
+        """Called by asyncio with bytes of an answer."""
+        if self._tunnel is not None:
+            self._tunnel(data)
+            return
+        self._buffer += data
+        if not self.busy:
+            # Bytes nobody asked for: the next answer on this connection could not be trusted.
+            self.close()
+            return
+        try:
+            if self._head is None:
+                self._read_head()
+            if self._head is not None:
+                self._read_body()
+        except (UpstreamResetError, BadRequestError):
+            self._fail(protocol_error())
+            self.transport.abort()
+
+    def _read_head(self) -> None:
+        while True:
+            end = self._buffer.find(b"\r\n\r\n")
+            if end < 0:
+                if len(self._buffer) > 60 * 1024 or not b"HTTP/1.".startswith(self._buffer[:7]):
+                    raise protocol_error()
+                return
+            match = _HEAD.fullmatch(bytes(self._buffer[: end + 4]))
+            if match is None:
+                raise protocol_error()
+            del self._buffer[: end + 4]
+            minor, code, reason, block = match.groups()
+            status = int(code)
+            if status >= 200 or status == 101:
+                break
+        fields: list[tuple[bytes, bytes]] = []
+        length: int | None = None
+        chunked = False
+        connection = b""
+        for name, value in _FIELD.findall(block):
+            name = name.lower()
+            value = value.rstrip(b" \t")
+            if name == b"content-length":
+                if not _LENGTH.fullmatch(value) or length not in (None, int(value)):
+                    raise protocol_error()
+                if length is None:
+                    fields.append((name, value))
+                length = int(value)
+            elif name not in _HOP:
+                fields.append((name, value))
+            elif name == b"transfer-encoding":
+                if chunked or value.lower() != b"chunked":
+                    raise protocol_error()
+                chunked = True
+            elif name == b"connection":
+                connection += value.lower()
+        if chunked and length is not None:
+            raise protocol_error()
+        if b"close" in connection or (minor == b"0" and b"keep-alive" not in connection):
+            self.reusable = False
+        self._chunks, self._left, self._until_close = None, length, False
+        if status == 101 or status in (204, 304) or self._method == b"HEAD":
+            self._left = 0
+            if status == 101:
+                fields.append((b"connection", b"upgrade"))
+        elif chunked:
+            self._chunks, self._left = ChunkedReader(), None
+        elif length is None:
+            self._until_close, self.reusable = True, False
+        self._stream = None
+        self._head = UpstreamResponse(status, reason or b"", fields, b"")
+
+    def _read_body(self) -> None:
+        head, buffer = self._head, self._buffer
+        assert head is not None
+        if self._chunks is None and self._stream is None and self._left is not None:
+            if len(buffer) >= self._left:
+                head.body = bytes(buffer[: self._left])
+                del buffer[: self._left]
+                self._complete()
+                return
+            if self._left <= SMALL_BODY:
+                return
+        if self._chunks is not None:
+            data = self._chunks.feed(buffer)
+            done = self._chunks.done
+        else:
+            take = len(buffer) if self._left is None else min(self._left, len(buffer))
+            data = bytes(buffer[:take])
+            del buffer[:take]
+            done = False
+            if self._left is not None:
+                self._left -= take
+                done = self._left == 0
+        if self._stream is None:
+            if done:
+                head.body = data
+                self._complete()
+                return
+            self._stream = self._start_stream()
+        self._stream.feed(data)
+        if done:
+            self._stream.end()
+            self._complete()
+
+    def _start_stream(self) -> BodyStream:
+        head, answer = self._head, self._answer
+        assert head is not None
+        head.stream = BodyStream(self._pause_reading, self._resume_reading)
+        if answer is not None and not answer.done():
+            answer.set_result(head)
+        return head.stream
+
+    def _pause_reading(self) -> None:
+        if not self.closed:
+            self.transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if not self.closed:
+            self.transport.resume_reading()
+
+    def _complete(self) -> None:
+        head, answer, self._answer = self._head, self._answer, None
+        self.busy = False
+        self._head = None
+        if self._buffer and (head is None or head.status != 101):
+            self.reusable = False
+        if head is not None and head.status == 101:
+            self.reusable = False
+        elif not self._sending:
+            self._idle()
+        else:
+            self.reusable = False  # the answer came before the whole request was sent
+        if answer is not None and head is not None and not answer.done():
+            answer.set_result(head)
+
+    def _idle(self) -> None:
+        self._on_idle(self)
+
+    def _fail(self, reset: UpstreamResetError) -> None:
+        answer, self._answer = self._answer, None
+        if self._stream is not None:
+            self._stream.fail(reset)
+        elif self._head is not None and answer is not None:
+            # A short body was being collected: what came of it is passed on, as Envoy does.
+            self._answer = answer
+            stream = self._start_stream()
+            stream.feed(bytes(self._buffer))
+            stream.fail(UpstreamResetError("protocol error", "UPE"))
+            self._answer = None
+        elif answer is not None and not answer.done():
+            answer.set_exception(reset)
+        self.busy = False
+        self.reusable = False
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Called by asyncio: the connection is gone."""
+        self.closed = True
+        self.resume_writing()
+        if self._tunnel is not None:
+            self._tunnel(b"")
+        if self.busy and self._until_close and self._head is not None and error is None:
+            if self._stream is None:
+                self._stream = self._start_stream()
+            self._stream.end()
+            self.busy = False
+        elif self.busy:
+            self._fail(protocol_error() if self._stream is not None else connection_termination())
+        self._on_closed(self)

@@ -1,0 +1,191 @@
+"""Send: bring a request to an answer, with as many attempts as its route allows.
+
+Here a DestinationRule and a VirtualService meet: the cluster chooses an endpoint for every try
+(``trafficPolicy.loadBalancer``), the route says how long all of it and each try may take
+(``timeout``, ``perTryTimeout``) and what is tried again (``retries``).
+See it with ``meshctl explain REQUEST_ID``: each attempt, its endpoint and how it ended.
+
+Source: Envoy ``source/common/router/router.cc`` (onUpstreamReset, onUpstreamHeaders, doRetry).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+
+from mesh.sidecar.filters.routing import CompiledRoute
+from mesh.sidecar.stream_info import StreamInfo
+from mesh.sidecar.upstream import timeouts
+from mesh.sidecar.upstream.attempt import UpstreamRequest, attempt
+from mesh.sidecar.upstream.balancers import Context
+from mesh.sidecar.upstream.cluster_manager import Cluster
+from mesh.sidecar.upstream.hash_policy import HashPolicy, compile_hash_policy
+from mesh.sidecar.upstream.host import Host
+from mesh.sidecar.upstream.http1 import UpstreamResetError, UpstreamResponse
+from mesh.sidecar.upstream.outlier_detection import Local
+from mesh.sidecar.upstream.retries import (
+    Outcome,
+    Reset,
+    RetryRules,
+    RetryState,
+    Verdict,
+    compile_retries,
+)
+
+RESETS = {reset.value: reset for reset in Reset} | {
+    "remote connection failure": Reset.CONNECT_FAILURE
+}
+
+
+class NoHealthyHostError(Exception):
+    """The cluster has no endpoint to send to: 503 UH."""
+
+
+class RequestTimeoutError(Exception):
+    """The route's timeout, or the last try's, has passed: 504 UT; ``details`` says which."""
+
+    def __init__(self, details: str) -> None:
+        super().__init__(details)
+        self.details = details
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a route says about sending, compiled once."""
+
+    rules: RetryRules
+    hashing: HashPolicy | None
+    times: timeouts.Timeouts
+
+
+def make_plan(route: CompiledRoute) -> Plan:
+    """Compile the sending part of ``route``."""
+    rules = compile_retries(route.retry_policy)
+    hashing = compile_hash_policy(route.hash_policies) if route.hash_policies else None
+    times = timeouts.decide(route.timeout, rules.per_try_timeout, rules.per_try_idle_timeout)
+    return Plan(rules, hashing, times)
+
+
+@dataclass(slots=True)
+class Sender:
+    """Sends one request to ``cluster``; ``serialize(attempt, elapsed)`` makes its bytes."""
+
+    cluster: Cluster
+    route: CompiledRoute
+    plan: Plan
+    info: StreamInfo
+    rng: Random
+    clock: Callable[[], float]
+    serialize: Callable[[int, float], UpstreamRequest]
+    hash: int | None = None
+    retried: bool = False
+
+    async def run(self) -> UpstreamResponse:
+        """Return the head of the answer (its body may still be streaming).
+
+        Raises NoHealthyHostError, RequestTimeoutError or UpstreamResetError; flags that belong to the
+        retries (URX, UO) are in the StreamInfo then.
+        """
+        times = self.plan.times
+        if times.route is None:
+            return await self._run()
+        started = self.clock()
+        scope = asyncio.timeout(times.route)
+        try:
+            async with scope:
+                return await self._run(started)
+        except TimeoutError:
+            self.cluster.counters["upstream_rq_timeout"] += 1
+            raise RequestTimeoutError(timeouts.DETAILS_GLOBAL) from None
+
+    async def _run(self, started: float = 0.0) -> UpstreamResponse:
+        rules = self.plan.rules
+        if not rules.tokens or self.info.request_stream is not None:
+            # What is streamed has not been kept, so there is nothing to send again.
+            return await self._try(self._choose(None), started)
+        breaker = self.cluster.breakers.of(self.route.priority)
+        state = RetryState[Host](rules, breaker.retries.admit, breaker.retries.release)
+        counters = self.cluster.counters
+        try:
+            while True:
+                host = self._choose(state)
+                failure: UpstreamResetError | RequestTimeoutError | None = None
+                response: UpstreamResponse | None = None
+                try:
+                    response = await self._try(host, started)
+                    fields = {k.decode("latin-1"): v.decode("latin-1") for k, v in response.fields}
+                    outcome = Outcome(response.status, fields)
+                except UpstreamResetError as reset:
+                    failure = reset
+                    kind = RESETS.get(reset.reason, Reset.TERMINATION)
+                    outcome = Outcome(reset=kind, request_started=reset.started)
+                except RequestTimeoutError as error:
+                    failure = error
+                    outcome = Outcome(reset=Reset.PER_TRY_TIMEOUT)
+                state.tried.append(host)
+                verdict = state.should_retry(outcome)
+                if verdict is not Verdict.RETRY:
+                    self._note_verdict(verdict)
+                    if failure is not None:
+                        raise failure
+                    assert response is not None
+                    if self.retried and response.status < 500:
+                        counters["upstream_rq_retry_success"] += 1
+                    return response
+                self._note_retry(response, failure)
+                await asyncio.sleep(state.back_off(self.rng))
+        finally:
+            state.done()
+
+    def _note_verdict(self, verdict: Verdict) -> None:
+        if verdict.flag:
+            self.info.flag(verdict.flag)
+            name = "limit_exceeded" if verdict is Verdict.LIMIT else "overflow"
+            self.cluster.counters[f"upstream_rq_retry_{name}"] += 1
+
+    def _note_retry(self, response: UpstreamResponse | None, failure: Exception | None) -> None:
+        self.retried = True
+        self.cluster.counters["upstream_rq_retry"] += 1
+        why = f"status {response.status}" if response is not None else str(failure)
+        self.info.explain("retry", because=why)
+        if response is not None and response.stream is not None:
+            self.info.upstream_connection.abort()
+
+    def _choose(self, state: RetryState[Host] | None) -> Host:
+        info = self.info
+        if state is None:
+            info.attempts, context = 1, Context(hash=self.hash)
+        else:
+            info.attempts = state.attempts
+            avoid = state.avoid()
+            context = Context(self.hash, avoid, self.plan.rules.host_attempts if avoid else 1)
+        host = self.cluster.choose(context)
+        if host is None:
+            self.cluster.counters["upstream_cx_none_healthy"] += 1
+            raise NoHealthyHostError
+        info.upstream_host = host.key
+        info.explain("endpoint", attempt=info.attempts, address=host.key, pod=host.pod)
+        return host
+
+    async def _try(self, host: Host, started: float) -> UpstreamResponse:
+        info = self.info
+        elapsed = self.clock() - started if started else 0.0
+        request = self.serialize(info.attempts, elapsed)
+        per_try = self.plan.times.per_try
+        priority = self.route.priority
+        if per_try is None:
+            response, connection = await attempt(self.cluster, host, request, info, priority)
+        else:
+            try:
+                async with asyncio.timeout(per_try):
+                    response, connection = await attempt(
+                        self.cluster, host, request, info, priority
+                    )
+            except TimeoutError:
+                self.cluster.counters["upstream_rq_per_try_timeout"] += 1
+                self.cluster.report_local(host, Local.TIMEOUT)
+                raise RequestTimeoutError(timeouts.DETAILS_PER_TRY) from None
+        info.upstream_connection = connection
+        return response

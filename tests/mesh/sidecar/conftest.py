@@ -1,0 +1,417 @@
+"""A real control plane (grpclib), real upstreams (asyncio) and a real sidecar process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from envoy_data_plane.envoy.config.cluster.v3 import Cluster
+from envoy_data_plane.envoy.config.endpoint.v3 import ClusterLoadAssignment
+from envoy_data_plane.envoy.config.listener.v3 import Listener
+from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration
+from envoy_data_plane.envoy.service.discovery.v3 import (
+    AggregatedDiscoveryServiceBase,
+    DiscoveryRequest,
+    DiscoveryResponse,
+)
+from envoy_data_plane.google.protobuf import Any as Packed
+from grpclib.server import Server
+
+import mesh.sidecar.xds  # noqa: F401  registers the types inside Any
+from mesh.accesslog import JSON_FORMAT
+
+TYPE = "type.googleapis.com/"
+KINDS: dict[str, Any] = {
+    TYPE + "envoy.config.cluster.v3.Cluster": Cluster,
+    TYPE + "envoy.config.endpoint.v3.ClusterLoadAssignment": ClusterLoadAssignment,
+    TYPE + "envoy.config.listener.v3.Listener": Listener,
+    TYPE + "envoy.config.route.v3.RouteConfiguration": RouteConfiguration,
+}
+CDS, EDS, LDS, RDS = KINDS
+
+
+class AdsServer(AggregatedDiscoveryServiceBase):
+    """State of the world; ``push`` sends a new version, ``acked`` waits for the answer to it."""
+
+    def __init__(self) -> None:
+        self.resources: dict[str, dict[str, Any]] = {url: {} for url in KINDS}
+        self.version = 0
+        self.requests: list[DiscoveryRequest] = []
+        self._changed = asyncio.Condition()
+        self._queue: asyncio.Queue[str] | None = None
+        self.streams = 0
+
+    async def stream_aggregated_resources(
+        self, messages: AsyncIterator[DiscoveryRequest]
+    ) -> AsyncIterator[DiscoveryResponse]:
+        self.streams += 1
+        self._queue = queue = asyncio.Queue[str]()
+        names: dict[str, list[str]] = {}
+
+        async def read() -> None:
+            async for request in messages:
+                async with self._changed:
+                    self.requests.append(request)
+                    self._changed.notify_all()
+                url = request.type_url
+                if url not in names or names[url] != request.resource_names:
+                    names[url] = request.resource_names
+                    queue.put_nowait(url)
+
+        reader = asyncio.create_task(read())
+        try:
+            while True:
+                url = await queue.get()
+                if url not in names:
+                    continue
+                wanted = names[url]
+                chosen = [
+                    item
+                    for name, item in self.resources[url].items()
+                    if name in wanted or url in (CDS, LDS)
+                ]
+                if url in (EDS, RDS) and not chosen:
+                    continue
+                self.version += 1
+                yield DiscoveryResponse(
+                    version_info=str(self.version),
+                    type_url=url,
+                    nonce=f"n{self.version}",
+                    resources=[Packed(type_url=url, value=bytes(item)) for item in chosen],
+                )
+        finally:
+            reader.cancel()
+
+    def set(self, url: str, *resources: dict[str, Any]) -> None:
+        """Replace the resources of a type."""
+        made = [KINDS[url].from_dict(item) for item in resources]
+        self.resources[url] = {getattr(m, "name", "") or m.cluster_name: m for m in made}
+
+    async def push(self, url: str, *resources: dict[str, Any]) -> DiscoveryRequest:
+        """Replace the resources of a type, send them, and return the ACK or NACK."""
+        self.set(url, *resources)
+        seen = len(self.requests)
+        assert self._queue is not None
+        self._queue.put_nowait(url)
+        return await self.answer(url, seen)
+
+    async def answer(self, url: str, seen: int) -> DiscoveryRequest:
+        """Wait for a request of type ``url`` that answers a response, after the first ``seen``."""
+        async with self._changed:
+            while True:
+                for request in self.requests[seen:]:
+                    if request.type_url == url and request.response_nonce:
+                        return request
+                await self._changed.wait()
+
+
+@dataclass
+class Upstream:
+    """An HTTP/1.1 server; ``handler(method, path, head, body)`` returns raw bytes, None closes."""
+
+    port: int = 0
+    path: str = ""
+    heads: list[str] = field(default_factory=list)
+    bodies: list[bytes] = field(default_factory=list)
+    connections: int = 0
+
+
+Handler = Callable[[str, str, str, bytes], Awaitable[bytes | None]]
+
+
+async def echo(method: str, path: str, head: str, body: bytes) -> bytes | None:
+    text = head.encode("latin-1") + body
+    return b"HTTP/1.1 200 OK\r\nX-Up: 1\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text)
+
+
+async def _read_chunked(reader: asyncio.StreamReader) -> bytes:
+    body = b""
+    while size := int((await reader.readuntil(b"\r\n")).strip(), 16):
+        body += await reader.readexactly(size)
+        await reader.readexactly(2)
+    await reader.readexactly(2)
+    return body
+
+
+@asynccontextmanager
+async def upstream(handler: Handler = echo, path: str = "") -> AsyncIterator[Upstream]:
+    """Serve ``handler`` on a free port, or on the Unix socket ``path``."""
+    state = Upstream(path=path)
+    writers: set[asyncio.StreamWriter] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        state.connections += 1
+        writers.add(writer)
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+                lower = head.lower()
+                body = b""
+                if "\r\ncontent-length:" in lower:
+                    length = int(lower.split("\r\ncontent-length:")[1].split("\r\n")[0])
+                    body = await reader.readexactly(length)
+                elif "\r\ntransfer-encoding: chunked" in lower:
+                    body = await _read_chunked(reader)
+                state.heads.append(head)
+                state.bodies.append(body)
+                method, target, _ = head.split(" ", 2)
+                answer = await handler(method, target, head, body)
+                if answer is None:
+                    return
+                writer.write(answer)
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writers.discard(writer)
+            writer.close()
+
+    if path:
+        server = await asyncio.start_unix_server(serve, path)
+    else:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        state.port = server.sockets[0].getsockname()[1]
+    try:
+        yield state
+    finally:
+        server.close()
+        for writer in list(writers):
+            writer.close()
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def cluster(name: str, *endpoints: int | str, **extra: Any) -> dict[str, Any]:
+    """A STATIC cluster of ports and Unix socket paths."""
+    return {
+        "name": name,
+        "type": "STATIC",
+        "connectTimeout": "1s",
+        "loadAssignment": assignment(name, *endpoints),
+        **extra,
+    }
+
+
+def assignment(name: str, *endpoints: int | str) -> dict[str, Any]:
+    items = []
+    for where in endpoints:
+        address: dict[str, Any] = {"pipe": {"path": where}}
+        if isinstance(where, int):
+            address = {"socketAddress": {"address": "127.0.0.1", "portValue": where}}
+        items.append({"endpoint": {"address": address}})
+    return {"clusterName": name, "endpoints": [{"lbEndpoints": items}] if items else []}
+
+
+def eds_cluster(name: str) -> dict[str, Any]:
+    source = {"edsConfig": {"ads": {}, "resourceApiVersion": "V3"}}
+    return {"name": name, "type": "EDS", "connectTimeout": "1s", "edsClusterConfig": source}
+
+
+def route(prefix: str, to: str, **extra: Any) -> dict[str, Any]:
+    action = {"cluster": to, "timeout": "0s", **extra}
+    return {"name": f"to-{to}", "match": {"prefix": prefix}, "route": action}
+
+
+def routes(*entries: dict[str, Any], name: str = "http_proxy", **extra: Any) -> dict[str, Any]:
+    host = {"name": "all", "domains": ["*"], "routes": list(entries), **extra}
+    return {"name": name, "virtualHosts": [host]}
+
+
+ROUTER = {
+    "name": "envoy.filters.http.router",
+    "typedConfig": {"@type": TYPE + "envoy.extensions.filters.http.router.v3.Router"},
+}
+
+
+def listener(
+    name: str,
+    port: int,
+    table: dict[str, Any] | None,
+    log: str = "",
+    filters: list[dict[str, Any]] | None = None,
+    **extra: Any,
+) -> dict[str, Any]:
+    """A listener with inline routes, or with RDS ``http_proxy`` when ``table`` is None."""
+    hcm: dict[str, Any] = {
+        "@type": TYPE
+        + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "statPrefix": name,
+        "httpFilters": filters or [ROUTER],
+        **extra,
+    }
+    if table is None:
+        hcm["rds"] = {"routeConfigName": "http_proxy", "configSource": {"ads": {}}}
+    else:
+        hcm["routeConfig"] = table
+    if log:
+        fields = {**JSON_FORMAT, "direction": "outbound"}
+        hcm["accessLog"] = [
+            {
+                "name": "file",
+                "typedConfig": {
+                    "@type": TYPE + "envoy.extensions.access_loggers.file.v3.FileAccessLog",
+                    "path": log,
+                    "logFormat": {"jsonFormat": fields},
+                },
+            }
+        ]
+    address = {"socketAddress": {"address": "127.0.0.1", "portValue": port}}
+    return {
+        "name": name,
+        "address": address,
+        "filterChains": [{"filters": [{"name": "hcm", "typedConfig": hcm}]}],
+    }
+
+
+@dataclass
+class Reply:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+    closed: bool
+
+
+class Client:
+    """A raw HTTP/1.1 client connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    @classmethod
+    async def connect(cls, port: int) -> Client:
+        return cls(*await asyncio.open_connection("127.0.0.1", port))
+
+    async def send(self, raw: bytes, head_only: bool = False) -> Reply:
+        self.writer.write(raw)
+        return await self.read(head_only)
+
+    async def get(self, path: str = "/", host: str = "a.test", extra: str = "") -> Reply:
+        return await self.send(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n{extra}\r\n".encode())
+
+    async def read(self, head_only: bool = False) -> Reply:
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+        first, *lines = head.split("\r\n")[:-2]
+        headers = dict(line.split(": ", 1) for line in lines)
+        body = b""
+        if not head_only:
+            if "content-length" in headers:
+                body = await self.reader.readexactly(int(headers["content-length"]))
+            elif headers.get("transfer-encoding") == "chunked":
+                body = await _read_chunked(self.reader)
+        closed = headers.get("connection") == "close"
+        return Reply(int(first.split(" ")[1]), headers, body, closed)
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+class Mesh:
+    """One control plane and one sidecar process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ads = AdsServer()
+        self.socket = str(folder / "ads.sock")
+        self.log = str(folder / "access.jsonl")
+        self.port = free_port()
+        self.admin_port = free_port()
+        self.server = Server([self.ads])
+        self.process: asyncio.subprocess.Process | None = None
+        self.lifeline = -1
+
+    async def start(self, wait: bool = True) -> None:
+        """Start both; with ``wait``, until the sidecar is ready."""
+        await self.server.start(path=self.socket)
+        ready_read, ready_write = os.pipe()
+        life_read, self.lifeline = os.pipe()
+        arguments = ["--node-id", "pod", "--ads-socket", self.socket]
+        arguments += ["--admin-port", str(self.admin_port), "--seed", "1"]
+        arguments += ["--ready-fd", str(ready_write), "--lifeline-fd", str(life_read)]
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "mesh.sidecar",
+            *arguments,
+            pass_fds=(ready_write, life_read),
+            stderr=asyncio.subprocess.PIPE,
+        )
+        os.close(ready_write)
+        os.close(life_read)
+        try:
+            if wait:
+                loop = asyncio.get_running_loop()
+                byte = await loop.run_in_executor(None, os.read, ready_read, 1)
+                assert byte == b"1", "the sidecar ended before it was ready"
+        finally:
+            os.close(ready_read)
+
+    async def stop(self) -> str:
+        """End both; return what the sidecar wrote to stderr."""
+        assert self.process is not None
+        if self.process.returncode is None:
+            self.process.terminate()
+        _, errors = await self.process.communicate()
+        if self.lifeline >= 0:
+            os.close(self.lifeline)
+        self.server.close()
+        await self.server.wait_closed()
+        return errors.decode()
+
+    async def client(self) -> Client:
+        return await Client.connect(self.port)
+
+    async def get(self, path: str = "/", host: str = "a.test", extra: str = "") -> Reply:
+        client = await self.client()
+        try:
+            return await client.get(path, host, extra)
+        finally:
+            client.close()
+
+    async def admin(self, method: str, path: str) -> Reply:
+        client = await Client.connect(self.admin_port)
+        try:
+            return await client.send(f"{method} {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        finally:
+            client.close()
+
+    async def stats(self) -> dict[str, int]:
+        reply = await self.admin("GET", "/stats?format=json")
+        return {item["name"]: item["value"] for item in json.loads(reply.body)["stats"]}
+
+    async def records(self) -> list[dict[str, Any]]:
+        assert (await self.admin("POST", "/reopen_logs")).status == 200
+        text = Path(self.log).read_text()
+        return [json.loads(line) for line in text.splitlines()]
+
+
+@asynccontextmanager
+async def running_mesh(folder: Path, *entries: dict[str, Any], **hcm: Any) -> AsyncIterator[Mesh]:
+    """A mesh whose outbound listener has the routes ``entries``."""
+    mesh = Mesh(folder)
+    mesh.ads.set(LDS, listener("out", mesh.port, routes(*entries), mesh.log, **hcm))
+    yield mesh
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder with a short path, for Unix sockets."""
+    import shutil
+    import tempfile
+
+    path = Path(tempfile.mkdtemp(prefix="sc"))
+    yield path
+    shutil.rmtree(path)
