@@ -3,7 +3,7 @@
 Envoy calls it the header map: method, scheme, authority and path are headers too
 (``:method``, ``:scheme``, ``:authority``, ``:path``), so a header matcher of a route can name
 them.  A header that was sent twice has two values: a matcher holds when one of them does
-(observed with Envoy 1.40), while a format or a hash reads them joined by a comma.
+(observed with Envoy 1.40), a format reads the first, ``get`` joins them by a comma.
 See what a request looked like with ``meshctl explain REQUEST``.
 
 Source: Envoy, ``source/common/http/header_utility.cc``.

@@ -117,7 +117,10 @@ def compile_mutations(
         action = int(option.append_action)
         if option.append is not None:
             action = APPEND if option.append else OVERWRITE
-        formatter = compile_format(value) if "%" in value else None
+        try:
+            formatter = compile_format(value) if "%" in value else None
+        except ValueError as problem:
+            raise ValueError(f"{where}: header {name!r}: {problem}") from None
         options.append(HeaderOption(name, value, action, option.keep_empty_value, formatter))
     names = tuple(name.lower() for name in remove)
     for name in names:
@@ -162,13 +165,15 @@ def compile_format(text: str) -> Formatter:
     """
     parts: list[str | tuple[str, str, int | None]] = []
     position = 0
+    literals = []
     for found in _OPERATOR.finditer(text):
-        parts.append(text[position : found.start()])
+        literals.append(text[position : found.start()])
         position = found.end()
         body = found.group(1)
-        parts.append("%" if body == "%" else _parse_operator(body[:-1]))
-    parts.append(text[position:])
-    if any(isinstance(part, str) and "%" in part and part != "%" for part in parts):
+        parts += [literals[-1], "%" if body == "%" else _parse_operator(body[:-1])]
+    literals.append(text[position:])
+    parts.append(literals[-1])
+    if any("%" in literal for literal in literals):
         raise ValueError(f"{text!r} has a % that begins no operator (write %% for a percent sign)")
     constant = all(isinstance(part, str) for part in parts)
     fixed = "".join(part for part in parts if isinstance(part, str)) if constant else ""
@@ -198,7 +203,7 @@ def _evaluate(part: tuple[str, str, int | None], context: FormatContext) -> str:
     if operator in ("REQ", "RESP"):
         for name in argument.lower().split("?"):
             if operator == "REQ":
-                value = context.request.get(name) or ""
+                value = next(iter(context.request.values(name)), "")  # the first of repeats
             else:
                 value = next((text for key, text in context.response if key == name), "")
             if value:

@@ -98,7 +98,7 @@ def substitution(rewrite: RegexMatchAndSubstitute | None, where: str) -> Substit
         )
 
     def substitute(value: str) -> str:
-        result = []
+        result: list[str] = []
         start = 0
         for found in pattern.finditer(value.encode("latin-1", "replace")):
             if found.start() == found.end() == start and result:
@@ -165,7 +165,7 @@ def _authority(rewrite: Rewrite, head: RequestHead) -> str | None:
     if rewrite.host:
         return rewrite.host
     if rewrite.host_header:
-        return head.get(rewrite.host_header) or None
+        return next(iter(head.values(rewrite.host_header)), "") or None
     if rewrite.host_from_path is not None:
         return rewrite.host_from_path(path_of(head.path))
     return None

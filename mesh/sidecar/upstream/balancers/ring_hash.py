@@ -2,7 +2,7 @@
 
 In a DestinationRule: ``loadBalancer.consistentHash`` (``httpHeaderName``, ``httpCookie``,
 ``useSourceIp``, ``httpQueryParameterName``), with ``minimumRingSize`` (1024) or ``ringHash``.
-When a host leaves, only the keys that it owned move.  Point i of a host is the xxHash64 of
+When a host leaves, hardly any keys but its own move.  Point i of a host is the xxHash64 of
 ``<host key>_<i>``, so the ring is the same in every sidecar and in Envoy.
 See it with ``meshctl logs POD``: one value of the header, one ``upstream_host``.
 

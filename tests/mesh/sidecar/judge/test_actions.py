@@ -143,6 +143,7 @@ LEVELS = [
     add("x-kept", "", keep_empty_value=True),
     add("x-format", "%REQ(X-There)%|%REQ(none?x-there):2%|%REQ(:path)%|%%|%PROTOCOL%|%REQ(none)%"),
     add("x-removed", "again"),
+    add("x-first", "%REQ(x-dup)%"),
     add("x-twice", "1", "OVERWRITE_IF_EXISTS_OR_ADD"),
     add("x-twice", "2", "OVERWRITE_IF_EXISTS_OR_ADD"),
     add("x-mixed", "added"),
@@ -155,6 +156,8 @@ LEVELS = [
 SENT = [
     ("x-set", "a"),
     ("x-set", "b"),
+    ("x-dup", "a"),
+    ("x-dup", "b"),
     ("x-add", "a"),
     ("x-there", "there"),
     ("x-if", "a"),
