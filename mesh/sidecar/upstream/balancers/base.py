@@ -102,11 +102,12 @@ class Balancer(ABC):
 
     def group(self, hosts: Sequence[Host], context: Context, rng: random.Random) -> Group | None:
         """Draw the priority, then (locality weighted) the locality."""
-        # The usual case first: one priority, everybody healthy.
-        if not self.settings.locality_weighted and all(
-            host.priority == 0 and host.available for host in hosts
-        ):
-            return Group((0, HEALTHY), tuple(hosts)) if hosts else None
+        if not self.settings.locality_weighted:
+            for host in hosts:
+                if host.priority or not host.available:
+                    break
+            else:  # the usual case: one priority, everybody healthy
+                return Group((0, HEALTHY), tuple(hosts)) if hosts else None
         value = (rng.getrandbits(64) if context.hash is None else context.hash) % 100
         chosen = choose_priority(hosts, self.settings, value)
         if chosen is None:

@@ -40,29 +40,30 @@ class Maglev(HashingBalancer):
         size = self._size
         most = max(share for _, share in weighted)
         ordered = sorted(weighted, key=lambda item: self.key_of(item[0]))
-        hosts = [host for host, _ in ordered]
-        keys = [self.key_of(host).encode() for host in hosts]
-        skip = [xxhash.xxh64_intdigest(key, 1) % (size - 1) + 1 for key in keys]
-        place = [xxhash.xxh64_intdigest(key) % size for key in keys]
-        targets = [0.0] * len(hosts)
-        slots: list[tuple[int, Host] | None] = [None] * size
+        entries = [(number, host) for number, (host, _) in enumerate(ordered)]
+        shares = [share for _, share in ordered]
+        keys = [self.key_of(host).encode() for host, _ in ordered]
+        skips = [xxhash.xxh64_intdigest(key, 1) % (size - 1) + 1 for key in keys]
+        places = [xxhash.xxh64_intdigest(key) % size for key in keys]
+        targets = [0.0] * len(entries)
+        slots = [-1] * size
         filled = turn = 0
         while filled < size:
             turn += 1
-            for number, (host, share) in enumerate(ordered):
-                if filled >= size:
-                    break
+            for number, skip in enumerate(skips):
                 # A host of half the greatest weight takes a slot every other turn.
-                if turn * share < targets[number]:
+                if turn * shares[number] < targets[number]:
                     continue
                 targets[number] += most
-                slot = place[number]
-                while slots[slot] is not None:
-                    slot = (slot + skip[number]) % size
-                slots[slot] = (slot, host)
-                place[number] = (slot + skip[number]) % size
+                slot = places[number]
+                while slots[slot] >= 0:
+                    slot = (slot + skip) % size
+                slots[slot] = number
+                places[number] = (slot + skip) % size
                 filled += 1
-        return [slot for slot in slots if slot is not None]
+                if filled == size:
+                    break
+        return [entries[number] for number in slots]
 
     def look_up(self, table: list[tuple[int, Host]], value: int, attempt: int) -> Host:
         """Return the slot of ``value``; a further pick turns most of its bits round first."""
