@@ -55,22 +55,11 @@ def compile_mirror(policy: RouteActionRequestMirrorPolicy) -> Mirror:
 
 
 def shadow_authority(authority: str) -> str:
-    """``host`` -> ``host-shadow``, ``host:port`` -> ``host-shadow:port``; an IP stays as it is."""
-    if not authority:
-        return "-shadow"
+    """``host`` -> ``host-shadow``, ``host:port`` -> ``host-shadow:port``; addresses too."""
     host, separator, port = authority.rpartition(":")
-    if not separator or not port.isdigit():
-        host, port = authority, ""
-    if _is_address(host):
-        return authority
-    return f"{host}-shadow:{port}" if port else f"{host}-shadow"
-
-
-def _is_address(host: str) -> bool:
-    if host.startswith("["):
-        return True
-    parts = host.split(".")
-    return len(parts) == 4 and all(part.isdigit() and int(part) < 256 for part in parts)
+    if not separator or port.endswith("]"):  # an IPv6 address without a port
+        return f"{authority}-shadow"
+    return f"{host}-shadow:{port}"
 
 
 def decide(

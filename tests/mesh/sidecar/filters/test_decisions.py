@@ -87,9 +87,9 @@ def test_active_faults_are_limited() -> None:
     [
         ("recommendation", "recommendation-shadow"),
         ("recommendation:8080", "recommendation-shadow:8080"),
-        ("10.0.0.1", "10.0.0.1"),
-        ("10.0.0.1:80", "10.0.0.1:80"),
-        ("[::1]:80", "[::1]:80"),
+        ("10.0.0.1", "10.0.0.1-shadow"),
+        ("10.0.0.1:80", "10.0.0.1-shadow:80"),
+        ("[::1]:80", "[::1]-shadow:80"),
         ("1.2.3", "1.2.3-shadow"),
     ],
 )
