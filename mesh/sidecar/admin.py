@@ -42,17 +42,23 @@ class Admin:
         self._config = config
         self._logs = logs
         self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, port: int) -> None:
         """Listen on 127.0.0.1:``port``; raises OSError when the port is taken."""
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, reuse_port=True)
 
     def stop(self) -> None:
-        """Close the port."""
+        """Close the port and the connections."""
         if self._server is not None:
             self._server.close()
+        for task in self._tasks:
+            task.cancel()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
@@ -68,7 +74,10 @@ class Admin:
                 await writer.drain()
         except (OSError, ValueError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             pass
+        except asyncio.CancelledError:
+            pass  # the sidecar ends
         finally:
+            self._tasks.discard(task)
             writer.close()
 
     def answer(self, method: str, target: str) -> Answer:

@@ -12,6 +12,7 @@ mutateResponseHeaders).
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from email.utils import formatdate
 from random import Random
 from typing import Any
@@ -75,7 +76,9 @@ class HttpConnectionManager:
             self.table = compile_routes(config.route_config)
         elif not self.rds_name:
             raise ConfigRefusedError("http connection manager: neither route_config nor rds")
-        self.filters = make_filters(config.http_filters, context)
+        self.filters = make_filters(
+            config.http_filters, replace(context, stat_prefix=self.stat_prefix)
+        )
         self.request_hooks = hooks_of(self.filters, "request")
         self.response_hooks = hooks_of(list(reversed(self.filters)), "response")
         self._loggers = []

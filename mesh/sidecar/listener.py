@@ -86,7 +86,7 @@ class ActiveListener:
 
     async def start(self) -> None:
         """Open the port.  Raises OSError."""
-        instance = SidecarInstance(self.mode, manager=None)  # type: ignore[arg-type]
+        instance = SidecarInstance(self.mode, manager=None)
         instance.listener = self
         await instance.start()
         self._instance = instance

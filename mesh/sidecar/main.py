@@ -93,7 +93,7 @@ async def _run(options: SidecarOptions) -> None:
     await _drain(listeners, options.drain_seconds)
     clusters.drain()
     admin.stop()
-    master.shutdown()
+    master.shutdown()  # type: ignore[no-untyped-call]
     await asyncio.gather(*tasks, return_exceptions=True)
     logs.flush()
 

@@ -86,6 +86,7 @@ class StreamInfo:
     response_stream: Any = None
     head: Any = None
     upgrade: bytes = b""
+    upgrade_allowed: bool = True
     set_cookies: tuple[str, ...] = ()
     explanation: list[dict[str, Any]] = field(default_factory=list)
 

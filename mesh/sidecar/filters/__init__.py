@@ -30,22 +30,30 @@ CORS = "type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors"
 
 @dataclass(frozen=True, slots=True)
 class FilterContext:
-    """What a filter may need of its sidecar; ``clock`` is monotonic, in seconds."""
+    """What a filter may need of its sidecar.
+
+    ``clock`` is monotonic, in seconds; ``stat_prefix`` begins the names of the listener's
+    counters (``http.NAME.``).
+    """
 
     clusters: ClusterManager
     stats: Stats
     rng: Random
     clock: Callable[[], float]
+    stat_prefix: str = "http."
 
 
-FilterFactory = Callable[[Any, FilterContext], Any]
+FilterFactory = Callable[[Any, FilterContext, str], Any]
+"""(typed configuration, context, the filter's name in the listener) -> filter."""
 
 
 def default_filters() -> dict[str, FilterFactory]:
     """Return the factories by type URL, in the order in which Istio puts the filters."""
+    from mesh.sidecar.filters.cors import CorsFilter
+    from mesh.sidecar.filters.fault import FaultFilter
     from mesh.sidecar.filters.router import Router
 
-    return {ROUTER: Router}
+    return {FAULT: FaultFilter, CORS: CorsFilter, ROUTER: Router}
 
 
 def make_filters(configs: Sequence[HttpFilter], context: FilterContext) -> list[Any]:
@@ -67,7 +75,11 @@ def make_filters(configs: Sequence[HttpFilter], context: FilterContext) -> list[
             if config.is_optional:
                 continue
             raise ConfigRefusedError(f"{where}: this sidecar has no filter of type {url!r}")
-        made.append(factory(unpack(config.typed_config, where), context))
+        message = unpack(config.typed_config, where)
+        try:
+            made.append(factory(message, context, config.name))
+        except ValueError as error:
+            raise ConfigRefusedError(f"{where}: {error}") from None
     active = [item for item in configs if not item.disabled]
     if not active or active[-1].typed_config is None or active[-1].typed_config.type_url != ROUTER:
         raise ConfigRefusedError("http filters: the last one has to be the router")

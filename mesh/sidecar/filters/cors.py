@@ -17,9 +17,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from envoy_data_plane.envoy.extensions.filters.http.cors.v3 import CorsPolicy
+from mitmproxy.http import HTTPFlow
 
+from mesh.sidecar.filters import FilterContext
 from mesh.sidecar.filters.head import RequestHead
+from mesh.sidecar.filters.match import find_route, head_of
 from mesh.sidecar.filters.matchers import StringTest, draw, runtime_fraction, string_test
+from mesh.sidecar.filters.route import CompiledRoute
+from mesh.sidecar.local_reply import local_reply
+from mesh.sidecar.stream_info import stream_info
 
 DETAILS = "cors_response"
 
@@ -137,3 +143,50 @@ def response_headers(cors: Cors, origin: str) -> list[tuple[str, str]]:
     if cors.expose:
         headers.append(("access-control-expose-headers", cors.expose))
     return headers
+
+
+class CorsFilter:
+    """The filter ``envoy.filters.http.cors``; its policies are on routes and virtual hosts."""
+
+    def __init__(self, _config: object, context: FilterContext, name: str) -> None:
+        self._compiled: dict[CompiledRoute, Cors] = {}
+        self._name = name
+        self._rng = context.rng
+        self._prefix = context.stat_prefix + "cors."
+        self._stats = context.stats
+
+    def _policy(self, route: CompiledRoute) -> Cors | None:
+        config = route.filter_config.get(self._name)
+        if config is None:
+            return None
+        policy = self._compiled.get(route)
+        if policy is None:
+            if len(self._compiled) > 1000:  # routes of tables that are gone
+                self._compiled.clear()
+            policy = self._compiled[route] = compile_cors([config])
+        return policy
+
+    def request(self, flow: HTTPFlow) -> None:
+        """Answer a preflight; remember the origin for the answer's headers."""
+        info = stream_info(flow)
+        route = find_route(flow, info, self._rng)
+        policy = self._policy(route) if route is not None else None
+        if route is None or policy is None:
+            return
+        decision = decide(policy, head_of(flow, info), self._rng)
+        if decision.valid is not None:
+            name = "origin_valid" if decision.valid else "origin_invalid"
+            self._stats.inc(self._prefix + name)
+        if decision.origin:
+            flow.metadata[DETAILS] = (policy, decision.origin)
+        if decision.preflight is not None:
+            info.route_name = route.name
+            extra = [(k.encode("latin-1"), v.encode("latin-1")) for k, v in decision.preflight]
+            local_reply(flow, info, 200, b"", DETAILS, "", extra)
+
+    def response(self, flow: HTTPFlow) -> None:
+        """Tell the browser that the page may read the answer."""
+        found = flow.metadata.get(DETAILS)
+        if found is not None and flow.response is not None:
+            for name, value in response_headers(*found):
+                flow.response.headers[name] = value

@@ -13,13 +13,20 @@ Source: Envoy, ``source/extensions/filters/http/fault/fault_filter.cc``, HTTPFau
 
 from __future__ import annotations
 
+import asyncio
 import random
 from dataclasses import dataclass
 
 from envoy_data_plane.envoy.extensions.filters.http.fault.v3 import HttpFault
+from mitmproxy.http import HTTPFlow
 
+from mesh.sidecar.filters import FilterContext
 from mesh.sidecar.filters.head import RequestHead
+from mesh.sidecar.filters.match import find_route, head_of
 from mesh.sidecar.filters.matchers import HeadTest, draw, fraction_of, header_test
+from mesh.sidecar.filters.route import CompiledRoute
+from mesh.sidecar.local_reply import local_reply
+from mesh.sidecar.stream_info import stream_info
 
 ABORT_BODY = b"fault filter abort"
 ABORT_DETAILS = "fault_filter_abort"
@@ -147,3 +154,53 @@ def _lowered(fraction: tuple[int, int], percent: str | None) -> tuple[int, int]:
 
 def _number(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdigit() else None
+
+
+class FaultFilter:
+    """The filter ``envoy.filters.http.fault``; a route's own configuration replaces its."""
+
+    def __init__(self, config: HttpFault, context: FilterContext, name: str) -> None:
+        """Compile ``config``; ValueError for what Envoy refuses."""
+        self._default = compile_fault(config)
+        self._compiled: dict[CompiledRoute, Fault] = {}
+        self._name = name
+        self._rng = context.rng
+        self._stats = context.stats
+        self._prefix = context.stat_prefix + "fault."
+        self._active = 0
+
+    def _fault(self, route: CompiledRoute | None) -> Fault:
+        config = route.filter_config.get(self._name) if route is not None else None
+        if route is None or config is None:
+            return self._default
+        fault = self._compiled.get(route)
+        if fault is None:
+            if len(self._compiled) > 1000:  # routes of tables that are gone
+                self._compiled.clear()
+            fault = self._compiled[route] = compile_fault(config)
+        return fault
+
+    async def request(self, flow: HTTPFlow) -> None:
+        """Delay the request, abort it, both or neither."""
+        info = stream_info(flow)
+        route = find_route(flow, info, self._rng)
+        fault = self._fault(route)
+        cluster = route.cluster if route is not None else ""
+        decision = decide(fault, head_of(flow, info), self._rng, cluster, self._active)
+        if decision.overflow:
+            self._stats.inc(self._prefix + "faults_overflow")
+        if not decision:
+            return
+        info.explain("fault", delay=decision.delay, abort=decision.abort)
+        self._active += 1
+        try:
+            if decision.delay:
+                info.flag("DI")
+                self._stats.inc(self._prefix + "delays_injected")
+                await asyncio.sleep(decision.delay)
+        finally:
+            self._active -= 1
+        if decision.abort:
+            info.route_name = route.name if route is not None else ""
+            self._stats.inc(self._prefix + "aborts_injected")
+            local_reply(flow, info, decision.abort, ABORT_BODY, ABORT_DETAILS, "FI")

@@ -11,6 +11,7 @@ Source: Envoy ``source/common/router/router.cc`` (decodeHeaders, onUpstreamHeade
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from mitmproxy.http import HTTPFlow
@@ -31,6 +32,7 @@ from mesh.sidecar.upstream.attempt import UpstreamRequest
 from mesh.sidecar.upstream.cluster_manager import Cluster
 from mesh.sidecar.upstream.hash_policy import Peer
 from mesh.sidecar.upstream.http1 import UpstreamResetError, UpstreamResponse
+from mesh.sidecar.upstream.retries import NO_RETRIES
 from mesh.sidecar.upstream.send import (
     NoHealthyHostError,
     Plan,
@@ -46,10 +48,15 @@ def _encode(headers: list[tuple[str, str]]) -> Fields:
     return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers]
 
 
+def _always(request: UpstreamRequest) -> Callable[[int, float], UpstreamRequest]:
+    return lambda _attempt, _elapsed: request
+
+
 class Router:
     """The filter ``envoy.filters.http.router``."""
 
-    def __init__(self, config: Any, context: FilterContext) -> None:
+    def __init__(self, config: Any, context: FilterContext, name: str) -> None:
+        del name
         self._envoy_headers = not config.suppress_envoy_headers
         self._clusters = context.clusters
         self._rng = context.rng
@@ -102,6 +109,10 @@ class Router:
             local_reply(flow, info, status, b"", "cluster_not_found", "NC")
             return
         info.cluster = name
+        upgrade = info.upgrade.decode("latin-1").lower()
+        if upgrade and not route.upgrades.get(upgrade, info.upgrade_allowed):
+            local_reply(flow, info, 403, b"", "upgrade_failed")
+            return
         plan = self._plan(info, route)
         sender = Sender(
             cluster,
@@ -204,29 +215,24 @@ class Router:
         parts = [b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (data.method, data.path, data.authority)]
         body = data.content or b""
         stream = info.request_stream
-        length = None
+        has_length = False
         for name, value in data.headers.fields:
             if name == b"content-length":
-                length = value
-            else:
-                parts.append(b"%b: %b\r\n" % (name, value))
-        chunked = False
-        if stream is not None and length is not None:
-            parts.append(b"content-length: %b\r\n" % length)
-        elif stream is not None or (info.request_chunked and length is None):
-            chunked = True
-            parts.append(b"transfer-encoding: chunked\r\n")
-            if stream is None:
-                body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n"
-        elif length is not None or body:
-            # A filter may have changed the body: the length is that of what is sent.
-            parts.append(b"content-length: %d\r\n" % len(body))
+                has_length = True
+                if stream is None:
+                    value = b"%d" % len(body)  # a filter may have changed the body
+            parts.append(b"%b: %b\r\n" % (name, value))
+        chunked = not has_length and (stream is not None or info.request_chunked or bool(body))
+        if chunked and stream is None:
+            body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n"
         if self._envoy_headers:
             expected = plan.times.expected_ms(elapsed)
             if expected is not None:
                 parts.append(b"x-envoy-expected-rq-timeout-ms: %d\r\n" % expected)
         if route.include_request_attempt_count:
             parts.append(b"x-envoy-attempt-count: %d\r\n" % attempt)
+        if chunked:
+            parts.append(b"transfer-encoding: chunked\r\n")
         if info.upgrade:
             parts.append(b"connection: upgrade\r\nupgrade: %b\r\n" % info.upgrade)
         parts.append(b"\r\n")
@@ -249,10 +255,8 @@ class Router:
             request.head = request.head.replace(
                 host, b"host: %b\r\n" % shadow.authority.encode("latin-1"), 1
             )
-            single = Plan(make_plan(route).rules.__class__(), None, plan.times)
-            sender = Sender(
-                cluster, route, single, copy, self._rng, self._clock, lambda _a, _e, r=request: r
-            )
+            single = Plan(NO_RETRIES, None, plan.times)
+            sender = Sender(cluster, route, single, copy, self._rng, self._clock, _always(request))
             task = asyncio.get_running_loop().create_task(self._send_shadow(sender))
             self._shadows.add(task)
             task.add_done_callback(self._shadows.discard)

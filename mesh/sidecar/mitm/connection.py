@@ -122,7 +122,7 @@ class ConnectionHandler(asyncio.Protocol):
         self._chunks = ChunkedReader() if head.length is None else None
         self._left = head.length or 0
         self._body = bytearray()
-        if head.expect_continue and (head.length is None or head.length > len(buffer)):
+        if head.expect_continue and head.length != 0:
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         self._read_body()
 
@@ -190,15 +190,18 @@ class ConnectionHandler(asyncio.Protocol):
         hcm = self._hcm
         addons = self._listener.master.addons
         try:
-            if head.path[:1] != b"/" and head.method != b"CONNECT":
+            if head.refusal:
+                self._closing = True
+                local_reply(flow, info, 400, b"", head.refusal)
+            elif head.method == b"CONNECT":
+                self._closing = True
+                local_reply(flow, info, 404, b"", "route_not_found", "NR")
+            elif head.path[:1] != b"/":
                 local_reply(flow, info, 404, b"", "absolute_path_rejected")
             elif head.upgrade:
                 self._closing = True
                 info.upgrade = head.upgrade
-                if head.upgrade.lower() not in hcm.upgrades:
-                    local_reply(flow, info, 403, b"", "upgrade_failed")
-            if head.method == b"CONNECT":
-                self._closing = True
+                info.upgrade_allowed = head.upgrade.lower() in hcm.upgrades
             if flow.response is None:
                 await addons.run_hook("request", flow)
             if flow.response is None:
@@ -234,25 +237,25 @@ class ConnectionHandler(asyncio.Protocol):
         data = response.data
         body = data.content or b""
         parts = [b"HTTP/1.1 %d %b\r\n" % (status, data.reason)]
-        chunked = False
-        names = set()
-        for name, value in data.headers.fields:
-            names.add(name.lower())
-            parts.append(b"%b: %b\r\n" % (name, value))
         bodiless = head.method == b"HEAD" or status in (204, 304) or tunnel
-        if b"content-length" not in names and not bodiless:
-            if stream is None:
-                if status >= 200:
-                    parts.append(b"content-length: %d\r\n" % len(body))
-            else:
-                chunked = True
-                parts.append(b"transfer-encoding: chunked\r\n")
+        has_length = False
+        for name, value in data.headers.fields:
+            if name == b"content-length":
+                has_length = True
+                if stream is None and not bodiless:
+                    value = b"%d" % len(body)  # a filter may have changed the body
+            parts.append(b"%b: %b\r\n" % (name, value))
+        chunked = not has_length and not bodiless
+        if chunked:
+            parts.append(b"transfer-encoding: chunked\r\n")
         parts.append(b"\r\n")
         if bodiless:
             body = b""
+        info.bytes_sent = len(body)
+        if chunked and stream is None:
+            body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n"
         parts.append(body)
         self.transport.write(b"".join(parts))
-        info.bytes_sent = len(body)
         if tunnel:
             await self._run_tunnel(info)
         elif stream is not None:

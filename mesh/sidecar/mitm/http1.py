@@ -48,7 +48,10 @@ class BadRequestError(Exception):
 
 @dataclass(slots=True)
 class RawHead:
-    """A request head as read; names are lower case; ``length`` is None for a chunked body."""
+    """A request head as read; names are lower case; ``length`` is None for a chunked body.
+
+    ``refusal`` is set for a head that is well formed and yet answered with an empty 400.
+    """
 
     method: bytes
     scheme: bytes
@@ -59,6 +62,7 @@ class RawHead:
     close: bool
     upgrade: bytes
     expect_continue: bool
+    refusal: str = ""
 
 
 _HOP = frozenset(
@@ -123,7 +127,7 @@ def read_head(raw: bytes) -> RawHead:
         upgrade = b""
     scheme, path = b"http", target
     if method == b"CONNECT":
-        authority = target
+        authority, path = target, b""
     elif not target.startswith(b"/"):
         absolute = _ABSOLUTE.fullmatch(target)
         if absolute is not None:
@@ -131,11 +135,12 @@ def read_head(raw: bytes) -> RawHead:
             path = path or b"/"
         elif target != b"*":
             raise BadRequestError
+    refusal = ""
     if hosts == 0 and not authority:
-        raise BadRequestError("missing_host_header", 400, b"", "")
-    if b"#" in path:
-        raise BadRequestError("path_normalization_failed", 400, b"", "")
-    return RawHead(method, scheme, authority, path, fields, length, close, upgrade, expect)
+        refusal = "missing_host_header"
+    elif b"#" in path:
+        refusal = "path_normalization_failed"
+    return RawHead(method, scheme, authority, path, fields, length, close, upgrade, expect, refusal)
 
 
 class ChunkedReader:

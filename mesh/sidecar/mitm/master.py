@@ -23,7 +23,7 @@ Hook = Callable[[HTTPFlow], Awaitable[None] | None]
 def hooks_of(addons: list[Any], name: str) -> list[tuple[Hook, bool]]:
     """Find the hook ``name`` of each of ``addons``: (function, whether it is asynchronous)."""
     found: list[tuple[Hook, bool]] = []
-    for addon in traverse(addons):
+    for addon in traverse(addons):  # type: ignore[no-untyped-call]
         function = getattr(addon, name, None)
         if callable(function):
             found.append((function, inspect.iscoroutinefunction(function)))
@@ -35,17 +35,17 @@ class HookTable(AddonManager):
 
     def __init__(self, master: Master) -> None:
         self.table: dict[str, list[tuple[Hook, bool]]] = {}
-        super().__init__(master)
+        super().__init__(master)  # type: ignore[no-untyped-call]
 
     def register(self, addon: Any) -> Any:
         """Register ``addon`` and forget the table."""
-        registered = super().register(addon)
+        registered = super().register(addon)  # type: ignore[no-untyped-call]
         self.table = {}
         return registered
 
     def remove(self, addon: Any) -> None:
         """Remove ``addon`` and forget the table."""
-        super().remove(addon)
+        super().remove(addon)  # type: ignore[no-untyped-call]
         self.table = {}
 
     def find(self, name: str) -> list[tuple[Hook, bool]]:
@@ -74,7 +74,7 @@ class SidecarMaster(Master):
 
     async def run(self) -> None:
         """Tell the addons that the sidecar runs, wait for ``shutdown``, tell them it ended."""
-        await self.addons.trigger_event(hooks.RunningHook())
+        await self.addons.trigger_event(hooks.RunningHook())  # type: ignore[no-untyped-call]
         try:
             await self.should_exit.wait()
         finally:

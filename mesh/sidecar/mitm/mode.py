@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from mesh.sidecar.listener import ActiveListener
 
 
-class SidecarMode(ProxyMode):
+class SidecarMode(ProxyMode):  # type: ignore[no-untyped-call]
     """The mode ``sidecar:LISTENER@HOST:PORT``."""
 
     description = "sidecar"
@@ -32,7 +32,7 @@ class SidecarMode(ProxyMode):
         """Accept any listener name."""
 
 
-class SidecarInstance(AsyncioServerInstance[SidecarMode]):
+class SidecarInstance(AsyncioServerInstance[SidecarMode]):  # type: ignore[no-untyped-call]
     """The listening socket of one ActiveListener."""
 
     listener: ActiveListener
