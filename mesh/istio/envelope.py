@@ -185,7 +185,9 @@ def spec_of(kind: Kind, source: Source, owner: str) -> tuple[BaseModel | None, l
     if kind.whole:
         return check(kind.model, rest, source, (), owner)
     problems = [_misplaced(key, kind, source) for key in rest]
-    spec, found = check(kind.model, data.get("spec") or {}, source, ("spec",), owner)
+    spec, found = check(
+        kind.model, {} if data.get("spec") is None else data["spec"], source, ("spec",), owner
+    )
     return (None if problems else spec), problems + found
 
 
