@@ -180,12 +180,15 @@ def _run(console: Console, number: int, options: Options) -> int:
     runs.mkdir(parents=True, exist_ok=True)
 
     from grader.session import Session
+    from mesh.testbed.client import TestbedError
 
     session = Session(lab, options, resources, nonce=secrets.token_hex(4))
     try:
         session.start(Progress(console))
         session.collect(Progress(console))
         result, evidence = session.judge(space.files(lab), time.monotonic() - begin)
+    except TestbedError as error:
+        raise Stop(f"The mesh failed, so nothing was judged: {error}", EXIT_UNGRADABLE) from error
     finally:
         with undisturbed():
             session.close(keep=options.keep)

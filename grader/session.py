@@ -18,13 +18,21 @@ from grader.report.progress import Progress
 from grader.result import Result, digest, versions
 from mesh.istio.eras import era
 from mesh.istio.load import load_text
-from mesh.testbed.base import Testbed
 from mesh.testbed.load_topology import load_topology
-from mesh.testbed.local import LocalTestbed
 
 if TYPE_CHECKING:
     from grader.run import Options
     from mesh.istio.resource import Resource
+    from mesh.testbed.base import Testbed
+
+
+def local_testbed(definition: LabDefinition, options: Options) -> Testbed:
+    """The mesh on this machine, not started yet."""
+    from mesh.testbed.local import LocalTestbed
+
+    return LocalTestbed(
+        load_topology(definition.topology), engine=options.engine, era=definition.era
+    )
 
 
 class Session:
@@ -59,9 +67,7 @@ class Session:
         pods = sum(load.replicas for service in topology.services for load in service.workloads)
         with progress.step(f"Starting {pods} pods with their sidecars, and the gateway"):
             self._driver = Driver()
-            self._testbed = LocalTestbed(
-                topology, engine=self._options.engine, era=self._definition.era
-            )
+            self._testbed = local_testbed(self._definition, self._options)
             self._testbed.start()
         self.lab = Lab(
             definition=self._definition,

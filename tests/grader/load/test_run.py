@@ -28,6 +28,7 @@ def server() -> Iterator[Server]:
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        wbufsize = -1  # head and body in one packet: two would wait for each other (Nagle)
 
         def do_GET(self) -> None:
             state.seen[self.headers["x-request-id"]] += 1

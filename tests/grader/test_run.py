@@ -1,0 +1,144 @@
+"""A lab from file to score: real files, driver, checks and report; the mesh is a stand-in."""
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from grader import session
+from grader.checks import judge, load_checks
+from grader.evidence.record import load_evidence
+from grader.lab import find_lab
+from grader.run import run_lab
+from tests.grader.fake_mesh import FakeMesh
+
+LAB = find_lab(1)
+MUTANTS = yaml.safe_load((LAB.folder / "mutants.yaml").read_text())
+
+
+@pytest.fixture(autouse=True)
+def meshes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[FakeMesh]:
+    made: list[FakeMesh] = []
+
+    def make(*_: object) -> FakeMesh:
+        made.append(FakeMesh())
+        return made[-1]
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(session, "local_testbed", make)
+    return made
+
+
+def result() -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(Path("runs/lab-01/latest/result.json").read_text())
+    return data
+
+
+def mutate(edits: list[list[str]], folder: Path) -> Path:
+    folder.mkdir()
+    for name in LAB.files:
+        text = (LAB.solution / name).read_text()
+        for file, old, new in edits:
+            if file == name:
+                assert old in text, (name, old)
+                text = text.replace(old, new, 1) if "host: " in old else text.replace(old, new)
+        (folder / name).write_text(text)
+    return folder
+
+
+def test_the_solution(meshes: list[FakeMesh], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_lab(1, solution=True) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out[-1] == "score: 10/10"
+    assert out[0].startswith("Lab 1, Canary release: the self-study set of parameters")
+    assert sum("✓ pass" in line for line in out) == 4
+    assert any(line.lstrip().startswith("v1 ██") for line in out)
+    assert meshes[0].stopped
+    assert result()["verdict"] == "pass"
+    assert not Path("work").exists()
+
+
+def test_the_untouched_starter(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_lab(1) == 0
+    out = capsys.readouterr().out
+    assert out.splitlines()[-1] == "score: 4/10"
+    assert "the score below is a starting point" in out
+    assert "Task:      Recommendation v2 is deployed" in out
+    assert "Files:     work/lab-01/" in out
+    assert "Try first: Open virtual-service.yaml" in out
+    assert "hint: " in out
+
+
+@pytest.mark.parametrize("mutant", MUTANTS["wrong"], ids=lambda item: item["name"])
+def test_wrong_answers_lose_their_points(mutant: dict[str, Any], tmp_path: Path) -> None:
+    assert run_lab(1, mutate(mutant["edits"], tmp_path / "mutant")) == 0
+    lost = {item["name"] for item in result()["checks"] if item["verdict"] == "fail"}
+    assert lost - set(mutant.get("may_lose", [])) == set(mutant["lose"])
+    assert all(item["help"] for item in result()["checks"] if item["verdict"] == "fail")
+
+
+@pytest.mark.parametrize("mutant", MUTANTS["right"], ids=lambda item: item["name"])
+def test_right_variants_lose_nothing(mutant: dict[str, Any], tmp_path: Path) -> None:
+    assert run_lab(1, mutate(mutant["edits"], tmp_path / "mutant")) == 0
+    assert result()["score"] == 10
+
+
+def test_the_score_can_be_reached_again_without_traffic() -> None:
+    run_lab(1, solution=True)
+    again = judge(
+        load_checks(LAB.folder / "checks.py").checks, load_evidence(Path("runs/lab-01/latest"))
+    )
+    assert [(item.name, str(item.verdict)) for item in again] == [
+        (item["name"], item["verdict"]) for item in result()["checks"]
+    ]
+
+
+def test_lost_connections_are_ungradable_and_keep_the_last_result(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_lab(1, solution=True)
+    monkeypatch.setattr(session, "local_testbed", lambda *_: FakeMesh(drop_every=9))
+    assert run_lab(1, solution=True) == 3
+    assert "• ungradable" in capsys.readouterr().out
+    assert result()["score"] == 10
+
+
+def test_ctrl_c_stops_everything_with_one_line(
+    meshes: list[FakeMesh], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    apply = FakeMesh.apply
+
+    def interrupting(self: FakeMesh, resources: Any) -> None:
+        apply(self, resources)
+        if self.applied == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(FakeMesh, "apply", interrupting)
+    assert run_lab(1, solution=True) == 130
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[-1].startswith("Interrupted: nothing is left running")
+    assert captured.err == ""
+    assert meshes[0].stopped
+    assert not Path("runs/lab-01/latest").exists()
+
+
+def test_a_mesh_that_does_not_start_is_ungradable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mesh.testbed.client import TestbedError
+
+    class Broken(FakeMesh):
+        def start(self) -> None:
+            raise TestbedError("The pilot did not come up.")
+
+        def stop(self) -> None:
+            self.stopped = True
+
+    monkeypatch.setattr(session, "local_testbed", lambda *_: Broken())
+    assert run_lab(1, solution=True) == 3
+    assert "The pilot did not come up." in capsys.readouterr().out
