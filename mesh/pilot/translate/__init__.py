@@ -17,20 +17,35 @@ Snapshot = dict[str, dict[str, Message]]
 """Type URL -> resource name -> message: all that one proxy has to have."""
 
 
+class Translator:
+    """Translates one view for many nodes; what is equal for all of them is made once."""
+
+    def __init__(self, view: MeshView) -> None:
+        self.view = view
+        self._clusters: dict[str, Message] = dict(clusters.outbound_clusters(view))
+        self._endpoints: dict[str, Message] = {
+            name: endpoints.load_assignment(view, name) for name in self._clusters
+        }
+
+    def snapshot(self, node: ProxyNode) -> Snapshot:
+        """Return the resources of ``node``."""
+        tables = [
+            gateway.route_configuration(self.view, node, port)
+            for port in gateway.servers(self.view, node)
+        ]
+        if node.outbound_port:
+            tables.append(routes.http_proxy(self.view, node))
+        return {
+            CDS: {**self._clusters, **clusters.inbound_clusters(self.view, node)},
+            EDS: dict(self._endpoints),
+            LDS: dict(listeners.listeners(self.view, node)),
+            RDS: {table.name: table for table in tables},
+        }
+
+
 def translate(view: MeshView, node: ProxyNode) -> Snapshot:
-    """Return the resources of ``node``."""
-    outbound = clusters.outbound_clusters(view)
-    route_tables = [
-        gateway.route_configuration(view, node, port) for port in gateway.servers(view, node)
-    ]
-    if node.outbound_port:
-        route_tables.append(routes.http_proxy(view, node))
-    return {
-        CDS: {**outbound, **clusters.inbound_clusters(view, node)},
-        EDS: {name: endpoints.load_assignment(view, name) for name in outbound},
-        LDS: dict(listeners.listeners(view, node)),
-        RDS: {table.name: table for table in route_tables},
-    }
+    """Return the resources of one node (``Translator`` is for many)."""
+    return Translator(view).snapshot(node)
 
 
-__all__ = ["CDS", "EDS", "LDS", "RDS", "SHORT", "TYPES", "Snapshot", "translate"]
+__all__ = ["CDS", "EDS", "LDS", "RDS", "SHORT", "TYPES", "Snapshot", "Translator", "translate"]

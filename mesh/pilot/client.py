@@ -1,0 +1,185 @@
+"""PilotClient: how the CLI, the testbed and the grader talk to the control plane.
+
+Synchronous, over its Unix socket.  Every failure is a PilotError with one sentence.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from mesh.istio.problem import Level, Position, Problem
+from mesh.pilot.node import ProxyNode
+from mesh.pilot.status import Nack, NodeStatus
+from mesh.pilot.wire import pod_to_dict, service_to_dict
+from mesh.topology import Pod, Service
+
+
+class PilotError(Exception):
+    """The control plane did not answer, or refused a request; the text is one sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyResult:
+    """The answer to ``apply`` and ``delete``; ``seconds`` until in force, ``reason`` why not."""
+
+    problems: tuple[Problem, ...]
+    applied: tuple[str, ...]
+    in_force: bool
+    seconds: float
+    nacks: tuple[Nack, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ForceResult:
+    """The answer to ``in_force``: who refused, who is ``missing``, and the sentence for it."""
+
+    in_force: bool
+    nacks: tuple[Nack, ...]
+    missing: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PilotClient:
+    """The control plane at ``socket_path``; ``timeout`` in seconds for one request."""
+
+    socket_path: str | Path
+    timeout: float = 30.0
+
+    def ready(self) -> bool:
+        """True when the control plane answers."""
+        try:
+            return bool(self._call("GET", "/ready")["ready"])
+        except PilotError:
+            return False
+
+    def apply(self, documents: Sequence[tuple[str, str]], era: str = "") -> ApplyResult:
+        """Apply (file, text) documents and wait until they are in force."""
+        body: dict[str, Any] = {"documents": [{"file": f, "text": t} for f, t in documents]}
+        if era:
+            body["era"] = era
+        return _apply_result(self._call("POST", "/apply", body))
+
+    def delete(self, resources: Iterable[tuple[str, str, str]]) -> ApplyResult:
+        """Remove resources by (kind, namespace, name); an empty namespace is the mesh's own."""
+        listed = [{"kind": k, "namespace": ns, "name": n} for k, ns, n in resources]
+        return _apply_result(self._call("POST", "/delete", {"resources": listed}))
+
+    def resources(self) -> list[dict[str, Any]]:
+        """Return what is applied: kind, apiVersion, namespace, name, file, line, text."""
+        return list(self._call("GET", "/resources"))
+
+    def services(self) -> list[dict[str, Any]]:
+        """Return services: hostname, ports, pods."""
+        return list(self._call("GET", "/services"))
+
+    def add_services(self, services: Iterable[Service]) -> None:
+        """Make services known."""
+        self._call("POST", "/services", {"services": [service_to_dict(each) for each in services]})
+
+    def add_pods(self, pods: Iterable[tuple[ProxyNode, Pod | None]]) -> None:
+        """Register nodes and the pods behind them (None for a gateway)."""
+        listed = [
+            {"node": node.as_dict(), "pod": pod_to_dict(pod) if pod else None} for node, pod in pods
+        ]
+        self._call("POST", "/pods", {"add": listed})
+
+    def remove_pods(self, names: Iterable[tuple[str, str]]) -> None:
+        """Forget pods by (name, namespace)."""
+        listed = [{"name": name, "namespace": namespace} for name, namespace in names]
+        self._call("POST", "/pods", {"remove": listed})
+
+    def in_force(self, nodes: Sequence[str] | None = None, timeout: float = 10.0) -> ForceResult:
+        """Wait until nodes (names or ids; None: all connected ones) have their configuration."""
+        body: dict[str, Any] = {"timeout": timeout}
+        if nodes is not None:
+            body["nodes"] = list(nodes)
+        data = self._call("POST", "/in-force", body, timeout + self.timeout)
+        return ForceResult(
+            data["in_force"], _nacks(data["nacks"]), tuple(data["missing"]), data["reason"]
+        )
+
+    def proxy_status(self) -> list[NodeStatus]:
+        """Return a row for each node."""
+        return [
+            NodeStatus(**{**each, "nacks": _nacks(each["nacks"])})
+            for each in self._call("GET", "/proxy-status")
+        ]
+
+    def snapshot(self, node: str) -> dict[str, Any]:
+        """Return a node's xDS as JSON: ``CDS``, ``EDS``, ``LDS``, ``RDS`` -> name -> resource."""
+        return dict(self._call("GET", f"/snapshot/{quote(node, safe='')}"))
+
+    def proxy_config(self, node: str, view: str) -> tuple[list[str], list[list[str]]]:
+        """Return columns and rows of clusters, listeners, routes or endpoints."""
+        data = self._call("GET", f"/proxy-config/{quote(node, safe='')}/{quote(view, safe='')}")
+        return data["columns"], data["rows"]
+
+    def _call(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None = None,
+        timeout: float | None = None,
+    ) -> Any:
+        connection = _UnixConnection(str(self.socket_path), timeout or self.timeout)
+        try:
+            payload = json.dumps(body) if body is not None else None
+            connection.request(method, path, payload, {"content-type": "application/json"})
+            response = connection.getresponse()
+            status, text = response.status, response.read()
+        except (OSError, http.client.HTTPException) as error:
+            raise PilotError(
+                f"the control plane at {self.socket_path} does not answer ({error}): is the mesh up?"
+            ) from error
+        finally:
+            connection.close()
+        try:
+            data = json.loads(text)
+        except ValueError:
+            raise PilotError(f"the control plane answered {status} without JSON") from None
+        if status != http.client.OK:
+            raise PilotError(str(data.get("error", status)))
+        return data
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a Unix socket."""
+
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def _nacks(data: Iterable[dict[str, Any]]) -> tuple[Nack, ...]:
+    return tuple(Nack(**each) for each in data)
+
+
+def _apply_result(data: dict[str, Any]) -> ApplyResult:
+    return ApplyResult(
+        tuple(_problem(each) for each in data["problems"]),
+        tuple(data["applied"]),
+        data["in_force"],
+        data["seconds"],
+        _nacks(data["nacks"]),
+        data["reason"],
+    )
+
+
+def _problem(data: dict[str, Any]) -> Problem:
+    fields = dict(data)
+    place = Position(fields.pop("file"), fields.pop("line"), fields.pop("column"))
+    return Problem(position=place, level=Level(fields.pop("level")), **fields)

@@ -1,0 +1,205 @@
+"""ControlPlane: from "apply this YAML" to "it is in force at every sidecar".
+
+istiod's job: keep services, pods and resources, translate them for every node when one of them
+changes, push over ADS, and know who took it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from envoy_data_plane.envoy.config.core.v3 import Node
+
+from mesh.istio import Era, Level, Problem, Resource, has_errors, load_text, validate
+from mesh.pilot.ads import AdsServer, Outcome
+from mesh.pilot.node import ProxyNode
+from mesh.pilot.registry import Registry
+from mesh.pilot.status import Nack, NodeStatus
+from mesh.pilot.store import Key, Store, key_of
+from mesh.pilot.trace import trace
+from mesh.pilot.translate import Snapshot, Translator
+from mesh.pilot.translate.view import MeshView, OutboundPolicy
+from mesh.pilot.warming import warmed
+from mesh.topology import Pod
+
+UNTRANSLATABLE = "KIT0201"
+"""Code of a Problem that only the translation finds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What ``apply`` and ``delete`` answer; ``seconds`` until in force."""
+
+    problems: tuple[Problem, ...] = ()
+    applied: tuple[str, ...] = ()
+    in_force: bool = False
+    seconds: float = 0.0
+    nacks: tuple[Nack, ...] = ()
+    reason: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return {
+            "problems": [each.as_dict() for each in self.problems],
+            "applied": list(self.applied),
+            "in_force": self.in_force,
+            "seconds": self.seconds,
+            "nacks": [each.as_dict() for each in self.nacks],
+            "reason": self.reason,
+        }
+
+
+@dataclass(slots=True)
+class ControlPlane:
+    """The state of one mesh.  ``deadline``: seconds until a change has to be in force."""
+
+    store: Store
+    era: Era
+    namespace: str = "default"
+    outbound_policy: OutboundPolicy | None = None
+    world: dict[str, tuple[str, int]] = field(default_factory=dict)
+    deadline: float = 10.0
+    clock: Callable[[], float] = time.monotonic
+    registry: Registry = field(default_factory=Registry)
+    nodes: dict[str, ProxyNode] = field(default_factory=dict)
+    resources: dict[Key, Resource] = field(default_factory=dict)
+    snapshots: dict[str, Snapshot] = field(default_factory=dict)
+    ads: AdsServer = field(init=False)
+    _version: int = 0
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def __post_init__(self) -> None:
+        self.ads = AdsServer(self.identify)
+        self.resources = {key_of(each): each for each in self.store.load()}
+
+    def identify(self, node: Node) -> str | None:
+        """Return the id of a registered node."""
+        return node.id if node.id in self.nodes else None
+
+    def find(self, name: str) -> ProxyNode | None:
+        """Return a node by id, ``POD.NAMESPACE`` or ``POD``."""
+        for node_id, node in self.nodes.items():
+            if name in (node_id, node.name, node.pod):
+                return node
+        return None
+
+    def push(self) -> None:
+        """Translate for every node and offer what changed."""
+        self._version += 1
+        view = MeshView(
+            self.registry,
+            tuple(self.resources.values()),
+            self.era,
+            self.outbound_policy,
+            self.world,
+        )
+        translator = Translator(view)
+        self.snapshots = {key: translator.snapshot(node) for key, node in self.nodes.items()}
+        offered = {key: (node.name, self.snapshots[key]) for key, node in self.nodes.items()}
+        self.ads.publish(str(self._version), offered)
+
+    async def apply(self, documents: Sequence[tuple[str, str]], era: Era | None = None) -> Applied:
+        """Load, check and apply (file, text) documents; with an error nothing is applied."""
+        async with self._lock:
+            began = self.clock()
+            chosen = era or self.era
+            problems: list[Problem] = []
+            resources: list[Resource] = []
+            for file, text in documents:
+                loaded = load_text(text, file, era=chosen, namespace=self.namespace)
+                problems += loaded.problems
+                resources += loaded.resources
+            problems += validate(resources, chosen)
+            if has_errors(problems):
+                return Applied(tuple(problems), seconds=self.clock() - began)
+            before, old_era = dict(self.resources), self.era
+            self.era = chosen
+            self.resources.update({key_of(each): each for each in resources})
+            try:
+                self.push()
+            except ValueError as error:
+                self.resources, self.era = before, old_era
+                self.push()
+                problems.append(Problem(UNTRANSLATABLE, Level.ERROR, str(error)))
+                return Applied(tuple(problems), seconds=self.clock() - began)
+            self.store.save(resources, chosen.name)
+            outcome = await self.in_force()
+            return Applied(
+                tuple(problems),
+                tuple(each.full_name for each in resources),
+                outcome.in_force,
+                self.clock() - began,
+                tuple(trace(each, resources) for each in outcome.nacks),
+                outcome.reason,
+            )
+
+    async def delete(self, keys: Iterable[Key]) -> Applied:
+        """Remove resources by (kind, namespace, name); those that do not exist are left out."""
+        async with self._lock:
+            began = self.clock()
+            gone = [key for key in keys if key in self.resources]
+            for key in gone:
+                del self.resources[key]
+            self.push()
+            for key in gone:
+                self.store.delete(key)
+            outcome = await self.in_force()
+            return Applied(
+                (),
+                tuple(f"{kind} {namespace}/{name}" for kind, namespace, name in gone),
+                outcome.in_force,
+                self.clock() - began,
+                outcome.nacks,
+                outcome.reason,
+            )
+
+    def add_pods(self, pods: Iterable[tuple[ProxyNode, Pod | None]]) -> None:
+        """Register nodes and the pods behind them (None: a gateway, no endpoint of a service)."""
+        for node, pod in pods:
+            self.nodes[node.id] = node
+            if pod is not None:
+                self.registry.add_pod(pod)
+        self.push()
+
+    def remove_pods(self, names: Iterable[tuple[str, str]]) -> None:
+        """Forget pods and their nodes by (name, namespace)."""
+        for name, namespace in names:
+            self.registry.remove_pod(name, namespace)
+            gone = [k for k, n in self.nodes.items() if (n.pod, n.namespace) == (name, namespace)]
+            for key in gone:
+                del self.nodes[key]
+        self.push()
+
+    async def in_force(
+        self, nodes: Iterable[str] | None = None, timeout: float | None = None
+    ) -> Outcome:
+        """Wait until nodes have everything and nothing is warming.
+
+        Without ``nodes``: all that are connected.  With them (ids), those have to connect first.
+        """
+        limit = self.deadline if timeout is None else timeout
+        end = self.clock() + limit
+        wanted = None if nodes is None else list(nodes)
+        outcome = await self.ads.in_force(wanted, limit, connected_only=nodes is None)
+        if outcome.missing:
+            return outcome
+        chosen = set(self.nodes if wanted is None else wanted)
+        for node_id, engine in self.ads.connected().items():
+            node = self.nodes.get(node_id)
+            if node is None or node_id not in chosen or engine != "envoy" or not node.admin_port:
+                continue
+            if not await warmed(node.admin_port, max(end - self.clock(), 0.1)):
+                reason = (
+                    f"{node.name} acknowledged the configuration, but still warms a cluster or "
+                    f"listener after {limit:g} s: see /clusters at its admin port."
+                )
+                return replace(outcome, in_force=False, missing=(node.name,), reason=reason)
+        return outcome
+
+    def status(self) -> list[NodeStatus]:
+        """Return the rows of ``proxy-status``."""
+        return self.ads.status()

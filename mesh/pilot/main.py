@@ -1,0 +1,109 @@
+"""The control plane as a process: ADS and the HTTP API on two Unix sockets, until it is told to end.
+
+It is forked from a preloaded process, so importing this module starts no thread, loop or server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from grpclib.server import Server
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_unix_socket
+
+from mesh.istio import era
+from mesh.pilot.control_plane import ControlPlane
+from mesh.pilot.server import MAX_BODY, application
+from mesh.pilot.store import Store
+from mesh.pilot.translate.view import OutboundPolicy
+from mesh.topology import Service
+
+_LONGEST_PATH = 100
+
+
+@dataclass(frozen=True, slots=True)
+class PilotOptions:
+    """How to run.
+
+    ``ads_socket`` and ``api_socket`` are Unix socket paths (under 100 characters), their folders are
+    made with mode 0700; ``store`` is the folder of applied resources; ``ready_fd`` gets one byte
+    when both listen; the process ends when ``lifeline_fd`` (read end of a pipe) is closed by the
+    other side, or at SIGTERM.  -1 means none.  ``deadline``: seconds for a change to be in force.
+    """
+
+    ads_socket: Path
+    api_socket: Path
+    store: Path
+    services: tuple[Service, ...] = ()
+    era: str = "istio-current"
+    namespace: str = "default"
+    outbound_policy: OutboundPolicy | None = None
+    world: dict[str, tuple[str, int]] = field(default_factory=dict)
+    deadline: float = 10.0
+    ready_fd: int = -1
+    lifeline_fd: int = -1
+
+
+def run(options: PilotOptions) -> None:
+    """Serve until SIGTERM or until the lifeline closes; ValueError for a bad option."""
+    asyncio.run(_serve(options))
+
+
+async def _serve(options: PilotOptions) -> None:
+    for path in (options.ads_socket, options.api_socket):
+        _prepare(path)
+    plane = ControlPlane(
+        Store(options.store),
+        era(options.era),
+        options.namespace,
+        options.outbound_policy,
+        dict(options.world),
+        options.deadline,
+    )
+    for service in options.services:
+        plane.registry.add_service(service)
+    plane.push()
+    end = asyncio.Event()
+    _watch(options.lifeline_fd, end)
+    ads = Server([plane.ads])
+    await ads.start(path=str(options.ads_socket))
+    api = HTTPServer(application(plane), max_body_size=MAX_BODY)
+    api.add_sockets([bind_unix_socket(str(options.api_socket), mode=0o600)])
+    if options.ready_fd >= 0:
+        os.write(options.ready_fd, b"1")
+        os.close(options.ready_fd)
+    try:
+        await end.wait()
+    finally:
+        api.stop()
+        await api.close_all_connections()
+        ads.close()
+        await ads.wait_closed()
+        for path in (options.ads_socket, options.api_socket):
+            path.unlink(missing_ok=True)
+
+
+def _prepare(path: Path) -> None:
+    """Make the socket's private folder, and take away what a killed pilot left there."""
+    if len(os.fsencode(path)) >= _LONGEST_PATH:
+        raise ValueError(f"{path} is too long for a Unix socket: use a folder with a shorter name")
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.unlink(missing_ok=True)
+
+
+def _watch(lifeline_fd: int, end: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end.set)
+    if lifeline_fd >= 0:
+
+        def readable() -> None:
+            if not os.read(lifeline_fd, 1):
+                loop.remove_reader(lifeline_fd)
+                end.set()
+
+        loop.add_reader(lifeline_fd, readable)

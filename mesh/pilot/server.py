@@ -1,0 +1,269 @@
+"""The HTTP API of the control plane, on a Unix socket in a folder that only its owner may enter.
+
+    POST   /apply            {documents: [{file, text}], era?} -> problems, applied, in_force, nacks
+    POST   /delete           {resources: [{kind, namespace, name}]} -> the same
+    POST   /services         {services: [...]}           POST /pods  {add: [...]} or {remove: [...]}
+    POST   /in-force         {nodes?: [...], timeout?} -> in_force, nacks, missing, reason
+    GET    /ready  /resources  /services  /proxy-status  /snapshot/NODE  /proxy-config/NODE/VIEW
+
+Every answer is JSON; an error is ``{"error": "one sentence"}``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+from tornado.web import Application, HTTPError, RequestHandler
+
+from mesh.istio import era
+from mesh.pilot import proxy_config
+from mesh.pilot.ads import Outcome
+from mesh.pilot.control_plane import ControlPlane
+from mesh.pilot.node import ProxyNode
+from mesh.pilot.translate import SHORT
+from mesh.pilot.wire import pod_from_dict, service_from_dict
+
+MAX_BODY = 16 * 1024 * 1024
+
+
+class Handler(RequestHandler):
+    """What all paths share: JSON in, JSON out, one sentence for an error."""
+
+    plane: ControlPlane
+
+    def initialize(self, plane: ControlPlane) -> None:
+        """Take the control plane."""
+        self.plane = plane
+
+    def body(self) -> dict[str, Any]:
+        """Return the request's JSON object; 400 when it is none."""
+        try:
+            data = json.loads(self.request.body or b"{}")
+        except ValueError as error:
+            raise HTTPError(400, reason=f"the body is not JSON: {error}") from None
+        if not isinstance(data, dict):
+            raise HTTPError(400, reason="the body is not a JSON object")
+        return data
+
+    def read[T](self, what: Callable[[], T]) -> T:
+        """Return ``what()``; 400 when the request does not have the shape that it needs."""
+        try:
+            return what()
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            name = f"missing or wrong: {error}"
+            raise HTTPError(400, reason=f"{self.request.path}: {name}") from None
+
+    def node(self, name: str) -> ProxyNode:
+        """Return a node by id or pod name; 404 with the names that exist."""
+        found = self.plane.find(name)
+        if found is None:
+            known = ", ".join(sorted(each.name for each in self.plane.nodes.values())) or "none"
+            raise HTTPError(404, reason=f'no pod "{name}"; there are: {known}')
+        return found
+
+    def answer(self, data: object) -> None:
+        """Write JSON."""
+        self.set_header("content-type", "application/json")
+        self.write(json.dumps(data))
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Answer an error as JSON."""
+        cause = kwargs.get("exc_info", (None, None))[1]
+        reason = cause.reason if isinstance(cause, HTTPError) and cause.reason else str(cause)
+        self.set_status(status_code, "error")
+        self.answer({"error": reason})
+
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        """Keep the sentence out of the status line, where it may not stand."""
+        kwargs.pop("reason", None)
+        self.clear()
+        self.set_status(status_code, "error")
+        self.write_error(status_code, **kwargs)
+        self.finish()
+
+
+class Apply(Handler):
+    """POST /apply."""
+
+    async def post(self) -> None:
+        """Apply documents; with an error nothing is applied."""
+        body = self.body()
+        documents = self.read(lambda: [(str(d["file"]), str(d["text"])) for d in body["documents"]])
+        chosen = self.read(lambda: era(body["era"]) if body.get("era") else None)
+        self.answer((await self.plane.apply(documents, chosen)).as_dict())
+
+
+class Delete(Handler):
+    """POST /delete."""
+
+    async def post(self) -> None:
+        """Remove resources."""
+        body = self.body()
+        keys = self.read(
+            lambda: [
+                (str(r["kind"]), str(r.get("namespace") or self.plane.namespace), str(r["name"]))
+                for r in body["resources"]
+            ]
+        )
+        self.answer((await self.plane.delete(keys)).as_dict())
+
+
+class Resources(Handler):
+    """GET /resources."""
+
+    def get(self) -> None:
+        """List what is applied, in order."""
+        self.answer(
+            [
+                {
+                    "kind": each.kind,
+                    "apiVersion": each.api_version,
+                    "namespace": each.namespace,
+                    "name": each.name,
+                    "file": each.source.file,
+                    "line": each.source.root.line,
+                    "text": each.source.text,
+                }
+                for each in self.plane.resources.values()
+            ]
+        )
+
+
+class Services(Handler):
+    """GET and POST /services."""
+
+    def get(self) -> None:
+        """List services with the pods behind them."""
+        registry = self.plane.registry
+        self.answer(
+            [
+                {
+                    "hostname": hostname,
+                    "ports": [asdict(port) for port in registry.services[hostname].ports],
+                    "pods": [asdict(pod) for pod in registry.pods_of(hostname)],
+                }
+                for hostname in sorted(registry.services)
+            ]
+        )
+
+    def post(self) -> None:
+        """Make services known."""
+        body = self.body()
+        for service in self.read(lambda: [service_from_dict(each) for each in body["services"]]):
+            self.plane.registry.add_service(service)
+        self.plane.push()
+        self.answer({})
+
+
+class Pods(Handler):
+    """POST /pods."""
+
+    def post(self) -> None:
+        """Register nodes with their pods, or remove them."""
+        body = self.body()
+        gone = self.read(
+            lambda: [(str(r["name"]), str(r["namespace"])) for r in body.get("remove", [])]
+        )
+        new = self.read(
+            lambda: [
+                (ProxyNode.from_dict(a["node"]), pod_from_dict(a["pod"]) if a.get("pod") else None)
+                for a in body.get("add", [])
+            ]
+        )
+        if gone:
+            self.plane.remove_pods(gone)
+        if new:
+            self.plane.add_pods(new)
+        self.answer({})
+
+
+class InForce(Handler):
+    """POST /in-force."""
+
+    async def post(self) -> None:
+        """Wait until nodes (all that are connected, or those named) have their configuration."""
+        body = self.body()
+        names = body.get("nodes")
+        nodes = None if names is None else [self.node(str(name)).id for name in names]
+        timeout = self.read(lambda: float(body["timeout"]) if body.get("timeout") else None)
+        self.answer(outcome_to_dict(await self.plane.in_force(nodes, timeout)))
+
+
+class ProxyStatus(Handler):
+    """GET /proxy-status."""
+
+    def get(self) -> None:
+        """Return a row for each node."""
+        self.answer([each.as_dict() for each in self.plane.status()])
+
+
+class SnapshotOf(Handler):
+    """GET /snapshot/NODE."""
+
+    def get(self, name: str) -> None:
+        """Return a node's whole xDS as JSON: CDS, EDS, LDS, RDS -> name -> resource."""
+        snapshot = self.plane.snapshots[self.node(name).id]
+        self.answer(
+            {
+                SHORT[url]: {key: message.to_dict() for key, message in resources.items()}
+                for url, resources in snapshot.items()
+            }
+        )
+
+
+class ProxyConfig(Handler):
+    """GET /proxy-config/NODE/VIEW."""
+
+    def get(self, name: str, view: str) -> None:
+        """Return a table: columns and rows."""
+        rows = proxy_config.VIEWS.get(view)
+        if rows is None:
+            raise HTTPError(
+                404, reason=f'no view "{view}"; there are: {", ".join(proxy_config.VIEWS)}'
+            )
+        snapshot = self.plane.snapshots[self.node(name).id]
+        self.answer({"columns": proxy_config.COLUMNS[view], "rows": rows(snapshot)})
+
+
+class Ready(Handler):
+    """GET /ready."""
+
+    def get(self) -> None:
+        """Say that the control plane works, and for which era."""
+        self.answer({"ready": True, "era": self.plane.era.name, "namespace": self.plane.namespace})
+
+
+def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
+    """Return the JSON form of an outcome."""
+    return {
+        "in_force": outcome.in_force,
+        "nacks": [each.as_dict() for each in outcome.nacks],
+        "missing": list(outcome.missing),
+        "reason": outcome.reason,
+    }
+
+
+def application(plane: ControlPlane) -> Application:
+    """Return the tornado application."""
+    paths: list[tuple[str, type[Handler]]] = [
+        (r"/apply", Apply),
+        (r"/delete", Delete),
+        (r"/resources", Resources),
+        (r"/services", Services),
+        (r"/pods", Pods),
+        (r"/in-force", InForce),
+        (r"/proxy-status", ProxyStatus),
+        (r"/snapshot/([^/]+)", SnapshotOf),
+        (r"/proxy-config/([^/]+)/([^/]+)", ProxyConfig),
+        (r"/ready", Ready),
+    ]
+    return Application(
+        [(path, handler, {"plane": plane}) for path, handler in paths], log_function=_quiet
+    )
+
+
+def _quiet(handler: RequestHandler) -> None:
+    """Write no access log: the API is local."""
