@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
-from rich.live import Live
 from rich.text import Text
 
 from grader.evidence.traffic import split
@@ -86,8 +85,11 @@ def apply_again(
 
     try:
         apply(load_files(console, lab, space))
-    except (Stop, TestbedError) as error:
-        console.print(f" ✗ not applied: {str(error).strip()}", markup=False)
+    except Stop:
+        console.print(" ✗ not applied: the files do not load, the mesh keeps what it had")
+        return False
+    except TestbedError as error:
+        console.print(f" ✗ not applied: {error}", markup=False)
         return False
     return True
 
@@ -114,8 +116,7 @@ class View:
         self._seen.extend(self._driver.run(plan, lambda _: False))
         line = self._line()
         if self._console.is_terminal:
-            with Live(line, console=self._console, transient=True, auto_refresh=False) as live:
-                live.refresh()
+            self._console.print(" " * (self._console.width - 1), end="\r")
             self._console.print(line, end="\r", no_wrap=True, overflow="crop")
         elif line.plain != self._last:
             self._console.print(line)

@@ -2,17 +2,19 @@
 
 import http.server
 import os
+import subprocess
 import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+import psutil
 import pytest
 
 from grader.load.observation import Observation, read_jsonl
 from grader.load.plan import Plan
-from grader.load.run import Driver, LoadError
+from grader.load.run import PROJECT, Driver, LoadError
 
 
 @dataclass
@@ -50,6 +52,9 @@ def server() -> Iterator[Server]:
     class Threading(http.server.ThreadingHTTPServer):
         daemon_threads = True
         request_queue_size = 128
+
+        def handle_error(self, *_: object) -> None:
+            """A client that is killed resets its connections."""
 
     httpd = Threading(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=httpd.serve_forever, kwargs={"poll_interval": 0.02})
@@ -153,3 +158,23 @@ def test_close_ends_the_process(server: Server) -> None:
         os.kill(driver.pid, 0)
     with pytest.raises(LoadError):
         driver.run(Plan("late", server.url, 1), lambda _: False)
+
+
+def test_a_driver_whose_parent_was_killed_ends_by_itself(server: Server) -> None:
+    code = (
+        "import sys; from grader.load.plan import Plan; from grader.load.run import Driver\n"
+        "driver = Driver()\n"
+        "stream = driver.stream(Plan('flow', sys.argv[1], 100000, mode='stream'))\n"
+        "stream.wait_for(1)\n"
+        "print(driver.pid, flush=True)\n"
+        "sys.stdin.read()"
+    )
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        [sys.executable, "-c", code, server.url], cwd=PROJECT, stdin=pipe, stdout=pipe, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        driver = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+    psutil.wait_procs([driver], timeout=30)
+    assert not driver.is_running() or driver.status() == psutil.STATUS_ZOMBIE
