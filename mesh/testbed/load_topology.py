@@ -1,0 +1,198 @@
+"""Reads ``topology:`` of a lab or a conformance case: which services a mesh consists of.
+
+    topology:
+      namespace: tutorial              # default
+      gateway: istio-ingressgateway    # default; false for none
+      services:
+        customer:                      # one workload, customer-v1, with services.customer
+        recommendation:
+          ports: [{number: 8080, name: http, protocol: http}]      # default
+          workloads:
+            - version: v1
+            - version: v2
+              replicas: 2
+              options: {delay: 3}      # for the application
+
+Further keys of a workload: ``name`` (<service>-<version>), ``app`` (the service's name if there is
+such an application, else ``scripted``), ``labels`` (beside app and version), ``service_account``
+(the service's name), ``locality`` (region/zone/subzone).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from mesh.topology import Port, Service, Topology, Workload
+
+APPS = ("customer", "preference", "recommendation", "scripted")
+
+INGRESS_YAML = """\
+apiVersion: networking.istio.io/v1
+kind: Gateway
+metadata:
+  name: customer-gateway
+  namespace: {namespace}
+spec:
+  selector:
+    istio: ingressgateway
+  servers:
+    - port: {{number: 80, name: http, protocol: HTTP}}
+      hosts: ["*"]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata:
+  name: customer-gateway
+  namespace: {namespace}
+spec:
+  hosts: ["*"]
+  gateways: [customer-gateway]
+  http:
+    - match:
+        - uri: {{prefix: /customer/}}
+        - uri: {{prefix: /customer}}
+      rewrite: {{uri: /}}
+      route:
+        - destination: {{host: {service}, port: {{number: {port}}}}}
+    - route:
+        - destination: {{host: {service}, port: {{number: {port}}}}}
+"""
+
+
+class TopologyError(Exception):
+    """The topology cannot be read; one sentence: where, what was read, what to do."""
+
+
+def standard_topology(recommendation_replicas: int = 1) -> Topology:
+    """Return the lecture's mesh: customer, preference, recommendation v1 and v2."""
+    versions = [{"version": v, "replicas": recommendation_replicas} for v in ("v1", "v2")]
+    return load_topology(
+        {
+            "services": {
+                "customer": None,
+                "preference": None,
+                "recommendation": {"workloads": versions},
+            }
+        }
+    )
+
+
+def ingress_yaml(topology: Topology) -> str:
+    """Return the default way in: the gateway sends everything to the first service.
+
+    ``/customer`` is rewritten to ``/`` as in the tutorial.  ``""`` without a gateway or a service.
+    """
+    if not topology.gateway or not topology.services:
+        return ""
+    names = [service.name for service in topology.services]
+    first = topology.services[names.index("customer") if "customer" in names else 0]
+    return INGRESS_YAML.format(
+        namespace=topology.namespace,
+        service=f"{first.name}.{first.namespace}.svc.cluster.local",
+        port=first.ports[0].number,
+    )
+
+
+def load_topology(raw: object, where: str = "topology") -> Topology:
+    """Build a Topology from plain data; TopologyError for whatever is wrong with it."""
+    top = _mapping(raw, where, {"namespace", "gateway", "services"})
+    namespace = _text(top.get("namespace", "tutorial"), f"{where}.namespace")
+    gateway = top.get("gateway", True)
+    if isinstance(gateway, bool):
+        gateway = "istio-ingressgateway" if gateway else ""
+    services = top.get("services")
+    if not isinstance(services, Mapping) or not services:
+        raise TopologyError(
+            f"{where}.services: write one entry per service, for instance `customer:`"
+        )
+    return Topology(
+        services=tuple(
+            _service(_text(name, f"{where}.services"), item, namespace, f"{where}.services.{name}")
+            for name, item in services.items()
+        ),
+        namespace=namespace,
+        gateway=_text(gateway, f"{where}.gateway", empty=True),
+    )
+
+
+def _service(name: str, raw: object, namespace: str, where: str) -> Service:
+    keys = {item for item in Workload.__dataclass_fields__ if item != "name"}
+    item = _mapping(raw, where, {"namespace", "ports", "workloads", *keys})
+    workloads = item.get("workloads")
+    if workloads is None:  # the short form: one workload, its keys beside the service's
+        workloads = [{key: value for key, value in item.items() if key in keys}]
+    elif stray := sorted(keys & set(item)):
+        raise TopologyError(f"{where}.{stray[0]}: write it in an entry of {where}.workloads")
+    if not isinstance(workloads, list):
+        raise TopologyError(f"{where}.workloads: a list is needed, not {workloads!r}")
+    ports = item.get("ports", [{}])
+    if not isinstance(ports, list) or not ports:
+        raise TopologyError(f"{where}.ports: a list of ports is needed, not {ports!r}")
+    return Service(
+        name=name,
+        namespace=_text(item.get("namespace", namespace), f"{where}.namespace"),
+        ports=tuple(_port(port, f"{where}.ports[{n}]") for n, port in enumerate(ports)),
+        workloads=tuple(
+            _workload(name, each, f"{where}.workloads[{n}]") for n, each in enumerate(workloads)
+        ),
+    )
+
+
+def _port(raw: object, where: str) -> Port:
+    if isinstance(raw, int):
+        raw = {"number": raw}
+    item = _mapping(raw, where, {"number", "name", "protocol"})
+    return Port(
+        number=_number(item.get("number", 8080), f"{where}.number", 1, 65535),
+        name=_text(item.get("name", "http"), f"{where}.name"),
+        protocol=_text(item.get("protocol", "http"), f"{where}.protocol").lower(),
+    )
+
+
+def _workload(service: str, raw: object, where: str) -> Workload:
+    item = _mapping(raw, where, set(Workload.__dataclass_fields__))
+    version = _text(item.get("version", "v1"), f"{where}.version")
+    app = _text(item.get("app", service if service in APPS else "scripted"), f"{where}.app")
+    if app.removeprefix("services.") not in APPS:
+        raise TopologyError(f"{where}.app: no application {app!r}; there are {', '.join(APPS)}")
+    labels = _mapping(item.get("labels"), f"{where}.labels", None)
+    return Workload(
+        name=_text(item.get("name", f"{service}-{version}"), f"{where}.name"),
+        app="services." + app.removeprefix("services."),
+        version=version,
+        replicas=_number(item.get("replicas", 1), f"{where}.replicas", 0, 100),
+        labels={str(key): str(value) for key, value in labels.items()},
+        service_account=_text(item.get("service_account", service), f"{where}.service_account"),
+        options=_mapping(item.get("options"), f"{where}.options", None),
+        locality=_text(item.get("locality", ""), f"{where}.locality", empty=True),
+    )
+
+
+def _mapping(raw: object, where: str, keys: set[str] | None) -> dict[str, Any]:
+    if raw is None:
+        return {}
+    if not isinstance(raw, Mapping):
+        raise TopologyError(f"{where}: a mapping is needed, not {raw!r}")
+    found = {str(key): value for key, value in raw.items()}
+    for key in found if keys is not None else ():
+        if keys is not None and key not in keys:
+            near = difflib.get_close_matches(key, keys, 1)
+            advice = (
+                f"did you mean {near[0]!r}?" if near else f"there are {', '.join(sorted(keys))}"
+            )
+            raise TopologyError(f"{where}: no key {key!r}: {advice}")
+    return found
+
+
+def _text(raw: object, where: str, *, empty: bool = False) -> str:
+    if not isinstance(raw, str) or (not raw and not empty):
+        raise TopologyError(f"{where}: a text is needed, not {raw!r} (put it in quotes)")
+    return raw
+
+
+def _number(raw: object, where: str, low: int, high: int) -> int:
+    if isinstance(raw, bool) or not isinstance(raw, int) or not low <= raw <= high:
+        raise TopologyError(f"{where}: a number from {low} to {high} is needed, not {raw!r}")
+    return raw
