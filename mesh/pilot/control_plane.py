@@ -23,7 +23,7 @@ from mesh.pilot.store import Key, Store, key_of
 from mesh.pilot.trace import trace
 from mesh.pilot.translate import Snapshot, Translator
 from mesh.pilot.translate.view import MeshView, OutboundPolicy
-from mesh.pilot.warming import warmed
+from mesh.pilot.warming import still_warming
 from mesh.topology import Pod
 
 UNTRANSLATABLE = "KIT0201"
@@ -192,10 +192,10 @@ class ControlPlane:
             node = self.nodes.get(node_id)
             if node is None or node_id not in chosen or engine != "envoy" or not node.admin_port:
                 continue
-            if not await warmed(node.admin_port, max(end - self.clock(), 0.1)):
+            wrong = await still_warming(node.admin_port, max(end - self.clock(), 0.1))
+            if wrong:
                 reason = (
-                    f"{node.name} acknowledged the configuration, but still warms a cluster or "
-                    f"listener after {limit:g} s: see /clusters at its admin port."
+                    f"{node.name} acknowledged the configuration, but {wrong} after {limit:g} s."
                 )
                 return replace(outcome, in_force=False, missing=(node.name,), reason=reason)
         return outcome

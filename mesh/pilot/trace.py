@@ -1,7 +1,7 @@
 """Trace: from Envoy's reason for a refusal back to the line of YAML that caused it.
 
 Envoy speaks of its own resources (``missing ): (``); the student wrote a VirtualService.  The word
-of the document that the reason quotes is the best guess, else the only resource that could have
+of the document that the reason quotes, whole or in part, is the best guess, else the only resource that could have
 made this type of xDS.
 """
 
@@ -30,11 +30,13 @@ def trace(nack: Nack, resources: Sequence[Resource]) -> Nack:
     """
     kinds = _SOURCES.get(nack.type, ())
     candidates = [each for each in resources if each.kind in kinds]
+    quoted = nack.reason.rpartition(": ")[2].strip()
     best: tuple[int, Resource, tuple[Step, ...]] | None = None
     for resource in candidates:
         for path, word in _words(resource):
-            if word in nack.reason and (best is None or len(word) > best[0]):
-                best = (len(word), resource, path)
+            size = len(word) if word in nack.reason else len(quoted) if quoted in word else 0
+            if size > (best[0] if best else 0):
+                best = (size, resource, path)
     if best is not None:
         _, resource, path = best
     elif len(candidates) == 1:

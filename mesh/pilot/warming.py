@@ -15,24 +15,39 @@ _PATH = "/stats?format=json&filter=warming"
 _PAUSE = 0.005
 
 
-async def warmed(admin_port: int, timeout: float) -> bool:
-    """Return True as soon as nothing is warming; False after ``timeout`` seconds, or without answer."""
+async def still_warming(admin_port: int, timeout: float) -> str:
+    """Return ``""`` as soon as nothing is warming, else after ``timeout`` seconds what is wrong."""
+    reason = "its admin port does not answer"
     try:
         async with asyncio.timeout(timeout):
-            while sum((await _gauges(admin_port)).values()):
+            while warming := [name for name, value in (await _gauges(admin_port)).items() if value]:
+                reason = f"{', '.join(warming)} is not 0"
                 await asyncio.sleep(_PAUSE)
-    except (TimeoutError, OSError, ValueError, asyncio.IncompleteReadError):
-        return False
-    return True
+    except TimeoutError:
+        return reason
+    except (OSError, ValueError, KeyError, asyncio.IncompleteReadError) as error:
+        return f"its admin port does not answer as it should ({error})"
+    return ""
 
 
 async def _gauges(port: int) -> dict[str, int]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
-        writer.write(f"GET {_PATH} HTTP/1.0\r\nhost: 127.0.0.1\r\n\r\n".encode())
-        answer = await reader.read()
+        writer.write(
+            f"GET {_PATH} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n".encode()
+        )
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        body = await (_chunks(reader) if b"chunked" in head else reader.read())
     finally:
         writer.close()
-    _, _, body = answer.partition(b"\r\n\r\n")
     stats = json.loads(body)["stats"]
     return {each["name"]: each["value"] for each in stats if each.get("name") in GAUGES}
+
+
+async def _chunks(reader: asyncio.StreamReader) -> bytes:
+    """Read a chunked body."""
+    body = b""
+    while size := int((await reader.readline()).strip() or b"0", 16):
+        body += await reader.readexactly(size)
+        await reader.readline()
+    return body

@@ -1,0 +1,169 @@
+"""The ADS server with a real gRPC client over a Unix socket, such as the mitmproxy sidecar's."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from envoy_data_plane.envoy.config.cluster.v3 import Cluster
+from envoy_data_plane.envoy.config.core.v3 import Node
+from envoy_data_plane.envoy.config.listener.v3 import Listener
+from envoy_data_plane.envoy.service.discovery.v3 import (
+    AggregatedDiscoveryServiceAsyncStub,
+    DiscoveryRequest,
+    DiscoveryResponse,
+)
+from envoy_data_plane.google.rpc import Status
+from grpclib import GRPCError
+from grpclib.client import Channel
+from grpclib.server import Server
+
+from mesh.pilot.ads import AdsServer
+from mesh.pilot.translate import CDS, EDS, LDS, RDS, Snapshot
+
+Run = Callable[[AdsServer, str], Awaitable[None]]
+
+
+def snapshot(cluster: str) -> Snapshot:
+    return {CDS: {cluster: Cluster(name=cluster)}, EDS: {}, LDS: {"l": Listener(name="l")}, RDS: {}}
+
+
+class Client:
+    """One stream; requests are what is put into ``requests``."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.requests: asyncio.Queue[DiscoveryRequest] = asyncio.Queue()
+        stub = AggregatedDiscoveryServiceAsyncStub(channel)
+        self.responses = stub.stream_aggregated_resources(self._sent())
+
+    async def _sent(self) -> AsyncIterator[DiscoveryRequest]:
+        while True:
+            yield await self.requests.get()
+
+    def subscribe(self, node: str) -> None:
+        for url in (CDS, LDS):
+            self.requests.put_nowait(DiscoveryRequest(type_url=url, node=Node(id=node)))
+
+    async def take(self) -> DiscoveryResponse:
+        return await anext(self.responses)
+
+    def answer(self, response: DiscoveryResponse, error: str = "") -> None:
+        request = DiscoveryRequest(
+            type_url=response.type_url,
+            response_nonce=response.nonce,
+            version_info="" if error else response.version_info,
+        )
+        if error:
+            request.error_detail = Status(code=3, message=error)
+        self.requests.put_nowait(request)
+
+
+@asynccontextmanager
+async def serving(ads: AdsServer) -> AsyncIterator[Callable[[], Channel]]:
+    with tempfile.TemporaryDirectory(prefix="ads-") as folder:
+        path = str(Path(folder) / "s")
+        server = Server([ads])
+        await server.start(path=path)
+        channels: list[Channel] = []
+
+        def connect() -> Channel:
+            channels.append(Channel(path=path))
+            return channels[-1]
+
+        try:
+            yield connect
+        finally:
+            for channel in channels:
+                channel.close()
+            server.close()
+            await server.wait_closed()
+
+
+def make() -> AdsServer:
+    ads = AdsServer(lambda node: node.id if node.id == "n" else None)
+    ads.publish("1", {"n": ("pod.ns", snapshot("a"))})
+    return ads
+
+
+async def settle(client: Client) -> None:
+    client.subscribe("n")
+    for _ in range(2):
+        client.answer(await client.take())
+
+
+def test_a_change_is_in_force_when_it_is_acknowledged() -> None:
+    async def body() -> None:
+        ads = make()
+        async with serving(ads) as connect:
+            client = Client(connect())
+            await settle(client)
+            assert (await ads.in_force(["n"], 10, connected_only=False)).in_force
+            assert ads.publish("2", {"n": ("pod.ns", snapshot("b"))}) == ["n"]
+            waiting = asyncio.create_task(ads.in_force(None, 10))
+            both, final = await client.take(), None
+            assert {Cluster.parse(each.value).name for each in both.resources} == {"a", "b"}
+            client.answer(both)
+            final = await client.take()
+            assert not waiting.done()
+            client.answer(final)
+            assert (await waiting).in_force
+
+    asyncio.run(body())
+
+
+def test_a_refusal_comes_back_with_its_reason() -> None:
+    async def body() -> None:
+        ads = make()
+        async with serving(ads) as connect:
+            client = Client(connect())
+            await settle(client)
+            await ads.in_force(["n"], 10, connected_only=False)
+            ads.publish("2", {"n": ("pod.ns", {**snapshot("a"), LDS: {"m": Listener(name="m")}})})
+            waiting = asyncio.create_task(ads.in_force(None, 10))
+            client.answer(await client.take(), error="no such filter")
+            outcome = await waiting
+            assert not outcome.in_force
+            assert outcome.nacks[0].reason == "no such filter"
+            assert "pod.ns refused the configuration (LDS): no such filter" in outcome.reason
+
+    asyncio.run(body())
+
+
+def test_a_client_that_leaves_does_not_hang_the_change() -> None:
+    async def body() -> None:
+        ads = make()
+        async with serving(ads) as connect:
+            channel = connect()
+            client = Client(channel)
+            await settle(client)
+            await ads.in_force(["n"], 10, connected_only=False)
+            ads.publish("2", {"n": ("pod.ns", snapshot("b"))})
+            waiting = asyncio.create_task(ads.in_force(None, 10))
+            await client.take()
+            channel.close()
+            outcome = await waiting
+            assert outcome.missing == ("pod.ns",)
+            assert "disconnected before it acknowledged" in outcome.reason
+            await client.responses.aclose()  # type: ignore[attr-defined]
+
+    asyncio.run(body())
+
+
+def test_nothing_is_pushed_when_nothing_changed() -> None:
+    ads = make()
+    assert ads.publish("2", {"n": ("pod.ns", snapshot("a"))}) == []
+
+
+def test_an_unknown_node_is_refused() -> None:
+    async def body() -> None:
+        async with serving(make()) as connect:
+            client = Client(connect())
+            client.subscribe("stranger")
+            with pytest.raises(GRPCError, match="no pod is registered"):
+                await client.take()
+
+    asyncio.run(body())
