@@ -123,7 +123,9 @@ class Draft:
             return False
         text = self.lines[entry.line - 1].text
         before, rest = text[: entry.column - 1], text[entry.column - 1 :]
-        return not before.strip(" -") and bool(re.match(rf"[\"']?{re.escape(name)}[\"']?\s*:", rest))
+        return not before.strip(" -") and bool(
+            re.match(rf"[\"']?{re.escape(name)}[\"']?\s*:", rest)
+        )
 
     def replace(self, start: int, end: int, texts: Sequence[str | Line], reason: str) -> Edit:
         """Return the edit that puts ``texts`` in place of the lines ``start`` to ``end``."""
@@ -139,7 +141,11 @@ class Draft:
         return Edit(reason, origin, before, after, lines)
 
     def move(
-        self, entry: Entry, targets: Sequence[tuple[int, int]], reason: str, head: Sequence[str] = ()
+        self,
+        entry: Entry,
+        targets: Sequence[tuple[int, int]],
+        reason: str,
+        head: Sequence[str] = (),
     ) -> Edit | None:
         """Move an entry behind other lines, with another indentation.
 
@@ -149,10 +155,10 @@ class Draft:
         start, column = entry.line - 1, entry.column
         end = self.block_end(start, column)
         prefix = self.lines[start].text[: column - 1]
-        block = (Line(self.lines[start].text[column - 1 :], self.lines[start].origin),) + tuple(
-            Line(line.text[min(line.indent, column - 1) :], line.origin)
-            for line in self.lines[start + 1 : end]
-        )
+        block = [Line(self.lines[start].text[column - 1 :], self.lines[start].origin)]
+        for line in self.lines[start + 1 : end]:
+            cut = min(line.indent, column - 1)
+            block.append(Line(line.text[cut:], line.origin))
         rest = list(self.lines)
         if "-" in prefix:
             after = end
@@ -173,7 +179,10 @@ class Draft:
             if index <= start:
                 start, end = start + len(moved), end + len(moved)
         del rest[start:end]
-        before = "\n".join(line.text for line in self.lines[entry.line - 1 : self.block_end(entry.line - 1, column)])
+        before = "\n".join(
+            line.text
+            for line in self.lines[entry.line - 1 : self.block_end(entry.line - 1, column)]
+        )
         after_text = "\n".join(line.text for line in moved)
         return Edit(reason, block[0].origin, before, after_text, tuple(rest))
 

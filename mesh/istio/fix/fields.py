@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import types
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -11,7 +13,7 @@ from pydantic.fields import FieldInfo
 from mesh.istio.document import Document, Entry, Node
 from mesh.istio.fix.draft import Draft, child, scalar
 from mesh.istio.kinds import KINDS, Kind
-from mesh.istio.models.base import child_model, fields_of, is_list, is_map
+from mesh.istio.models.base import child_model, fields_of, is_map
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +103,15 @@ def _walk(levels: tuple[Level, ...]) -> Iterator[Place]:
 def draftable(entry: Entry) -> bool:
     """False for keys that a merge (``<<``) brought: they stand nowhere."""
     return entry.line > 0
+
+
+def is_list(field: FieldInfo) -> bool:
+    """True when the field is a list."""
+    return _origin(field.annotation) is list
+
+
+def _origin(annotation: Any) -> Any:
+    origin = get_origin(annotation)
+    if origin in (Union, types.UnionType):
+        return _origin(next(each for each in get_args(annotation) if each is not type(None)))
+    return origin
