@@ -8,6 +8,7 @@ forking is not safe) comes through here too, by ``python -m mesh.testbed.child``
 from __future__ import annotations
 
 import ctypes
+import gc
 import importlib
 import os
 import random
@@ -30,6 +31,7 @@ class ChildSpec:
 
     ``options`` is plain data; ``fds`` says which option gets which file descriptor.
     ``log`` is the file for its output; ``env`` is added to the environment.
+    ``says_ready``: it has an option ``ready_fd``, for one byte when it works.
     """
 
     name: str
@@ -40,6 +42,7 @@ class ChildSpec:
     log: str
     fds: dict[str, int] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
+    says_ready: bool = True
 
 
 def die_with_parent(parent: int) -> None:
@@ -99,6 +102,7 @@ def begin(spec: ChildSpec, parent: int, keep: set[int]) -> NoReturn:
         close_all_but(keep)
         clean_environment(spec.env)
         random.seed()
+        gc.enable()
         module = importlib.import_module(spec.module)
         options = from_plain(getattr(module, spec.options_type), {**spec.options, **spec.fds})
         getattr(module, spec.function)(options)

@@ -29,7 +29,7 @@ from mesh.topology import Port, Service, Topology, Workload
 APPS = ("customer", "preference", "recommendation", "scripted")
 
 INGRESS_YAML = """\
-apiVersion: networking.istio.io/v1
+apiVersion: networking.istio.io/v1alpha3
 kind: Gateway
 metadata:
   name: customer-gateway
@@ -41,7 +41,7 @@ spec:
     - port: {{number: 80, name: http, protocol: HTTP}}
       hosts: ["*"]
 ---
-apiVersion: networking.istio.io/v1
+apiVersion: networking.istio.io/v1alpha3
 kind: VirtualService
 metadata:
   name: customer-gateway

@@ -147,7 +147,6 @@ class Zygote:
         """Import ``modules``, so that children forked from now on have them."""
         for name in message["modules"]:
             importlib.import_module(name)
-        gc.collect()
         gc.freeze()  # the collector leaves these objects alone: their memory stays shared
         return {}
 
@@ -253,6 +252,7 @@ class Zygote:
 
 def main(control_fd: int, folder: str) -> None:
     """Run until the starting command is gone or says ``end``; then nothing is left."""
+    gc.disable()  # children turn it on again
     child.adopt_orphans()
     child.clean_environment({})
     run = RunFolder(Path(folder))

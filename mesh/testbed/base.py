@@ -1,0 +1,141 @@
+"""Testbed: a running mesh, whatever it runs on.
+
+The grader, the conformance runner and ``meshctl`` speak to this interface only; ``local`` is the
+mesh of processes on this machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+from mesh.accesslog import AccessLogRecord
+from mesh.pilot.node import ProxyNode
+from mesh.testbed.child import ChildSpec
+from mesh.testbed.client import TestbedError
+from mesh.topology import Pod
+
+if TYPE_CHECKING:
+    from mesh.istio.resource import Resource
+    from mesh.pilot.client import ApplyResult
+
+Document = tuple[str, str]
+"""(file name for messages, YAML text)."""
+
+
+class ApplyError(TestbedError):
+    """A configuration was refused; ``result`` has the problems and refusals one by one."""
+
+    def __init__(self, result: ApplyResult) -> None:
+        self.result = result
+        errors = [str(each) for each in result.problems if str(each.level) == "error"]
+        refusals = [f"{nack.node} refused {nack.type}: {nack.reason}" for nack in result.nacks]
+        text = "\n".join(errors or refusals) or result.reason or "the configuration was refused"
+        super().__init__(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a client got: header names are lower-case, in the order received."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+
+    @property
+    def text(self) -> str:
+        """The body as text."""
+        return self.body.decode("utf-8", "replace")
+
+    def header(self, name: str) -> str:
+        """Return a header's value (repeated ones joined by a comma), ``""`` when it is absent."""
+        return ",".join(value for key, value in self.headers if key == name.lower())
+
+
+class Engine(Protocol):
+    """A data plane: how a sidecar is started."""
+
+    name: str
+
+    def check(self) -> None:
+        """Raise TestbedError with a remedy when this machine cannot run it."""
+
+    def modules(self) -> list[str]:
+        """Return the modules that the preloaded process imports for it."""
+
+    def spec(self, node: ProxyNode, ads_socket: Path, folder: Path) -> ChildSpec:
+        """Return the process of the sidecar ``node``, whose files are in ``folder``."""
+
+
+class Testbed(Protocol):
+    """A mesh that can be configured, asked and broken."""
+
+    __test__ = False
+
+    @property
+    def gateway_url(self) -> str:
+        """Where the ingress gateway listens, ``http://127.0.0.1:PORT``; ``""`` without one."""
+
+    def start(self) -> None:
+        """Start everything; returns when it is in force, else TestbedError and nothing is left."""
+
+    def apply(self, what: Sequence[Path | str | Document | Resource]) -> ApplyResult:
+        """Apply configuration and wait until it is in force; ApplyError when it is refused.
+
+        Files and texts are added to what is applied, as ``kubectl apply`` does.  Resources are
+        meant as the whole configuration: what is applied and not among them is removed, except
+        the default ingress.
+        """
+
+    def delete(self, resources: Sequence[tuple[str, str, str]]) -> ApplyResult:
+        """Remove resources by (kind, namespace, name) and wait until that is in force."""
+
+    def pods(self) -> list[Pod]:
+        """Return the running pods, without the gateway."""
+
+    def kill_pod(self, name: str) -> str:
+        """Kill a pod; returns the name of the new pod that replaced it."""
+
+    def logs(self, pod: str) -> str:
+        """Return what the pod's application and its sidecar printed."""
+
+    def access_log(self, pod: str | None = None) -> list[AccessLogRecord]:
+        """Return the records of one or all pods, gateway included: everything logged so far."""
+
+    def journal(self, pod: str | None = None) -> list[dict[str, Any]]:
+        """Return what the applications handled (``services.journal``), in order of time."""
+
+    def request(
+        self,
+        path: str,
+        *,
+        from_pod: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        method: str = "GET",
+        body: bytes = b"",
+    ) -> Answer:
+        """Send one request on a new connection.
+
+        Without ``from_pod`` it goes to the ingress gateway; with it, ``path`` is a URL
+        (``http://recommendation:8080/``) that this pod's application could have asked for.
+        """
+
+    def keep(self) -> None:
+        """Let the mesh outlive this process; ``meshctl down`` ends it."""
+
+    def stop(self) -> None:
+        """End everything: no process and no file is left."""
+
+    def __enter__(self) -> Self:
+        """Start it."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop it."""

@@ -1,0 +1,146 @@
+"""LocalPod: one pod of the local runtime, application and sidecar, with all that belongs to it.
+
+In Kubernetes a Deployment makes pods of a template and names them ``<deployment>-<hash>-<random>``;
+here the random part follows from the seed, so a run can be repeated with the same names (the
+maps of consistent hashing depend on them).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from mesh.pilot.node import ProxyNode
+from mesh.testbed.child import ChildSpec
+from mesh.topology import Pod, Service, Topology, Workload
+
+_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
+"""Kubernetes' alphabet for generated names: no vowels, no words."""
+
+GATEWAY_PORTS = (80, 8080)
+"""Ports of Gateway servers that the ingress gateway offers."""
+
+PORTS_OF_A_GATEWAY = len(GATEWAY_PORTS) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class LocalPod:
+    """A pod's identity, ports, folder and processes; ``pod`` is None for the ingress gateway.
+
+    ``workload`` is its place in the topology: (service, workload).  ``app_pid`` and ``sidecar_pid``
+    are 0 before the start.
+    """
+
+    node: ProxyNode
+    folder: Path
+    pod: Pod | None = None
+    workload: tuple[str, str] = ("", "")
+    app_pid: int = 0
+    sidecar_pid: int = 0
+
+    @property
+    def name(self) -> str:
+        """The pod's name."""
+        return self.node.pod
+
+    @property
+    def ports(self) -> list[int]:
+        """All ports that are held for it."""
+        inbound = list(self.node.inbound_ports.values())
+        gateway = list(self.node.gateway_ports.values())
+        others = [self.node.outbound_port, self.node.admin_port]
+        return [port for port in (*inbound, *gateway, *others) if port]
+
+
+def _word(text: str, length: int) -> str:
+    number = int.from_bytes(hashlib.sha256(text.encode()).digest())
+    letters = []
+    for _ in range(length):
+        number, index = divmod(number, len(_LETTERS))
+        letters.append(_LETTERS[index])
+    return "".join(letters)
+
+
+def pod_name(workload: Workload, number: int, seed: str) -> str:
+    """Return ``recommendation-v1-<10 letters of the template>-<5 of pod ``number``>``."""
+    template = f"{workload.app} {workload.version} {sorted(workload.labels.items())}"
+    return f"{workload.name}-{_word(template, 10)}-{_word(f'{seed} {workload.name} {number}', 5)}"
+
+
+def ports_needed(service: Service) -> int:
+    """Count the ports of a pod: inbound ones, outbound, admin."""
+    return len(service.ports) + 2
+
+
+def make_pod(
+    service: Service, workload: Workload, name: str, ports: list[int], run: Path, socket: Path
+) -> LocalPod:
+    """Lay out a pod; ``ports`` as many as ``ports_needed`` says, ``socket`` its application's."""
+    labels = {"app": service.name, "version": workload.version, **workload.labels}
+    account = workload.service_account or "default"
+    inbound = {port.number: ports[n] for n, port in enumerate(service.ports)}
+    folder = run / name
+    node = ProxyNode(
+        pod=name,
+        namespace=service.namespace,
+        labels=labels,
+        service_account=account,
+        services=(service.hostname,),
+        inbound_ports=inbound,
+        outbound_port=ports[-2],
+        admin_port=ports[-1],
+        app_socket=str(socket),
+        access_log=str(folder / "access.jsonl"),
+    )
+    pod = Pod(
+        name=name,
+        namespace=service.namespace,
+        service=service.name,
+        workload=workload.name,
+        labels=labels,
+        service_account=account,
+        address=node.address,
+        ports=inbound,
+        locality=workload.locality,
+    )
+    return LocalPod(node, folder, pod, (service.name, workload.name))
+
+
+def make_gateway(topology: Topology, ports: list[int], run: Path, seed: str) -> LocalPod:
+    """Lay out the ingress gateway: a sidecar without an application."""
+    template, suffix = _word(topology.gateway, 10), _word(f"{seed} {topology.gateway}", 5)
+    name = f"{topology.gateway}-{template}-{suffix}"
+    folder = run / name
+    node = ProxyNode(
+        pod=name,
+        namespace=topology.namespace,
+        type="router",
+        labels={"app": topology.gateway, "istio": "ingressgateway"},
+        service_account=topology.gateway,
+        admin_port=ports[-1],
+        access_log=str(folder / "access.jsonl"),
+        gateway_ports=dict(zip(GATEWAY_PORTS, ports, strict=False)),
+    )
+    return LocalPod(node, folder)
+
+
+def app_spec(pod: LocalPod, workload: Workload) -> ChildSpec:
+    """Return the application process of a pod."""
+    return ChildSpec(
+        name=f"application {pod.name}",
+        module="services.server",
+        function="run",
+        options_type="AppOptions",
+        options={
+            "app": workload.app,
+            "pod": pod.name,
+            "version": workload.version,
+            "listen": f"unix:{pod.node.app_socket}",
+            "proxy": f"http://127.0.0.1:{pod.node.outbound_port}",
+            "journal": str(pod.folder / "journal.jsonl"),
+            "options": workload.options,
+        },
+        log=str(pod.folder / "app.log"),
+        env={"HOSTNAME": pod.name},
+    )
