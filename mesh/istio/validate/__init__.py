@@ -1,12 +1,32 @@
-"""Istio's own rules about a resource, in Istio's own words, one file a kind."""
+"""Istio's own rules about a resource, in Istio's own words.
+
+An admission webhook (``istiod``) and ``istioctl validate`` apply these before anything is in
+force; what refers to *other* resources is analysis (``mesh.istio.analyze``).  Which rules hold
+depends on the era.  Source: istio/istio ``pkg/config/validation``.
+"""
 
 from __future__ import annotations
 
 from mesh.istio.eras import Era
 from mesh.istio.problem import Problem
 from mesh.istio.resource import Resource
+from mesh.istio.validate.checks import CHECKS, WITHOUT_EFFECT
+from mesh.istio.validate.findings import NO_EFFECT, Findings
 
 
 def validate(resources: list[Resource], era: Era) -> list[Problem]:
-    """Return what Istio's validation says about each resource, in the order of the files."""
-    return []
+    """Return what Istio's validation says about each resource, in the order given.
+
+    Errors carry IST0106, warnings IST0133, remarks of the kit INFO.
+    """
+    problems: list[Problem] = []
+    for resource in resources:
+        found = Findings(resource, era)
+        check = CHECKS.get(type(resource.spec))
+        if check is not None:
+            check(resource.spec, found)
+        if resource.kind in WITHOUT_EFFECT:
+            text = f"{resource.kind}: accepted, no effect in this kit"
+            found.info(NO_EFFECT, ("kind",), text, "A real mesh would execute it.")
+        problems += found.problems
+    return problems

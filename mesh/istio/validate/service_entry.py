@@ -1,0 +1,159 @@
+"""The rules of ServiceEntry, WorkloadEntry and WorkloadGroup.
+
+Source: istio/istio ``pkg/config/validation/validation.go`` ValidateServiceEntry,
+validateWorkloadEntry, validateReadinessProbe.
+"""
+
+from __future__ import annotations
+
+from mesh.istio.models.service_entry import ServiceEntry, ServicePort
+from mesh.istio.models.workload_entry import WorkloadEntry
+from mesh.istio.models.workload_group import WorkloadGroup
+from mesh.istio.validate import names
+from mesh.istio.validate.findings import Findings, Steps
+
+
+def check_service_entry(spec: ServiceEntry, found: Findings) -> None:
+    """Check a ServiceEntry."""
+    if spec.workload_selector is not None:
+        here: Steps = ("spec", "workloadSelector", "labels")
+        found.selector(here, spec.workload_selector.labels, "service entry")
+        if spec.endpoints is not None:
+            text = "only one of WorkloadSelector or Endpoints is allowed in Service Entry"
+            found.error(("spec", "endpoints"), text)
+    if not spec.hosts:
+        found.error(("spec", "hosts"), "service entry must have at least one host")
+    for index, host in enumerate(spec.hosts):
+        text = "invalid host *" if host == "*" else names.domain_error(host)
+        found.check(("spec", "hosts", index), text)
+    resolution = spec.resolution or "NONE"
+    for index, address in enumerate(spec.addresses or []):
+        path: Steps = ("spec", "addresses", index)
+        found.check(path, names.subnet_error(address))
+        if "/" in address and resolution not in ("NONE", "STATIC"):
+            text = "CIDR addresses are allowed only for NONE/STATIC resolution types"
+            found.error(path, text)
+    _check_ports(spec.ports or [], resolution, found)
+    _check_resolution(spec, resolution, found)
+    found.export_to(spec.export_to, private=True)
+
+
+def _check_ports(ports: list[ServicePort], resolution: str, found: Findings) -> None:
+    seen: set[str | int] = set()
+    for index, port in enumerate(ports):
+        path: Steps = ("spec", "ports", index)
+        if port.name in seen:
+            text = f'service entry port name "{port.name}" already defined'
+            found.error((*path, "name"), text)
+        if port.number in seen:
+            found.error((*path, "number"), f"service entry port {port.number} already defined")
+        seen |= {port.name, port.number}
+        found.check((*path, "name"), names.port_name_error(port.name))
+        found.check((*path, "protocol"), names.protocol_error(port.protocol))
+        found.port((*path, "number"), port.number)
+        if port.target_port:
+            found.port((*path, "targetPort"), port.target_port)
+            if resolution == "NONE":
+                text = "targetPort has no effect when resolution mode is NONE"
+                found.warning((*path, "targetPort"), text)
+
+
+def _check_resolution(spec: ServiceEntry, resolution: str, found: Findings) -> None:
+    endpoints, hosts = spec.endpoints or [], spec.hosts
+    ports = {port.name for port in spec.ports or []}
+    if resolution == "NONE":
+        if endpoints:
+            text = "no endpoints should be provided for resolution type none"
+            found.error(("spec", "endpoints"), text, "Set `resolution: STATIC` or `DNS`.")
+        if spec.workload_selector is not None:
+            text = "workloadSelector should not be set when resolution mode is NONE"
+            found.warning(("spec", "workloadSelector"), text)
+    else:
+        for index, endpoint in enumerate(endpoints):
+            here: Steps = ("spec", "endpoints", index)
+            check_entry(endpoint, here, ports, resolution != "STATIC", found)
+    if resolution in ("DNS", "DNS_ROUND_ROBIN"):
+        for index, host in enumerate(hosts):
+            if not endpoints and names.fqdn_error(host):
+                text = (
+                    "hosts must be FQDN if no endpoints are provided for resolution mode "
+                    f"{resolution}"
+                )
+                found.error(("spec", "hosts", index), text)
+        if resolution == "DNS_ROUND_ROBIN" and len(endpoints) > 1:
+            text = f"there must only be 0 or 1 endpoint for resolution mode {resolution}"
+            found.error(("spec", "endpoints"), text)
+        if spec.workload_selector is not None:
+            text = f"workloadSelector should not be set when resolution mode is {resolution}"
+            found.warning(("spec", "workloadSelector"), text)
+    if resolution != "NONE" and len(hosts) > 1:
+        for index, port in enumerate(spec.ports or []):
+            if not names.is_http(port.protocol) and not names.is_tls(port.protocol):
+                text = "multiple hosts provided with non-HTTP, non-TLS ports"
+                found.error(("spec", "ports", index), text)
+                break
+
+
+def check_entry(
+    entry: WorkloadEntry, path: Steps, ports: set[str] | None, domains: bool, found: Findings
+) -> None:
+    """Check an endpoint; ``ports`` are the service's, ``domains`` allows host names."""
+    address = entry.address or ""
+    if not address:
+        if not entry.network:
+            found.error((*path, "address"), "address is required")
+            return
+        found.warning(path, f'address is unset with network "{entry.network}"')
+    if address.startswith("unix://"):
+        found.check((*path, "address"), names.unix_error(address.removeprefix("unix://")))
+        if entry.ports:
+            text = f"unix endpoint {address} must not include ports"
+            found.error((*path, "ports"), text)
+        if ports is not None and len(ports) != 1:
+            found.error(path, "exactly 1 service port required for unix endpoints")
+    elif address and not names.is_ip(address):
+        if not domains:
+            text = f'endpoint address "{address}" is not a valid IP address'
+            found.error((*path, "address"), text, "`resolution: STATIC` wants an address.")
+        elif names.fqdn_error(address):
+            text = f'endpoint address "{address}" is not a valid FQDN or an IP address'
+            found.error((*path, "address"), text)
+    for name, number in (entry.ports or {}).items():
+        here: Steps = (*path, "ports", name)
+        if ports is not None and name not in ports:
+            found.error(here, f"endpoint port {number} is not defined by the service entry")
+        found.check(here, names.port_name_error(name))
+        found.port(here, number)
+    found.labels((*path, "labels"), entry.labels)
+
+
+def check_workload_entry(spec: WorkloadEntry, found: Findings) -> None:
+    """Check a WorkloadEntry."""
+    check_entry(spec, ("spec",), None, True, found)
+
+
+def check_workload_group(spec: WorkloadGroup, found: Findings) -> None:
+    """Check a WorkloadGroup."""
+    if spec.metadata is not None:
+        found.labels(("spec", "metadata", "labels"), spec.metadata.labels)
+    probe, path = spec.probe, ("spec", "probe")
+    if probe is None:
+        return
+    for field, value in (
+        ("periodSeconds", probe.period_seconds),
+        ("initialDelaySeconds", probe.initial_delay_seconds),
+        ("timeoutSeconds", probe.timeout_seconds),
+        ("successThreshold", probe.success_threshold),
+        ("failureThreshold", probe.failure_threshold),
+    ):
+        if value is not None and value < 0:
+            found.error((*path, field), f"{field} must be non-negative")
+    if probe.http_get is not None:
+        here = (*path, "httpGet")
+        found.port((*here, "port"), probe.http_get.port)
+        if probe.http_get.scheme not in (None, "", "HTTP", "HTTPS"):
+            found.error((*here, "scheme"), 'httpGet.scheme must be one of "HTTPS", "HTTP"')
+    if probe.tcp_socket is not None:
+        found.port((*path, "tcpSocket", "port"), probe.tcp_socket.port)
+    if probe.exec is not None and not probe.exec.command:
+        found.error((*path, "exec", "command"), "exec.command is required")
