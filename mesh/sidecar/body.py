@@ -32,6 +32,11 @@ class BodyStream:
         self._wake: asyncio.Future[None] | None = None
         self.size = 0
 
+    @property
+    def complete(self) -> bool:
+        """Whether all of the body has been fed, or its end is known to be missing."""
+        return self._ended
+
     def feed(self, data: bytes) -> None:
         """Append ``data``."""
         if not data or self._ended:

@@ -98,10 +98,9 @@ class HttpConnectionManager:
             for item in config.upgrade_configs
             if item.enabled is not False
         )
-        if config.use_remote_address or config.tracing is not None:
-            self._append_xff = bool(config.use_remote_address) and not config.skip_xff_append
-        else:
-            self._append_xff = False
+        self._edge = bool(config.use_remote_address)
+        self._append_xff = self._edge and not config.skip_xff_append
+        self._keep_request_id = not self._edge or config.preserve_external_request_id
         self._stats: Stats = context.stats
         self._rng: Random = context.rng
         self._date = _Date()
@@ -112,6 +111,14 @@ class HttpConnectionManager:
         names = {name for name, _ in fields}
         if not names.isdisjoint(_NOT_FROM_CALLERS):
             fields = [item for item in fields if item[0] not in _NOT_FROM_CALLERS]
+        if self._edge:
+            # A gateway speaks to strangers: what they say about themselves is replaced.
+            theirs = {b"x-forwarded-proto", b"x-envoy-external-address"}
+            if not self._keep_request_id:
+                theirs.add(b"x-request-id")
+            fields = [item for item in fields if item[0] not in theirs]
+            names -= theirs
+            fields.append((b"x-envoy-external-address", remote[0].encode()))
         if self._append_xff and remote[0]:
             values = [value for name, value in fields if name == b"x-forwarded-for"]
             values.append(remote[0].encode())

@@ -135,7 +135,9 @@ class Router:
             self._mirror(flow, info, route, plan)
         response = await self._send(flow, info, sender)
         if response is not None:
-            self._take_response(flow, info, route, response)
+            self._take_response(flow, info, response)
+        if route.include_attempt_count_in_response and flow.response is not None:
+            flow.response.headers["x-envoy-attempt-count"] = str(info.attempts)
         self._count(cluster, flow)
         self._mutate_response(flow, info, route, choice, head)
 
@@ -273,16 +275,12 @@ class Router:
         except (NoHealthyHostError, RequestTimeoutError, UpstreamResetError):
             pass
 
-    def _take_response(
-        self, flow: HTTPFlow, info: StreamInfo, route: CompiledRoute, response: UpstreamResponse
-    ) -> None:
+    def _take_response(self, flow: HTTPFlow, info: StreamInfo, response: UpstreamResponse) -> None:
         fields = response.fields
         if self._envoy_headers:
             fields = [item for item in fields if item[0] != b"x-envoy-upstream-service-time"]
             took = int((self._clock() - info.started) * 1000)
             fields.append((b"x-envoy-upstream-service-time", b"%d" % took))
-        if route.include_attempt_count_in_response:
-            fields.append((b"x-envoy-attempt-count", b"%d" % info.attempts))
         for cookie in info.set_cookies:
             fields.append((b"set-cookie", cookie.encode("latin-1")))
         info.details = "via_upstream"

@@ -9,6 +9,7 @@ the addons and filters, write the answer.  Requests of one connection are served
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,6 +25,9 @@ from mesh.sidecar.upstream.http1 import UpstreamResetError
 
 if TYPE_CHECKING:
     from mesh.sidecar.listener import ActiveListener
+
+
+logger = logging.getLogger(__name__)
 
 
 class ConnectionHandler(asyncio.Protocol):
@@ -219,7 +223,14 @@ class ConnectionHandler(asyncio.Protocol):
             reason = reset.reason.replace(" ", "_")
             info.details = f"upstream_reset_after_response_started{{{reason}}}"
             self.transport.close()
+        except Exception:
+            logger.exception("request %s %s failed", flow.request.method, flow.request.path)
+            info.details = "internal_error"
+            self.transport.abort()
         finally:
+            stream = info.response_stream
+            if stream is not None and not stream.complete:
+                info.upstream_connection.abort()
             if info.request_stream is not None:
                 info.bytes_received = info.request_stream.size
             info.ended = self._loop.time()

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 MAX_HEAD = 60 * 1024
 """Envoy's default max_request_headers_kb."""
 
+MAX_HEADERS = 100
+"""Envoy's default max_headers_count."""
+
 _METHODS = (
     b"GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH|COPY|LOCK|MKCOL|MOVE|PROPFIND|PROPPATCH|"
     b"SEARCH|UNLOCK|BIND|REBIND|UNBIND|ACL|REPORT|MKACTIVITY|CHECKOUT|MERGE|M-SEARCH|NOTIFY|"
@@ -110,6 +113,8 @@ def read_head(raw: bytes) -> RawHead:
             upgrade = value
         elif name == b"expect":
             expect = value.lower() == b"100-continue"
+    if len(fields) > MAX_HEADERS:
+        raise BadRequestError("http1.too_many_headers", 431, b"Request Header Fields Too Large")
     if lengths and codings:
         raise BadRequestError("http1.content_length_and_chunked_not_allowed")
     if minor == b"0":

@@ -10,6 +10,7 @@ Circuit breakers stand here: a request runs on a connection (``requests``), or w
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
 from mesh.sidecar.body import BodyStream
@@ -32,13 +33,22 @@ class UpstreamRequest:
 
 
 async def _send_body(connection: UpstreamConnection, request: UpstreamRequest) -> None:
+    """Send the body while it arrives; the answer may begin before it ends.
+
+    When the client leaves, the connection is closed: the upstream must not take half a body for
+    a whole one.  When the upstream leaves, its answer (or reset) tells.
+    """
     stream = request.stream
     assert stream is not None
-    async for data in stream:
-        await connection.write(b"%x\r\n%b\r\n" % (len(data), data) if request.chunked else data)
-    if request.chunked:
-        await connection.write(b"0\r\n\r\n")
-    connection.finish()
+    try:
+        async for data in stream:
+            await connection.write(b"%x\r\n%b\r\n" % (len(data), data) if request.chunked else data)
+        if request.chunked:
+            await connection.write(b"0\r\n\r\n")
+        connection.finish()
+    except UpstreamResetError as reset:
+        if reset.flag != "UC":
+            connection.abort()
 
 
 def overflow() -> UpstreamResetError:
@@ -92,7 +102,9 @@ async def attempt(
         streaming = request.stream is not None
         answer = connection.send(request.head + request.body, request.method, streaming)
         if streaming:
-            await _send_body(connection, request)
+            connection.sending = asyncio.get_running_loop().create_task(
+                _send_body(connection, request)
+            )
         response = await answer
         answered = True
         cluster.report_status(host, response.status)

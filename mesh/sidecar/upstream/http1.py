@@ -95,6 +95,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.requests = 0
         self.idle_since = 0.0
         self.on_gone: Callable[[], None] | None = None
+        self.sending: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
@@ -142,6 +143,8 @@ class UpstreamConnection(asyncio.Protocol):
         """Close at once; the answer, if one is awaited, is given up."""
         self.reusable = False
         self._answer = None
+        if self.sending is not None:
+            self.sending.cancel()
         if not self.closed:
             self.transport.abort()
 

@@ -81,6 +81,7 @@ class Sender:
     serialize: Callable[[int, float], UpstreamRequest]
     hash: int | None = None
     retried: bool = False
+    host: Host | None = None
 
     async def run(self) -> UpstreamResponse:
         """Return the head of the answer (its body may still be streaming).
@@ -98,6 +99,8 @@ class Sender:
                 return await self._run(started)
         except TimeoutError:
             self.cluster.counters["upstream_rq_timeout"] += 1
+            if self.host is not None:
+                self._report_timeout(self.host)
             raise RequestTimeoutError(timeouts.DETAILS_GLOBAL) from None
 
     async def _run(self, started: float = 0.0) -> UpstreamResponse:
@@ -139,6 +142,10 @@ class Sender:
         finally:
             state.done()
 
+    def _report_timeout(self, host: Host) -> None:
+        self.cluster.host_counters[host.key]["rq_timeout"] += 1
+        self.cluster.report_local(host, Local.TIMEOUT)
+
     def _note_verdict(self, verdict: Verdict) -> None:
         if verdict.flag:
             self.info.flag(verdict.flag)
@@ -165,6 +172,7 @@ class Sender:
         if host is None:
             self.cluster.counters["upstream_cx_none_healthy"] += 1
             raise NoHealthyHostError
+        self.host = host
         info.upstream_host = host.key
         info.explain("endpoint", attempt=info.attempts, address=host.key, pod=host.pod)
         return host
@@ -185,7 +193,7 @@ class Sender:
                     )
             except TimeoutError:
                 self.cluster.counters["upstream_rq_per_try_timeout"] += 1
-                self.cluster.report_local(host, Local.TIMEOUT)
+                self._report_timeout(host)
                 raise RequestTimeoutError(timeouts.DETAILS_PER_TRY) from None
         info.upstream_connection = connection
         return response

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import os
+import shutil
 import socket
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -71,6 +74,8 @@ class AdsServer(AggregatedDiscoveryServiceBase):
         try:
             while True:
                 url = await queue.get()
+                if not url:
+                    return
                 if url not in names:
                     continue
                 wanted = names[url]
@@ -91,6 +96,11 @@ class AdsServer(AggregatedDiscoveryServiceBase):
         finally:
             reader.cancel()
 
+    def hang_up(self) -> None:
+        """End the stream."""
+        assert self._queue is not None
+        self._queue.put_nowait("")
+
     def set(self, url: str, *resources: dict[str, Any]) -> None:
         """Replace the resources of a type."""
         made = [KINDS[url].from_dict(item) for item in resources]
@@ -99,17 +109,27 @@ class AdsServer(AggregatedDiscoveryServiceBase):
     async def push(self, url: str, *resources: dict[str, Any]) -> DiscoveryRequest:
         """Replace the resources of a type, send them, and return the ACK or NACK."""
         self.set(url, *resources)
-        seen = len(self.requests)
+        before = self.version
         assert self._queue is not None
         self._queue.put_nowait(url)
-        return await self.answer(url, seen)
+        return await self.answer(url, before)
 
-    async def answer(self, url: str, seen: int) -> DiscoveryRequest:
-        """Wait for a request of type ``url`` that answers a response, after the first ``seen``."""
+    async def first_request(self, url: str, seen: int) -> DiscoveryRequest:
+        """Wait for any request of type ``url`` after the first ``seen``."""
         async with self._changed:
             while True:
                 for request in self.requests[seen:]:
-                    if request.type_url == url and request.response_nonce:
+                    if request.type_url == url:
+                        return request
+                await self._changed.wait()
+
+    async def answer(self, url: str, before: int) -> DiscoveryRequest:
+        """Wait for the answer to a response of type ``url`` newer than version ``before``."""
+        async with self._changed:
+            while True:
+                for request in self.requests:
+                    nonce = request.response_nonce
+                    if request.type_url == url and nonce and int(nonce[1:]) > before:
                         return request
                 await self._changed.wait()
 
@@ -399,19 +419,46 @@ class Mesh:
 
 
 @asynccontextmanager
-async def running_mesh(folder: Path, *entries: dict[str, Any], **hcm: Any) -> AsyncIterator[Mesh]:
-    """A mesh whose outbound listener has the routes ``entries``."""
+async def running(
+    folder: Path,
+    entries: list[dict[str, Any]],
+    clusters: list[dict[str, Any]],
+    host: dict[str, Any] | None = None,
+    **hcm: Any,
+) -> AsyncIterator[Mesh]:
+    """A ready mesh whose outbound listener has the routes ``entries``; its end must be clean."""
     mesh = Mesh(folder)
-    mesh.ads.set(LDS, listener("out", mesh.port, routes(*entries), mesh.log, **hcm))
-    yield mesh
+    mesh.ads.set(CDS, *clusters)
+    table = routes(*entries, **(host or {}))
+    mesh.ads.set(LDS, listener("out", mesh.port, table, mesh.log, **hcm))
+    await mesh.start()
+    try:
+        yield mesh
+    finally:
+        errors = await mesh.stop()
+    assert "Traceback" not in errors, errors
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run ``async def`` tests."""
+    if not inspect.iscoroutinefunction(pyfuncitem.function):
+        return None
+    names = inspect.signature(pyfuncitem.function).parameters
+    arguments = {name: pyfuncitem.funcargs[name] for name in names}
+    asyncio.run(asyncio.wait_for(pyfuncitem.function(**arguments), 60))
+    return True
+
+
+@pytest.fixture
+def kit() -> Any:
+    """This module: its builders and classes."""
+    return sys.modules[__name__]
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder with a short path, for Unix sockets."""
-    import shutil
-    import tempfile
-
     path = Path(tempfile.mkdtemp(prefix="sc"))
     yield path
     shutil.rmtree(path)
