@@ -6,11 +6,11 @@ mesh of processes on this machine.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
 from mesh.accesslog import AccessLogRecord
 from mesh.pilot.node import ProxyNode
@@ -21,6 +21,8 @@ from mesh.topology import Pod
 if TYPE_CHECKING:
     from mesh.istio.resource import Resource
     from mesh.pilot.client import ApplyResult
+
+ENGINES = ("mitmproxy", "envoy")
 
 Document = tuple[str, str]
 """(file name for messages, YAML text)."""
@@ -73,7 +75,7 @@ class Engine(Protocol):
 class Testbed(Protocol):
     """A mesh that can be configured, asked and broken."""
 
-    __test__ = False
+    __test__: ClassVar[bool] = False
 
     @property
     def gateway_url(self) -> str:
@@ -82,7 +84,7 @@ class Testbed(Protocol):
     def start(self) -> None:
         """Start everything; returns when it is in force, else TestbedError and nothing is left."""
 
-    def apply(self, what: Sequence[Path | str | Document | Resource]) -> ApplyResult:
+    def apply(self, what: Iterable[Path | str | Document | Resource]) -> ApplyResult:
         """Apply configuration and wait until it is in force; ApplyError when it is refused.
 
         Files and texts are added to what is applied, as ``kubectl apply`` does.  Resources are
@@ -90,29 +92,29 @@ class Testbed(Protocol):
         the default ingress.
         """
 
-    def delete(self, resources: Sequence[tuple[str, str, str]]) -> ApplyResult:
+    def delete(self, resources: Iterable[tuple[str, str, str]]) -> ApplyResult:
         """Remove resources by (kind, namespace, name) and wait until that is in force."""
 
-    def pods(self) -> list[Pod]:
-        """Return the running pods, without the gateway."""
+    def pods(self) -> tuple[Pod, ...]:
+        """Return the running pods, without the gateway, by name."""
 
-    def kill_pod(self, name: str) -> str:
-        """Kill a pod; returns the name of the new pod that replaced it."""
+    def kill_pod(self, name: str) -> Pod:
+        """Kill a pod as ``kill -9`` would; returns the new pod that replaced it."""
 
-    def logs(self, pod: str) -> str:
+    def logs(self, name: str) -> str:
         """Return what the pod's application and its sidecar printed."""
 
-    def access_log(self, pod: str | None = None) -> list[AccessLogRecord]:
+    def access_log(self, pod: str = "") -> tuple[AccessLogRecord, ...]:
         """Return the records of one or all pods, gateway included: everything logged so far."""
 
-    def journal(self, pod: str | None = None) -> list[dict[str, Any]]:
+    def journal(self, pod: str = "") -> tuple[dict[str, Any], ...]:
         """Return what the applications handled (``services.journal``), in order of time."""
 
     def request(
         self,
         path: str,
         *,
-        from_pod: str | None = None,
+        from_pod: str = "",
         headers: Mapping[str, str] | None = None,
         method: str = "GET",
         body: bytes = b"",
@@ -123,8 +125,8 @@ class Testbed(Protocol):
         (``http://recommendation:8080/``) that this pod's application could have asked for.
         """
 
-    def keep(self) -> None:
-        """Let the mesh outlive this process; ``meshctl down`` ends it."""
+    def keep(self) -> str:
+        """Let the mesh outlive this process, until ``meshctl down``; returns its name."""
 
     def stop(self) -> None:
         """End everything: no process and no file is left."""

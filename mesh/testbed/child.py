@@ -31,7 +31,7 @@ class ChildSpec:
 
     ``options`` is plain data; ``fds`` says which option gets which file descriptor.
     ``log`` is the file for its output; ``env`` is added to the environment.
-    ``says_ready``: it has an option ``ready_fd``, for one byte when it works.
+    ``ready_option`` takes the pipe into which it writes when it works.
     """
 
     name: str
@@ -42,7 +42,7 @@ class ChildSpec:
     log: str
     fds: dict[str, int] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
-    says_ready: bool = True
+    ready_option: str = "ready_fd"
 
 
 def die_with_parent(parent: int) -> None:

@@ -122,15 +122,12 @@ class ZygoteClient:
             else:
                 self._answers[int(message["id"])] = message
 
-    def post_start(self, spec: ChildSpec, ready: str = "ready_fd") -> tuple[int, int]:
-        """Ask for a child without waiting; returns the request's number and its ready pipe.
-
-        ``ready`` is the option that takes the pipe's other end.
-        """
+    def post_start(self, spec: ChildSpec) -> tuple[int, int]:
+        """Ask for a child without waiting; returns the request's number and its ready pipe."""
         ready_r, ready_w = os.pipe()
         try:
             plain = to_plain(spec)
-            number = self.post("start", [ready_w], spec=plain, fd_names=[ready])
+            number = self.post("start", [ready_w], spec=plain, fd_names=[spec.ready_option])
         except TestbedError:
             os.close(ready_r)
             raise
@@ -138,9 +135,9 @@ class ZygoteClient:
             os.close(ready_w)
         return number, ready_r
 
-    def start_all(self, specs: Iterable[ChildSpec], ready: str = "ready_fd") -> list[Started]:
+    def start_all(self, specs: Iterable[ChildSpec]) -> list[Started]:
         """Start children, all at once; they may not be ready yet."""
-        asked = [(spec, *self.post_start(spec, ready)) for spec in specs]
+        asked = [(spec, *self.post_start(spec)) for spec in specs]
         return [
             Started(spec.name, int(self.answer(number)["pid"]), Path(spec.log), pipe)
             for spec, number, pipe in asked

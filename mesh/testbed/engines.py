@@ -58,7 +58,7 @@ class EnvoyEngine:
         return ["mesh.envoy.supervisor"]
 
     def spec(self, node: ProxyNode, ads_socket: Path, folder: Path) -> ChildSpec:
-        """Return the supervisor process of ``node``'s Envoy; it has no readiness byte."""
+        """Return the supervisor process of ``node``'s Envoy; Envoy's id is its sign of life."""
         from mesh.envoy.bootstrap import bootstrap
 
         return ChildSpec(
@@ -71,7 +71,7 @@ class EnvoyEngine:
                 "log_path": str(folder / "sidecar.log"),
             },
             log=str(folder / "sidecar.log"),
-            says_ready=False,
+            ready_option="pid_fd",
         )
 
 

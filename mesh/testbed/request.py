@@ -27,9 +27,7 @@ def send(
     given.setdefault("user-agent", "meshctl")
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
     try:
-        connection.putrequest(
-            method, target, skip_host="host" in given, skip_accept_encoding=True
-        )
+        connection.putrequest(method, target, skip_host="host" in given, skip_accept_encoding=True)
         if body:
             given.setdefault("content-length", str(len(body)))
         for name, value in given.items():
