@@ -9,8 +9,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 from dataclasses import dataclass
 from typing import Any
+
+UNWRITTEN = "filesystem.write_total_buffered"
+"""Gauge: bytes of access logs that are not in their files yet."""
 
 
 class AdminError(Exception):
@@ -46,10 +50,21 @@ class Admin:
         return self._json("/config_dump")
 
     def reopen_logs(self) -> None:
-        """Write everything logged so far to the access log file: the barrier before reading it."""
+        """Return when everything logged so far is in the access log file: the barrier before reading.
+
+        Envoy answers before its flush thread has written, so its gauge of unwritten bytes is asked
+        until it is 0; AdminError after ``timeout`` seconds.
+        """
         status, body = self._request("POST", "/reopen_logs")
         if status != http.client.OK:
             raise AdminError(f"POST /reopen_logs on port {self.port} gave {status}: {body[:200]!r}")
+        end = time.monotonic() + self.timeout
+        while self.stats(UNWRITTEN).get(UNWRITTEN, 0):
+            if time.monotonic() > end:
+                raise AdminError(
+                    f"the access log of the sidecar at admin port {self.port} is still not written "
+                    f"after {self.timeout:g} s: is the disk full?"
+                )
 
     def _json(self, path: str) -> dict[str, Any]:
         status, body = self._request("GET", path)
