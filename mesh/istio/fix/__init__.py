@@ -108,26 +108,30 @@ def repair(text: str, file: str = "", *, era: Era) -> Repair:
     ends = "\r\n" if "\r\n" in text else "\n"
     draft = Draft.of(text.replace("\r\n", "\n"), file, era)
     changes: list[Change] = []
-    seen = {draft.text}
+    texts = [draft.text]
+    steps = {draft.text: 0}
     while len(changes) < MAX_CHANGES:
-        found = next(_edits(draft, seen), None)
-        if found is None:
+        edit = next(_edits(draft), None)
+        if edit is None:
             break
-        edit, draft = found
-        seen.add(draft.text)
+        draft = Draft(file, era, edit.lines)
+        if draft.text in steps:
+            # Two rules undo each other: take one state of the circle, always the same one.
+            circle = texts[steps[draft.text] :]
+            kept = steps[min(circle)]
+            del changes[kept:], texts[kept + 1 :]
+            break
+        steps[draft.text] = len(texts)
+        texts.append(draft.text)
         changes.append(Change(edit.reason, Position(file, edit.line, 1), edit.before, edit.after))
     if not changes:
         return Repair(text, text, [], file)
-    return Repair(text, draft.text.replace("\n", ends), changes, file)
+    return Repair(text, texts[-1].replace("\n", ends), changes, file)
 
 
-def _edits(draft: Draft, seen: set[str]) -> Iterator[tuple[Edit, Draft]]:
-    for rule in RULES:
-        edit = rule(draft)
-        if edit is not None:
-            after = Draft(draft.file, draft.era, edit.lines)
-            if after.text not in seen:
-                yield edit, after
+def _edits(draft: Draft) -> Iterator[Edit]:
+    found = (rule(draft) for rule in RULES)
+    return (edit for edit in found if edit is not None and edit.lines != draft.lines)
 
 
 __all__ = ["RULES", "Change", "Repair", "repair"]

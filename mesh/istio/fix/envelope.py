@@ -120,7 +120,7 @@ def outside_spec(draft: Draft) -> Edit | None:
                 return draft.move(entry, [(end, indent + 2)], reason, [" " * indent + "spec:"])
             if spec.node.kind == "map" and name in spec.node.entries:
                 continue
-            if spec.node.kind == "scalar" and spec.node.value is not None:
+            if spec.node.kind == "list" or spec.node.value is not None:
                 continue
             if spec.node.kind == "map" and spec.node.entries:
                 indent = min(each.column for each in spec.node.entries.values()) - 3

@@ -8,7 +8,7 @@ that knows the field, else the one map below that does.
 from __future__ import annotations
 
 from mesh.istio.document import Entry, Node
-from mesh.istio.fix.draft import Draft, Edit, Line
+from mesh.istio.fix.draft import Draft, Edit
 from mesh.istio.fix.fields import Place, is_list, unknown
 from mesh.istio.models.base import child_model, fields_of, is_map
 
@@ -56,41 +56,21 @@ def _down(draft: Draft, place: Place) -> Edit | None:
     if not homes or (len(homes) > 1 and not preferred):
         return None
     name, field = (preferred or homes)[0]
-    indent = place.entry.column - 1
-    end = draft.block_end(place.entry.line - 1, place.entry.column)
-    reason = f"`{place.name}` is no field of {place.owner.path}; it belongs to `{name}`"
-    if not is_list(field):
-        text = draft.lines[place.entry.line - 1].text[:indent]
-        if "-" in text and len(place.owner.node.entries) == 1:
-            return _open(draft, place, name, reason)
-        return draft.move(place.entry, [(end, indent + 2)], reason, [" " * indent + f"{name}:"])
-    head = [" " * indent + f"{name}:"]
-    edit = draft.move(place.entry, [(end, indent + 4)], reason, head)
-    if edit is None:
-        return None
-    return _with_dash(edit, place.name, indent)
+    return _open(draft, place, name, is_list(field))
 
 
-def _open(draft: Draft, place: Place, name: str, reason: str) -> Edit:
-    """``- host: a`` becomes ``- destination:`` and ``host: a`` below it."""
+def _open(draft: Draft, place: Place, name: str, many: bool) -> Edit:
+    """Put the home of a field around it: ``- host: a`` becomes ``- destination:``, ``host: a``."""
     start, column = place.entry.line - 1, place.entry.column
     end = draft.block_end(start, column)
-    first = draft.lines[start].text
-    new = [first[: column - 1] + f"{name}:", " " * (column + 1) + first[column - 1 :]]
-    new += ["  " + line.text if line.text.strip() else "" for line in draft.lines[start + 1 : end]]
-    return draft.replace(start, end, new, reason)
-
-
-def _with_dash(edit: Edit, name: str, indent: int) -> Edit:
-    """Put the ``-`` of a new list item before the key that was moved into it."""
-    old, new = " " * (indent + 4) + name, " " * (indent + 2) + "- " + name
-    lines = list(edit.lines)
-    for index, line in enumerate(lines):
-        if line.origin == edit.line and line.text.startswith(old):
-            lines[index] = Line(new + line.text[len(old) :], line.origin)
-            break
-    after = edit.after.replace(old, new, 1)
-    return Edit(edit.reason, edit.line, edit.before, after, tuple(lines))
+    text = draft.lines[start].text
+    first = " " * (column + 1) + ("- " if many else "") + text[column - 1 :]
+    deeper = " " * (4 if many else 2)
+    rest = [
+        deeper + each.text if each.text.strip() else "" for each in draft.lines[start + 1 : end]
+    ]
+    reason = f"`{place.name}` is no field of {place.owner.path}; it belongs to `{name}`"
+    return draft.replace(start, end, [text[: column - 1] + f"{name}:", first, *rest], reason)
 
 
 def _into(draft: Draft, place: Place, name: str) -> Edit | None:

@@ -27,15 +27,21 @@ def numbered_lines(draft: Draft) -> Edit | None:
         width = min(each.end() for each in matches)
         fixed = [line.text[width:] for line in lines]
         ragged = [line.text[each.end(2) + 1 :] for line, each in zip(lines, matches, strict=True)]
-        if any(each.end(2) > width for each in matches):
-            fixed = ragged
-        readable = [
-            text for text in (fixed, ragged) if all(d.root for d in parse("\n".join(text), "")[0])
-        ]
-        cut = iter(readable[0] if readable else fixed)
+        ways = [way for way in (fixed, ragged) if _readable(way)] or [fixed]
+        best = min(ways, key=_odd)
+        cut = iter(best)
         new = [
             Line(next(cut), line.origin) if line.text.strip() else line
             for line in draft.lines[start:end]
         ]
         return draft.replace(start, end, new, "the numbers are those of the slide's lines")
     return None
+
+
+def _readable(lines: list[str]) -> bool:
+    return all(each.root is not None for each in parse("\n".join(lines), "")[0])
+
+
+def _odd(lines: list[str]) -> int:
+    """Count odd indentations: the sign that the column was cut off askew."""
+    return sum((len(line) - len(line.lstrip(" "))) % 2 for line in lines)

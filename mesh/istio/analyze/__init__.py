@@ -1,0 +1,74 @@
+"""Analysis: configuration that is valid and yet does not do what its author thinks.
+
+Each analyzer is one file (or one function of it) and finds one family of mistakes; ``ANALYZERS``
+lists them.  Codes and texts are those of ``istioctl analyze`` where it has them (istio/istio
+``pkg/config/analysis/msg/messages.yaml``); codes KIT01xx are of this kit.  Shown by
+``meshctl analyze PATH``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from mesh.istio.analyze.context import Context
+from mesh.istio.analyze.deny_paths import deny_paths
+from mesh.istio.analyze.duplicate_hosts import duplicate_hosts
+from mesh.istio.analyze.faults import fault_percentage
+from mesh.istio.analyze.gateway_hosts import gateway_hosts
+from mesh.istio.analyze.matches import double_slash, forwarded_headers, whole_value_regex
+from mesh.istio.analyze.mtls import permissive, principals
+from mesh.istio.analyze.outliers import consecutive_errors, ejection_percent
+from mesh.istio.analyze.ports import port_names, route_ports
+from mesh.istio.analyze.references import references
+from mesh.istio.analyze.selectors import no_workload, sidecars
+from mesh.istio.analyze.service_entries import entry_addresses
+from mesh.istio.analyze.subsets import subsets, unused_subset_policies
+from mesh.istio.analyze.timeouts import fault_and_timeout, per_try_timeout
+from mesh.istio.analyze.unused_rules import unused_rules
+from mesh.istio.eras import Era
+from mesh.istio.problem import Problem
+from mesh.istio.resource import Resource
+from mesh.topology import Topology
+
+Analyzer = Callable[[Context], Iterator[Problem]]
+
+ANALYZERS: tuple[Analyzer, ...] = (
+    references,
+    duplicate_hosts,
+    unused_rules,
+    route_ports,
+    gateway_hosts,
+    subsets,
+    unused_subset_policies,
+    per_try_timeout,
+    fault_and_timeout,
+    fault_percentage,
+    ejection_percent,
+    consecutive_errors,
+    double_slash,
+    whole_value_regex,
+    forwarded_headers,
+    permissive,
+    principals,
+    deny_paths,
+    no_workload,
+    sidecars,
+    port_names,
+    entry_addresses,
+)
+
+
+def analyze(resources: list[Resource], era: Era, services: Topology | None = None) -> list[Problem]:
+    """Return what all analyzers find, in the order of files and lines.
+
+    ``services`` is what runs; Service, Deployment and Pod objects among the resources count as
+    well.  Without either, nothing is said about hosts and pods that may exist elsewhere.
+    """
+    context = Context(resources, era, services)
+    found = [problem for analyzer in ANALYZERS for problem in analyzer(context)]
+    return sorted(
+        found, key=lambda each: (each.position.file, each.position.line, each.position.column)
+    )
+
+
+__all__ = ["ANALYZERS", "Analyzer", "Context", "analyze"]

@@ -1,0 +1,249 @@
+"""Context: all resources of an analysis, indexed once, so that a thousand take a moment.
+
+Hosts are compared as the mesh does: a name without a dot belongs to the resource's namespace.
+What runs is known from a Topology and from Kubernetes objects among the resources; without either
+the analyzers that compare with it stay silent instead of guessing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from mesh.istio.eras import Era
+from mesh.istio.models.destination_rule import DestinationRule, Subset, TrafficPolicy
+from mesh.istio.models.gateway import Gateway
+from mesh.istio.models.kubernetes import Deployment
+from mesh.istio.models.kubernetes import Service as KubernetesService
+from mesh.istio.models.service_entry import ServiceEntry
+from mesh.istio.models.virtual_service import Destination, HTTPRoute, VirtualService
+from mesh.istio.resource import Resource
+from mesh.topology import DOMAIN_SUFFIX, Topology
+
+ROOT_NAMESPACE = "istio-system"
+MESH = "mesh"
+
+
+@dataclass(frozen=True, slots=True)
+class PodGroup:
+    """Pods with the same labels: a workload of the topology, a Deployment, or one Pod."""
+
+    name: str
+    namespace: str
+    labels: dict[str, str]
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """A destination that a VirtualService names, and where."""
+
+    resource: Resource
+    destination: Destination
+    path: str
+    mirror: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """A traffic policy of a DestinationRule; ``subset`` is None for the one of the whole host."""
+
+    resource: Resource
+    host: str
+    subset: Subset | None
+    policy: TrafficPolicy
+    path: str
+
+
+def resolve(host: str, namespace: str) -> str:
+    """Return the fully qualified name of a host: short names belong to the namespace."""
+    if host.startswith("*") or host == "":
+        return host.lower()
+    parts = host.lower().split(".")
+    if len(parts) == 1:
+        return f"{parts[0]}.{namespace}.svc.{DOMAIN_SUFFIX}"
+    if parts[-1] == "svc" and len(parts) == 3:
+        return f"{'.'.join(parts)}.{DOMAIN_SUFFIX}"
+    return host.lower()
+
+
+def covers(pattern: str, host: str) -> bool:
+    """True when a host pattern (``*``, ``*.suffix``, a name) covers a host."""
+    return pattern in ("*", host) or (pattern.startswith("*") and host.endswith(pattern[1:]))
+
+
+class Context:
+    """What the analyzers read."""
+
+    def __init__(self, resources: list[Resource], era: Era, topology: Topology | None) -> None:
+        self.resources, self.era, self.topology = resources, era, topology
+        self.by_kind: dict[str, list[Resource]] = {}
+        for each in resources:
+            self.by_kind.setdefault(each.kind, []).append(each)
+
+    def virtual_services(self) -> Iterator[tuple[Resource, VirtualService]]:
+        """Yield the VirtualServices."""
+        for each in self.by_kind.get("VirtualService", ()):
+            if isinstance(each.spec, VirtualService):
+                yield each, each.spec
+
+    def http_routes(self) -> Iterator[tuple[Resource, HTTPRoute, str]]:
+        """Yield every http rule with its path."""
+        for resource, spec in self.virtual_services():
+            for index, route in enumerate(spec.http or ()):
+                yield resource, route, f"spec.http[{index}]"
+
+    def destination_rules(self) -> Iterator[tuple[Resource, DestinationRule, str]]:
+        """Yield the DestinationRules with their resolved host."""
+        for each in self.by_kind.get("DestinationRule", ()):
+            if isinstance(each.spec, DestinationRule):
+                yield each, each.spec, resolve(each.spec.host, each.namespace)
+
+    @cached_property
+    def policies(self) -> list[Policy]:
+        """All traffic policies, of hosts and of subsets."""
+        found = []
+        for resource, spec, host in self.destination_rules():
+            if spec.traffic_policy is not None:
+                found.append(
+                    Policy(resource, host, None, spec.traffic_policy, "spec.trafficPolicy")
+                )
+            for index, subset in enumerate(spec.subsets or ()):
+                if subset.traffic_policy is not None:
+                    path = f"spec.subsets[{index}].trafficPolicy"
+                    found.append(Policy(resource, host, subset, subset.traffic_policy, path))
+        return found
+
+    @cached_property
+    def subsets(self) -> dict[str, dict[str, Subset]]:
+        """Subsets by host and name."""
+        found: dict[str, dict[str, Subset]] = {}
+        for _, spec, host in self.destination_rules():
+            known = found.setdefault(host, {})
+            for subset in spec.subsets or ():
+                known.setdefault(subset.name, subset)
+        return found
+
+    def subsets_of(self, host: str) -> dict[str, Subset]:
+        """Return the subsets that are defined for a host, by a rule of its own or a wildcard's."""
+        if host in self.subsets:
+            return self.subsets[host]
+        fitting = [each for each in self._wildcard_rules if covers(each, host)]
+        return self.subsets[max(fitting, key=len)] if fitting else {}
+
+    @cached_property
+    def _wildcard_rules(self) -> list[str]:
+        return [host for host in self.subsets if host.startswith("*")]
+
+    @cached_property
+    def references(self) -> list[Reference]:
+        """Every destination of every VirtualService, with its path."""
+        found = []
+        for resource, spec in self.virtual_services():
+            for index, rule in enumerate(spec.http or ()):
+                path = f"spec.http[{index}]"
+                for number, each in enumerate(rule.route or ()):
+                    place = f"{path}.route[{number}].destination"
+                    found.append(Reference(resource, each.destination, place))
+                if rule.mirror is not None:
+                    found.append(Reference(resource, rule.mirror, f"{path}.mirror", mirror=True))
+                for number, copy in enumerate(rule.mirrors or ()):
+                    place = f"{path}.mirrors[{number}].destination"
+                    found.append(Reference(resource, copy.destination, place, mirror=True))
+            low = [("tls", n, each.route) for n, each in enumerate(spec.tls or ())]
+            low += [("tcp", n, each.route) for n, each in enumerate(spec.tcp or ())]
+            for name, index, targets in low:
+                for number, target in enumerate(targets or ()):
+                    place = f"spec.{name}[{index}].route[{number}].destination"
+                    found.append(Reference(resource, target.destination, place))
+        return found
+
+    @cached_property
+    def routed(self) -> set[tuple[str, str]]:
+        """Pairs of host and subset that some route or mirror names."""
+        return {
+            (resolve(each.destination.host, each.resource.namespace), each.destination.subset or "")
+            for each in self.references
+        }
+
+    @cached_property
+    def gateways(self) -> dict[str, Gateway]:
+        """Gateways by ``namespace/name``."""
+        return {
+            f"{each.namespace}/{each.name}": each.spec
+            for each in self.by_kind.get("Gateway", ())
+            if isinstance(each.spec, Gateway)
+        }
+
+    @cached_property
+    def services(self) -> dict[str, tuple[int, ...]]:
+        """Known hosts of the mesh with their ports: topology, Service objects, ServiceEntries."""
+        found: dict[str, tuple[int, ...]] = {}
+        for service in self.topology.services if self.topology else ():
+            found[service.hostname] = tuple(port.number for port in service.ports)
+        for each in self.by_kind.get("Service", ()):
+            if isinstance(each.spec, KubernetesService):
+                host = resolve(each.name, each.namespace)
+                found[host] = tuple(port.port for port in each.spec.ports or ())
+        for each in self.by_kind.get("ServiceEntry", ()):
+            if isinstance(each.spec, ServiceEntry):
+                for name in each.spec.hosts:
+                    found[name.lower()] = tuple(port.number for port in each.spec.ports or ())
+        if self.topology and self.topology.gateway:
+            found.setdefault(f"{self.topology.gateway}.{ROOT_NAMESPACE}.svc.{DOMAIN_SUFFIX}", ())
+        return found
+
+    @property
+    def knows_services(self) -> bool:
+        """True when it is known what runs, so that a missing host is a mistake."""
+        return self.topology is not None or "Service" in self.by_kind
+
+    @cached_property
+    def pods(self) -> dict[str, list[PodGroup]]:
+        """What runs, by namespace."""
+        found: dict[str, list[PodGroup]] = {}
+        for service in self.topology.services if self.topology else ():
+            for workload in service.workloads:
+                labels = {"app": service.name, "version": workload.version, **workload.labels}
+                group = PodGroup(workload.name, service.namespace, labels, workload.replicas)
+                found.setdefault(service.namespace, []).append(group)
+        for each in self.by_kind.get("Deployment", ()):
+            if isinstance(each.spec, Deployment):
+                meta = each.spec.template.metadata
+                labels = dict((meta.labels if meta else None) or {})
+                count = 1 if each.spec.replicas is None else each.spec.replicas
+                group = PodGroup(each.name, each.namespace, labels, count)
+                found.setdefault(each.namespace, []).append(group)
+        for each in self.by_kind.get("Pod", ()):
+            group = PodGroup(each.name, each.namespace, each.labels, 1)
+            found.setdefault(each.namespace, []).append(group)
+        return found
+
+    def pods_of(self, host: str, labels: dict[str, str] | None = None) -> int | None:
+        """Count the pods of a service that carry ``labels``; None when nobody knows."""
+        selector = self._selectors.get(host)
+        if selector is None or not self.pods:
+            return None
+        namespace, own = selector
+        wanted = own | (labels or {})
+        return self.select(namespace, wanted)
+
+    def select(self, namespace: str, labels: dict[str, str]) -> int:
+        """Count the pods of a namespace that carry all these labels."""
+        return sum(
+            group.count
+            for group in self.pods.get(namespace, ())
+            if labels.items() <= group.labels.items()
+        )
+
+    @cached_property
+    def _selectors(self) -> dict[str, tuple[str, dict[str, str]]]:
+        found: dict[str, tuple[str, dict[str, str]]] = {}
+        for service in self.topology.services if self.topology else ():
+            found[service.hostname] = (service.namespace, {"app": service.name})
+        for each in self.by_kind.get("Service", ()):
+            if isinstance(each.spec, KubernetesService) and each.spec.selector:
+                host = resolve(each.name, each.namespace)
+                found[host] = (each.namespace, dict(each.spec.selector))
+        return found

@@ -1,0 +1,72 @@
+"""IST0110, IST0111, IST0127: selectors that pick the same pods twice, or none at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mesh.istio.analyze.context import Context
+from mesh.istio.models.sidecar import Sidecar
+from mesh.istio.problem import Level, Problem
+from mesh.istio.resource import Resource
+
+_KINDS = {
+    "AuthorizationPolicy": "spec.selector.matchLabels",
+    "PeerAuthentication": "spec.selector.matchLabels",
+    "RequestAuthentication": "spec.selector.matchLabels",
+    "Telemetry": "spec.selector.matchLabels",
+    "Sidecar": "spec.workloadSelector.labels",
+}
+
+
+def no_workload(context: Context) -> Iterator[Problem]:
+    """Find selectors that fit no pod of their namespace."""
+    if not context.pods:
+        return
+    for kind, path in _KINDS.items():
+        for resource in context.by_kind.get(kind, ()):
+            labels = _labels(resource)
+            if labels and not context.select(resource.namespace, labels):
+                text = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+                groups = context.pods.get(resource.namespace, ())
+                known = sorted({f"app={each.labels.get('app', '')}" for each in groups})
+                yield resource.problem(
+                    "IST0127",
+                    Level.WARNING,
+                    f"No matching workloads for this resource with the following labels: {text}",
+                    path,
+                    expected="; ".join(known),
+                    hint=f"The pods of {resource.namespace} have {', '.join(known[:6])}."
+                    if known
+                    else f"No pod runs in namespace {resource.namespace}.",
+                )
+
+
+def sidecars(context: Context) -> Iterator[Problem]:
+    """Find Sidecars that compete for the same pods."""
+    seen: dict[tuple[str, str], list[Resource]] = {}
+    for resource in context.by_kind.get("Sidecar", ()):
+        if isinstance(resource.spec, Sidecar):
+            labels = _labels(resource) or {}
+            key = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
+            seen.setdefault((resource.namespace, key), []).append(resource)
+    for (namespace, key), found in seen.items():
+        if len(found) < 2:
+            continue
+        names = ",".join(f"{each.namespace}/{each.name}" for each in found)
+        for each in found:
+            if key:
+                text = f"The Sidecars [{names}] in namespace {namespace} select the same workload pod {key}, which can lead to undefined behavior."
+            else:
+                text = f"The Sidecars [{names}] in namespace {namespace} have no workload selector, which can lead to undefined behavior."
+            hint = "Keep one, or give each a workloadSelector of its own."
+            path = "spec.workloadSelector" if key else "spec"
+            yield each.problem("IST0110" if key else "IST0111", Level.ERROR, text, path, hint=hint)
+
+
+def _labels(resource: Resource) -> dict[str, str] | None:
+    selector = getattr(resource.spec, "selector", None)
+    if selector is not None:
+        labels = getattr(selector, "match_labels", None)
+    else:
+        labels = getattr(getattr(resource.spec, "workload_selector", None), "labels", None)
+    return dict(labels) if labels else None

@@ -1,0 +1,551 @@
+"""Each repair, on the smallest text that needs it; and what must never be touched."""
+
+from __future__ import annotations
+
+from textwrap import dedent
+
+import pytest
+
+from mesh.istio import era, load_text
+from mesh.istio.fix import repair
+
+NOW = era("istio-current")
+HEAD = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata:\n  name: a\n"
+RULE = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata:\n  name: a\n"
+
+
+def block(text: str) -> str:
+    return dedent(text).lstrip("\n")
+
+
+VS = {
+    "http below hosts": (
+        """
+        spec:
+          hosts:
+            - a   # the service
+            http:
+              - route:
+                  - destination:
+                      host: a
+        """,
+        """
+        spec:
+          hosts:
+            - a   # the service
+          http:
+            - route:
+                - destination:
+                    host: a
+        """,
+    ),
+    "mirror below the items of route": (
+        """
+        spec:
+          hosts: [a]
+          http:
+            - route:
+                - destination:
+                    host: a
+                mirror:
+                  host: b
+              # how long
+              timeout: 1s
+        """,
+        """
+        spec:
+          hosts: [a]
+          http:
+            - route:
+                - destination:
+                    host: a
+              mirror:
+                host: b
+              # how long
+              timeout: 1s
+        """,
+    ),
+    "weight in destination": (
+        """
+        spec:
+          hosts: [a]
+          http:
+          - route:
+            - destination:
+                host: a
+                weight: 90 # most
+                subset: v1
+            - destination: {host: a, subset: v2}
+              weight: 10
+        """,
+        """
+        spec:
+          hosts: [a]
+          http:
+          - route:
+            - destination:
+                host: a
+                subset: v1
+              weight: 90 # most
+            - destination: {host: a, subset: v2}
+              weight: 10
+        """,
+    ),
+    "the misplaced key is the first of its item": (
+        """
+        spec:
+          hosts: [a]
+          http:
+          - route:
+            - timeout: 1s
+              destination:
+                host: a
+        """,
+        """
+        spec:
+          hosts: [a]
+          http:
+          - route:
+            - destination:
+                host: a
+            timeout: 1s
+        """,
+    ),
+    "retries in a route item": (
+        """
+        spec:
+          hosts: [a]
+          http:
+            - route:
+                - destination:
+                    host: a
+                  retries:
+                    attempts: 3
+
+                    perTryTimeout: 2s
+        """,
+        """
+        spec:
+          hosts: [a]
+          http:
+            - route:
+                - destination:
+                    host: a
+              retries:
+                attempts: 3
+
+                perTryTimeout: 2s
+        """,
+    ),
+    "retries in the spec go to every rule": (
+        """
+        spec:
+          hosts: [a]
+          http:
+            - match: [{uri: {prefix: /x}}]
+              route: [{destination: {host: a}}]
+            - route: [{destination: {host: a}}]
+          retries:
+            attempts: 1
+        """,
+        """
+        spec:
+          hosts: [a]
+          http:
+            - match: [{uri: {prefix: /x}}]
+              route: [{destination: {host: a}}]
+              retries:
+                attempts: 1
+            - route: [{destination: {host: a}}]
+              retries:
+                attempts: 1
+        """,
+    ),
+    "port beside the items of match, route beside http": (
+        """
+        spec:
+          hosts: [a]
+          gateways: [mesh]
+          http:
+            - match:
+                - gateways:
+                    - mesh
+                port: 80
+          route:
+            - destination:
+                host: a
+        """,
+        """
+        spec:
+          hosts: [a]
+          gateways: [mesh]
+          http:
+            - match:
+                - gateways:
+                    - mesh
+                  port: 80
+              route:
+                - destination:
+                    host: a
+        """,
+    ),
+    "uri without match": (
+        """
+        spec:
+          hosts: [a]
+          http:
+            - uri:
+                prefix: /x
+              route:
+                - destination:
+                    host: a
+        """,
+        """
+        spec:
+          hosts: [a]
+          http:
+            - match:
+                - uri:
+                    prefix: /x
+              route:
+                - destination:
+                    host: a
+        """,
+    ),
+    "host without destination": (
+        """
+        spec:
+          hosts: [a]
+          http:
+            - route:
+                - host: a
+        """,
+        """
+        spec:
+          hosts: [a]
+          http:
+            - route:
+                - destination:
+                    host: a
+        """,
+    ),
+    "http without a dash": (
+        """
+        spec:
+          hosts: [a]
+          http:
+            route:
+              - destination:
+                  host: a
+            timeout: 1s
+        """,
+        """
+        spec:
+          hosts: [a]
+          http:
+            - route:
+                - destination:
+                    host: a
+              timeout: 1s
+        """,
+    ),
+    "host for hosts": (
+        """
+        spec:
+          host: a
+          http:
+            - route: [{destination: {host: a}}]
+        """,
+        """
+        spec:
+          hosts:
+            - a
+          http:
+            - route: [{destination: {host: a}}]
+        """,
+    ),
+    "capitals of a field": (
+        """
+        spec:
+          hosts: [a]
+          http:
+            - retries:
+                attempts: 2
+                per_try_timout: 2s
+              route: [{destination: {host: a}}]
+        """,
+        """
+        spec:
+          hosts: [a]
+          http:
+            - retries:
+                attempts: 2
+                perTryTimeout: 2s
+              route: [{destination: {host: a}}]
+        """,
+    ),
+    "percent": (
+        """
+        spec:
+          hosts: [a]
+          http:
+            - fault:
+                delay:
+                  fixedDelay: 7s
+                  percent: 50
+              route: [{destination: {host: a}}]
+              mirror: {host: b}
+              mirrorPercent: 10
+        """,
+        """
+        spec:
+          hosts: [a]
+          http:
+            - fault:
+                delay:
+                  fixedDelay: 7s
+                  percentage:
+                    value: 50
+              route: [{destination: {host: a}}]
+              mirror: {host: b}
+              mirrorPercentage:
+                value: 10
+        """,
+    ),
+    "a tab and curly quotes": (
+        """
+        spec:
+        \thosts: [a]
+          http:
+            - route:
+                - destination:
+                    host: \u201ca\u201d
+        """,
+        """
+        spec:
+          hosts: [a]
+          http:
+            - route:
+                - destination:
+                    host: "a"
+        """,
+    ),
+    "a key that lines up with nothing": (
+        """
+        spec:
+          hosts: [a]
+           http:
+            - route:
+                - destination:
+                    host: a
+        """,
+        None,
+    ),
+    "fields that slid out of the spec": (
+        """
+        spec:
+        hosts:
+          - a
+        http:
+          - route:
+              - destination:
+                  host: a
+        """,
+        """
+        spec:
+          hosts:
+            - a
+          http:
+            - route:
+                - destination:
+                    host: a
+        """,
+    ),
+}
+
+DR = {
+    "hosts for host": (
+        """
+        spec:
+          hosts:
+          - a # this one
+          trafficPolicy:
+            loadBalancer:
+              simple: random
+        """,
+        """
+        spec:
+          host: a # this one
+          trafficPolicy:
+            loadBalancer:
+              simple: RANDOM
+        """,
+    ),
+    "outlierDetection without trafficPolicy": (
+        """
+        spec:
+          host: a
+          outlierDetection:
+            consecutiveErrors: 3
+        """,
+        """
+        spec:
+          host: a
+          trafficPolicy:
+            outlierDetection:
+              consecutiveGatewayErrors: 3
+        """,
+    ),
+    "placeholder": (
+        """
+        spec:
+          host: "*.{tutorial}.svc.cluster.local"
+        """,
+        """
+        spec:
+          host: "*.tutorial.svc.cluster.local"
+        """,
+    ),
+}
+
+CASES = [
+    pytest.param(head + block(before), None if after is None else head + block(after), id=name)
+    for head, table in ((HEAD, VS), (RULE, DR))
+    for name, (before, after) in table.items()
+]
+
+
+@pytest.mark.parametrize(("before", "after"), CASES)
+def test_repairs_and_keeps_the_rest(before: str, after: str | None) -> None:
+    done = repair(before, "f.yaml", era=NOW)
+    if after is not None:
+        assert done.text == after
+        loaded = load_text(done.text, era=NOW)
+        assert not loaded.problems
+        assert len(loaded.resources) == 1
+        assert done.changes
+        assert all(each.reason and each.position.line > 0 for each in done.changes)
+    assert repair(done.text, era=NOW).changes == []
+
+
+GOOD = """\
+# a comment
+apiVersion: "networking.istio.io/v1"
+
+kind:   VirtualService    # odd spacing
+metadata: {name: a, namespace: "{tutorial}x"}
+spec:
+  hosts: [ "a" ]
+  http:
+  - {route: [{destination: {host: a, subset: v1}, weight: 100}]}
+  - name: last
+    # nothing else
+    route:
+    - destination:
+            host: 'a'
+---
+just: "a map of something else"
+"""
+
+
+def test_leaves_what_is_right_alone() -> None:
+    assert repair(GOOD.replace("{tutorial}x", "t"), era=NOW).changes == []
+
+
+def test_an_old_era_keeps_its_words() -> None:
+    text = (
+        RULE
+        + "spec:\n  host: a\n  trafficPolicy:\n    outlierDetection:\n      consecutiveErrors: 3\n"
+    )
+    assert repair(text, era=era("istio-1.0")).changes == []
+    assert "consecutiveGatewayErrors: 3" in repair(text, era=era("istio-1.9")).text
+
+
+def test_kind_apiversion_and_name() -> None:
+    text = "kind: virtualService\nmetadata:\n  name: serviceB\nspec:\n  hosts: [b]\n  tcp:\n  - route:\n    - destination: {host: b}\n"
+    done = repair(text, "f.yaml", era=era("istio-1.9"))
+    assert done.text.startswith("apiVersion: networking.istio.io/v1beta1\nkind: VirtualService\n")
+    assert "name: service-b" in done.text
+    assert [str(change.position) for change in done.changes] == [
+        "f.yaml:1:1",
+        "f.yaml:1:1",
+        "f.yaml:3:1",
+    ]
+
+
+def test_a_kind_is_guessed_from_its_fields() -> None:
+    done = repair("metadata:\n  name: a\nspec:\n  host: a\n  subsets: []\n", era=NOW)
+    assert "kind: DestinationRule" in done.text
+    assert load_text(done.text, era=NOW).resources[0].kind == "DestinationRule"
+    assert repair("metadata:\n  name: a\nspec:\n  colour: red\n", era=NOW).changes == []
+
+
+def test_spec_before_metadata() -> None:
+    text = "apiVersion: networking.istio.io/v1\nkind: DestinationRule\nspec:\n  host: a\nmetadata:\n  name: a\n"
+    done = repair(text, era=NOW)
+    assert done.text.index("metadata:") < done.text.index("spec:")
+    assert load_text(done.text, era=NOW).resources
+
+
+def test_numbered_lines_with_a_two_digit_end() -> None:
+    rows = (
+        RULE + "spec:\n  host: a\n  subsets:\n    - name: v1\n      labels:\n        version: v1\n"
+    ).splitlines()
+    assert len(rows) >= 10
+    padded = "\n".join(f"{n:<3}{row}" for n, row in enumerate(rows, 1))
+    ragged = "\n".join(f"{n} {row}" for n, row in enumerate(rows, 1))
+    for text in (padded, ragged):
+        assert repair(text, era=NOW).text.splitlines() == rows
+
+
+def test_an_unfinished_comment_stays_readable() -> None:
+    text = "# Limits the number of\nconnections and requests\n\n" + RULE + "spec:\n  host: a\n"
+    done = repair(text, "f.yaml", era=NOW)
+    assert done.text.startswith("# Limits the number of\n# connections and requests\n\napiVersion")
+    assert done.changes[0].position.line == 2
+
+
+def test_a_fragment_gets_its_object() -> None:
+    text = block(
+        """
+        - match:
+            - gateways: [gate]
+          uri:
+            prefix: /x
+          route:
+            - destination:
+                host: edition.example.com
+        """
+    )
+    resource = load_text(repair(text, era=NOW).text, era=NOW).resources[0]
+    assert (resource.kind, resource.name) == ("VirtualService", "edition.example.com")
+    assert resource.source.value("spec.gateways") == ["gate"]
+    assert resource.source.value("spec.http[0].match[0].uri.prefix") == "/x"
+
+
+def test_one_broken_document_does_not_hinder_the_next() -> None:
+    text = "kind: virtualService\n  oops: [\n---\nkind: destinationrule\nmetadata:\n  name: a\nspec:\n  host: a\n"
+    done = repair(text, era=NOW)
+    assert "kind: DestinationRule" in done.text
+    assert done.changes[0].position.line == 4
+
+
+def test_line_ends_are_kept_and_the_diff_applies() -> None:
+    text = (RULE + "spec:\n  hosts: [a]\n").replace("\n", "\r\n")
+    done = repair(text, "f.yaml", era=NOW)
+    assert done.text == (RULE + "spec:\n  host: a\n").replace("\n", "\r\n")
+    assert "-  hosts: [a]" in done.diff()
+    assert "+  host: a" in done.diff()
+
+
+def test_what_is_ambiguous_is_left() -> None:
+    taken = (
+        HEAD
+        + "spec:\n  hosts: [a]\n  http:\n  - timeout: 1s\n    route:\n    - destination: {host: a}\n      timeout: 2s\n"
+    )
+    assert "timeout: 2s" in repair(taken, era=NOW).text
+    shared = (
+        HEAD
+        + "spec:\n  hosts: [a]\n  http:\n  - &x\n    route:\n    - destination:\n        host: a\n        weight: 1\n  - *x\n"
+    )
+    assert repair(shared, era=NOW).changes == []
