@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 from mesh.pilot.node import ProxyNode
 from mesh.testbed.base import Engine
 from mesh.testbed.child import ChildSpec
 from mesh.testbed.client import TestbedError
+
+_REUSE_PORT = {
+    "level": socket.SOL_SOCKET,
+    "name": getattr(socket, "SO_REUSEPORT", socket.SO_REUSEADDR),
+    "int_value": 1,
+    "state": "STATE_PREBIND",
+}
+"""Envoy sets it for listeners by itself, for its admin port only when told: the port is held."""
 
 
 class MitmproxyEngine:
@@ -61,13 +70,15 @@ class EnvoyEngine:
         """Return the supervisor process of ``node``'s Envoy; Envoy's id is its sign of life."""
         from mesh.envoy.bootstrap import bootstrap
 
+        config = bootstrap(node.to_xds().to_dict(), str(ads_socket), node.admin_port)
+        config["admin"]["socket_options"] = [_REUSE_PORT]
         return ChildSpec(
             name=f"sidecar {node.pod}",
             module="mesh.envoy.supervisor",
             function="run",
             options_type="EnvoyOptions",
             options={
-                "bootstrap": bootstrap(node.to_xds().to_dict(), str(ads_socket), node.admin_port),
+                "bootstrap": config,
                 "log_path": str(folder / "sidecar.log"),
             },
             log=str(folder / "sidecar.log"),

@@ -33,7 +33,7 @@ from mesh.topology import Pod, Service, Topology, Workload
 
 STATE_FILE = "mesh.json"
 _ADS, _API, _FIRST_APP = 1, 2, 3
-_IN_FORCE_SECONDS = 30.0
+_IN_FORCE_SECONDS, _IN_FORCE_ROUNDS = 3.0, 10
 
 
 class LocalTestbed:
@@ -113,7 +113,7 @@ class LocalTestbed:
             app_pid = pids.get(pod.name, 0)
             self._pods[pod.name] = replace(pod, app_pid=app_pid, sidecar_pid=sidecar.pid)
         wait_ready([*apps, *sidecars])
-        self._await_in_force([pod.node.id for pod in pods])
+        self._await_in_force(self._pods.values())
         self._save()
 
     def stop(self) -> None:
@@ -273,9 +273,9 @@ class LocalTestbed:
         app, sidecar = zygote.start_all([self._app_spec(new), self._sidecar_spec(new)])
         self._pods[new.name] = replace(new, app_pid=app.pid, sidecar_pid=sidecar.pid)
         wait_ready([app, sidecar])
-        self._await_in_force([new.node.id])
+        self._await_in_force([self._pods[new.name]])
         self.pilot.add_pods([(new.node, new.pod)])
-        self._await_in_force([pod.node.id for pod in self._pods.values()])
+        self._await_in_force(self._pods.values())
         self._save()
         assert new.pod is not None
         return new.pod
@@ -401,10 +401,22 @@ class LocalTestbed:
         except PilotError as problem:
             raise TestbedError(str(problem)) from None
 
-    def _await_in_force(self, nodes: list[str]) -> None:
-        found = self.pilot.in_force(nodes, _IN_FORCE_SECONDS)
-        if not found.in_force:
-            raise TestbedError(found.reason or f"no configuration in force at {found.missing}")
+    def _await_in_force(self, pods: Iterable[LocalPod]) -> None:
+        """Wait until pods have their configuration; a sidecar that ended is not waited for."""
+        waiting = list(pods)
+        nodes = [pod.node.id for pod in waiting]
+        for _ in range(_IN_FORCE_ROUNDS):
+            found = self.pilot.in_force(nodes, _IN_FORCE_SECONDS)
+            if found.in_force:
+                return
+            living = self._living().ask("children")["children"]
+            for pod in waiting:
+                if str(pod.sidecar_pid) not in living:
+                    words = last_words(pod.folder / "sidecar.log")
+                    raise TestbedError(f"the sidecar of {pod.name} ended: {words}")
+            if found.nacks:
+                break
+        raise TestbedError(found.reason or f"no configuration in force at {found.missing}")
 
     def _checked(self, result: ApplyResult) -> ApplyResult:
         if not result.in_force:
