@@ -27,6 +27,8 @@ def numbered_lines(draft: Draft) -> Edit | None:
         width = min(each.end() for each in matches)
         fixed = [line.text[width:] for line in lines]
         ragged = [line.text[each.end(2) + 1 :] for line, each in zip(lines, matches, strict=True)]
+        if any(each.end(2) > width for each in matches):
+            fixed = ragged
         ways = [way for way in (fixed, ragged) if _readable(way)] or [fixed]
         best = min(ways, key=_odd)
         cut = iter(best)
