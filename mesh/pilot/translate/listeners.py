@@ -56,6 +56,9 @@ def listeners(view: MeshView, node: ProxyNode) -> dict[str, Listener]:
     for port in gateway.servers(view, node):
         manager = _manager(node, OUTBOUND, f"outbound_0.0.0.0_{port}", outbound=True)
         manager.use_remote_address = True
+        # Istio's edge gives every request a new id; here the client's own id must join its answer
+        # to the access logs and journals behind the gateway.
+        manager.preserve_external_request_id = True
         manager.rds = Rds(config_source=messages.ads(), route_config_name=gateway.route_name(port))
         found.append(_listener(f"0.0.0.0_{port}", node.gateway_ports[port], OUTBOUND, manager))
     return {each.name: each for each in found}
