@@ -67,12 +67,13 @@ MAX_CHANGES = 500
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One repair: why, where (in the file as written), the lines before and after."""
+    """One repair: why, where (in the file as written), the lines before and after, by which rule."""
 
     reason: str
     position: Position
     before: str
     after: str
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +112,7 @@ def repair(text: str, file: str = "", *, era: Era) -> Repair:
     texts = [draft.text]
     steps = {draft.text: 0}
     while len(changes) < MAX_CHANGES:
-        edit = next(_edits(draft), None)
+        rule, edit = next(_edits(draft), ("", None))
         if edit is None:
             break
         draft = Draft(file, era, edit.lines)
@@ -123,15 +124,18 @@ def repair(text: str, file: str = "", *, era: Era) -> Repair:
             break
         steps[draft.text] = len(texts)
         texts.append(draft.text)
-        changes.append(Change(edit.reason, Position(file, edit.line, 1), edit.before, edit.after))
+        place = Position(file, edit.line, 1)
+        changes.append(Change(edit.reason, place, edit.before, edit.after, rule))
     if not changes:
         return Repair(text, text, [], file)
     return Repair(text, texts[-1].replace("\n", ends), changes, file)
 
 
-def _edits(draft: Draft) -> Iterator[Edit]:
-    found = (rule(draft) for rule in RULES)
-    return (edit for edit in found if edit is not None and edit.lines != draft.lines)
+def _edits(draft: Draft) -> Iterator[tuple[str, Edit]]:
+    for rule in RULES:
+        edit = rule(draft)
+        if edit is not None and edit.lines != draft.lines:
+            yield rule.__name__, edit
 
 
 __all__ = ["RULES", "Change", "Repair", "repair"]
