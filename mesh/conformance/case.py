@@ -1,0 +1,165 @@
+"""A conformance case: the models of a case file; anything unknown in it is an error.
+
+The format is documented in ``tests/conformance/README.md``.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from mesh.testbed.load_topology import TopologyError, load_topology
+from mesh.topology import Topology
+
+EngineName = Literal["mitmproxy", "envoy"]
+ENGINES: tuple[EngineName, ...] = ("mitmproxy", "envoy")
+GATEWAY = "gateway"
+
+
+class CaseError(Exception):
+    """A case file is wrong; one sentence: file, place, what to do."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Distribution(_Model):
+    """Shares of the requests by workload, judged by an exact two-sided binomial test.
+
+    ``alpha`` is the probability that a right share is called wrong, for each workload.
+    """
+
+    share: dict[str, float]
+    alpha: float = Field(1e-6, gt=0, lt=1)
+
+
+class Expect(_Model):
+    """What must come of a step; a field that is not written is not judged.
+
+    ``backends`` counts the requests that reached each workload's applications (retries and
+    mirrored ones too): a number, or [lowest, highest].
+    """
+
+    status: int | dict[int, int] | None = None
+    body: str | None = None
+    body_contains: str | None = None
+    headers: dict[str, str | None] = {}
+    received: dict[str, str | None] = {}
+    records: dict[str, str | int] = {}
+    backends: dict[str, int | tuple[int, int]] = {}
+    distribution: Distribution | None = None
+
+
+class KnownDifference(_Model):
+    """A difference between the engines that is known and accepted.
+
+    ``expect`` replaces the fields it names for ``engine``; ``fields`` (names as the comparison
+    prints them, a trailing ``*`` is a wildcard) are not compared.
+    """
+
+    engine: EngineName
+    reason: str
+    expect: Expect = Expect()
+    fields: tuple[str, ...] = ()
+
+
+class Step(_Model):
+    """One step: a change of the configuration (``apply``), a pod killed (``kill``), or requests."""
+
+    apply: str = ""
+    kill: str = ""
+    source: str = Field(GATEWAY, alias="from")
+    to: str = ""
+    method: str = "GET"
+    headers: dict[str, str] = {}
+    body: str = ""
+    count: int = Field(1, ge=1, le=5000)
+    concurrency: int = Field(1, ge=1, le=32)
+    compare: Literal["", "multiset", "set", "none"] = ""
+    expect: Expect = Expect()
+    known_difference: KnownDifference | None = None
+
+    @model_validator(mode="after")
+    def _one_thing(self) -> Step:
+        if sum(map(bool, (self.apply, self.kill, self.to))) != 1:
+            raise ValueError("a step has one of: to, apply, kill")
+        return self
+
+    @property
+    def how(self) -> str:
+        """How engines are compared: random draws make counts differ, not what can come."""
+        bounds = any(isinstance(each, tuple) for each in self.expect.backends.values())
+        return self.compare or ("set" if self.expect.distribution or bounds else "multiset")
+
+    def expected(self, engine: str) -> Expect:
+        """Return what an engine must show: ``expect``, and over it a known difference."""
+        known = self.known_difference
+        if known is None or known.engine != engine:
+            return self.expect
+        return self.expect.model_copy(update=known.expect.model_dump(exclude_unset=True))
+
+
+class Case(_Model):
+    """One case file; ``fresh`` demands a testbed of its own."""
+
+    name: str
+    about: str = ""
+    era: str = "istio-current"
+    engines: tuple[EngineName, ...] = ENGINES
+    fresh: bool = False
+    topology: dict[str, Any]
+    resources: str = ""
+    traffic: tuple[Step, ...] = Field(min_length=1)
+
+    @property
+    def mesh(self) -> Topology:
+        """The topology, read."""
+        return load_topology(self.topology)
+
+    @property
+    def testbed_key(self) -> str:
+        """Cases with the same key may share a testbed: no state of one reaches the next."""
+        alone = self.fresh or _scripted(self.topology) or any(step.kill for step in self.traffic)
+        key = [self.era, self.topology, self.name if alone else ""]
+        return json.dumps(key, sort_keys=True, default=str)
+
+
+def _scripted(raw: object) -> bool:
+    """Tell whether some backend's answers depend on how many requests it had before."""
+    if isinstance(raw, dict):
+        return any(key in ("script", "paths") or _scripted(each) for key, each in raw.items())
+    return isinstance(raw, list) and any(map(_scripted, raw))
+
+
+def read_case(path: Path) -> Case:
+    """Read a case file; CaseError for whatever is wrong with it."""
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        case = Case.model_validate(raw)
+        load_topology(case.topology)
+    except OSError as error:
+        raise CaseError(f"{path}: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise CaseError(f"{path}: {' '.join(str(error).split())}") from None
+    except TopologyError as error:
+        raise CaseError(f"{path}: {error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise CaseError(f"{path}: {place}: {first['msg']}") from None
+    return case
+
+
+def read_cases(paths: list[Path]) -> list[tuple[Path, Case]]:
+    """Read files, and the ``*.yaml`` below folders; CaseError when there is none."""
+    files: list[Path] = []
+    for path in paths:
+        files += sorted(path.rglob("*.yaml")) if path.is_dir() else [path]
+    if not files:
+        raise CaseError(f"there is no case in {', '.join(map(str, paths))}")
+    return [(file, read_case(file)) for file in files]

