@@ -31,7 +31,7 @@ def with_fixes(problems: list[Problem], text: str, file: str, era: Era) -> list[
             each = _unreadable(each, done.changes)
         elif not each.fix and line in reasons:
             each = replace(each, fix="; ".join(dict.fromkeys(reasons[line])))
-        found.append(each)
+        found.append(each if each.hint else replace(each, hint=each.fix))
     return found
 
 
