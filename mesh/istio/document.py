@@ -22,7 +22,9 @@ from mesh.istio.scalars import BadScalarError, resolve
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 64
-MAX_VALUES = 100_000
+MAX_VALUES = 60_000
+MAX_KEYS = 5_000
+MAX_DUPLICATES = 50
 MAX_DOCUMENTS = 2_000
 
 SYNTAX = "KIT0001"
@@ -116,12 +118,17 @@ def parse(text: str, file: str) -> tuple[list[Document], list[Problem]]:
     if len(text) > MAX_BYTES:
         return [], [_too_big(file, 1 + text.count("\n", 0, MAX_BYTES), len(text))]
     documents: list[Document] = []
+    budget = MAX_VALUES
     for line, part in _split(text):
         if len(documents) == MAX_DOCUMENTS:
             message = f"more than {MAX_DOCUMENTS} documents in one file"
             place = Position(file, line, 1)
             return documents, [Problem(LIMIT, Level.ERROR, message, place, hint="Split the file.")]
-        documents.append(_read(len(documents), line, part, file))
+        document, used = _read(len(documents), line, part, file, budget)
+        documents.append(document)
+        budget -= used
+        if budget <= 0:
+            break
     return documents, []
 
 
@@ -141,15 +148,17 @@ def _split(text: str) -> list[tuple[int, str]]:
     return parts
 
 
-def _read(index: int, line: int, text: str, file: str) -> Document:
+def _read(index: int, line: int, text: str, file: str, budget: int) -> tuple[Document, int]:
+    """Read one document of at most ``budget`` values; return it and how many it has."""
     problems: list[Problem] = []
     root: Node | None = None
+    builder = _Builder(text, line, file, problems, budget)
     try:
-        root = _Builder(text, line, file, problems).build()
+        root = builder.build()
     except _RefusedError as error:
         place = Position(file, error.line, error.column)
         problems.append(Problem(error.code, Level.ERROR, error.message, place, hint=error.hint))
-    return Document(index, line, text, root, tuple(problems))
+    return Document(index, line, text, root, tuple(problems)), builder.count
 
 
 @dataclass(slots=True)
@@ -164,8 +173,11 @@ class _Open:
 class _Builder:
     """Builds the tree from the parser's events, without recursion, counting as it goes."""
 
-    def __init__(self, text: str, line: int, file: str, problems: list[Problem]) -> None:
+    def __init__(
+        self, text: str, line: int, file: str, problems: list[Problem], budget: int
+    ) -> None:
         self.text, self.first, self.file, self.problems = text, line, file, problems
+        self.budget = budget
         self.stack: list[_Open] = []
         self.anchors: dict[str, Node] = {}
         self.root: Node | None = None
@@ -192,33 +204,33 @@ class _Builder:
         return self.first + line, offset - self.text.rfind("\n", 0, offset)
 
     def _event(self, event: Any) -> None:
-        line, column = event.start_mark.line + self.first, event.start_mark.column + 1
-        if isinstance(event, yaml.ScalarEvent):
-            self._scalar(event, line, column)
-        elif isinstance(event, yaml.AliasEvent):
-            self._alias(str(event.anchor), line, column)
-        elif isinstance(event, (yaml.MappingStartEvent, yaml.SequenceStartEvent)):
-            kind: Literal["map", "list"] = (
-                "map" if isinstance(event, yaml.MappingStartEvent) else "list"
-            )
-            node = Node(kind, line, column)
-            self._key_is_no_scalar(line, column)
-            self._check_limits(1, 1, line, column)
-            self.stack.append(_Open(node, event.anchor))
-            if event.anchor:
-                self.anchors.pop(event.anchor, None)
-        elif isinstance(event, (yaml.MappingEndEvent, yaml.SequenceEndEvent)):
+        kind = type(event)
+        mark = event.start_mark
+        if kind is yaml.ScalarEvent:
+            self._scalar(event, mark.line + self.first, mark.column + 1)
+        elif kind is yaml.MappingStartEvent:
+            self._open(Node("map", mark.line + self.first, mark.column + 1), event.anchor)
+        elif kind is yaml.SequenceStartEvent:
+            self._open(Node("list", mark.line + self.first, mark.column + 1), event.anchor)
+        elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
             opened = self.stack.pop()
             if opened.anchor:
                 self.anchors[opened.anchor] = opened.node
             self._add(opened.node)
+        elif kind is yaml.AliasEvent:
+            self._alias(str(event.anchor), mark.line + self.first, mark.column + 1)
+
+    def _open(self, node: Node, anchor: str | None) -> None:
+        self._key_is_no_scalar(node.line, node.column)
+        self._check_limits(1, 1, node.line, node.column)
+        self.stack.append(_Open(node, anchor))
+        if anchor:
+            self.anchors.pop(anchor, None)
 
     def _scalar(self, event: Any, line: int, column: int) -> None:
         top = self.stack[-1] if self.stack else None
         if top and top.node.kind == "map" and top.key is None:
             top.key = (event.value, line, column)
-            if event.value == "<<" and event.style is None:
-                top.key = ("<<", line, column)
             return
         self._check_limits(1, 1, line, column)
         try:
@@ -248,9 +260,9 @@ class _Builder:
 
     def _check_limits(self, size: int, height: int, line: int, column: int) -> None:
         self.count += size
-        if self.count > MAX_VALUES:
-            message = f"more than {MAX_VALUES} values once aliases are written out"
-            raise _RefusedError(LIMIT, line, column, message, "Split the document.")
+        if self.count > self.budget:
+            message = f"more than {MAX_VALUES} values in a file, once aliases are written out"
+            raise _RefusedError(LIMIT, line, column, message, "Split the file.")
         if len(self.stack) + height > MAX_DEPTH:
             message = f"nested deeper than {MAX_DEPTH} levels"
             raise _RefusedError(LIMIT, line, column, message, "No resource is that deep.")
@@ -272,12 +284,17 @@ class _Builder:
             self._merge(top.node, node, line, column)
         elif key in top.node.entries and top.node.entries[key].line:
             self._duplicate(key, top.node.entries[key].line, line, column)
+        elif len(top.node.entries) == MAX_KEYS:
+            message = f"more than {MAX_KEYS} keys in one map"
+            raise _RefusedError(LIMIT, line, column, message, "No resource has so many.")
         else:
             top.node.entries[key] = Entry(line, column, node)
 
     def _duplicate(self, key: str, first: int, line: int, column: int) -> None:
         message = f'key "{key[:80]}" already set in map'
         hint = f"It stands in line {first} already; keep one of the two."
+        if len(self.problems) == MAX_DUPLICATES:
+            raise _RefusedError(LIMIT, line, column, "too many keys are there twice", hint)
         place = Position(self.file, line, column)
         self.problems.append(Problem(SYNTAX, Level.ERROR, message, place, read=key[:80], hint=hint))
 

@@ -142,7 +142,7 @@ class Resource:
     @property
     def full_name(self) -> str:
         """As problems name it: ``VirtualService tutorial/recommendation``."""
-        return f"{self.kind} {self.namespace}/{self.name}"
+        return f"{self.kind} {show(self.namespace)}/{show(self.name)}"
 
     def position(self, path: Path = ()) -> Position:
         """Return the place of a path (``spec.http[0].route``) in the file."""

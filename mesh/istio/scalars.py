@@ -33,12 +33,16 @@ def resolve(text: str, style: str | None, tag: str | None) -> object:
         raise BadScalarError(f"tag {tag[:60]} is not allowed")
     if tag in ("!", _PREFIX + "str", _PREFIX + "binary") or (style and not tag):
         return text
+    if text.isascii() and text.isdecimal() and text[0] != "0" and len(text) < 19:
+        return int(text)
     if text in _NULL:
         return None
     if text in _TRUE:
         return True
     if text in _FALSE:
         return False
+    if text[0] not in "+-.0123456789":
+        return text
     if _INT.match(text):
         return _integer(text)
     if _FLOAT.match(text):

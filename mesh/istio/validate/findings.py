@@ -13,6 +13,7 @@ from mesh.istio.validate import names
 
 WEIGHTS = "KIT0010"
 NO_EFFECT = "KIT0011"
+MAX_PROBLEMS = 100
 
 type Steps = tuple[Step, ...]
 
@@ -54,6 +55,10 @@ class Findings:
         expected: str = "",
         nearest: str = "",
     ) -> None:
+        if len(self.problems) > MAX_PROBLEMS:
+            return
+        if len(self.problems) == MAX_PROBLEMS:
+            text = f"more than {MAX_PROBLEMS} problems in one resource, the others are not shown"
         self.problems.append(
             self.resource.problem(
                 code, level, text, path, hint=hint, expected=expected, nearest=nearest

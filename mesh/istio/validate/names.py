@@ -20,8 +20,9 @@ _IS_TAG_KEY = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*/)?{_TAG}\Z")
 _IS_TAG_VALUE = re.compile(rf"(?:{_TAG})?\Z")
 _HEADER = re.compile(r"[-_A-Za-z0-9]+\Z")
 _HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f]*\Z")
-_PERCENT_WORD = re.compile(r"%%|%[A-Z0-9_]+(?:\(.*?\))?(?::[0-9]+)?%")
+_PERCENT_WORD = re.compile(r"%%|%[A-Z0-9_]+(?:\([^()]{0,200}\))?(?::[0-9]{1,9})?%")
 MAX_REGEX = 1024
+MAX_PROGRAM = 2**21  # bytes; bounds the time that hostile patterns cost
 
 PROTOCOLS = frozenset(
     [
@@ -230,6 +231,7 @@ def regex_error(pattern: str, where: str) -> str:
         return f'"{where}": regex is too large, max length allowed is {MAX_REGEX}'
     options = re2.Options()
     options.log_errors = False
+    options.max_mem = MAX_PROGRAM
     try:
         re2.compile(pattern, options)
     except re2.error as error:

@@ -15,6 +15,8 @@ from mesh.istio.validate.destinations import check_destinations, check_gateway_n
 from mesh.istio.validate.findings import Findings, Steps
 from mesh.istio.validate.http_route import check_http_route
 
+MAX_COMPARED = 500  # hosts compared with each other; the comparison is quadratic
+
 
 def check_virtual_service(spec: VirtualService, found: Findings) -> None:
     """Check hosts, gateways and every rule."""
@@ -80,7 +82,7 @@ def _check_hosts(hosts: list[str], in_mesh: bool, found: Findings) -> None:
             valid = False
     if not valid:
         return
-    for index, host in enumerate(hosts):
+    for index, host in enumerate(hosts[:MAX_COMPARED]):
         for other in hosts[:index]:
             if names.hosts_overlap(other, host):
                 text = f"duplicate hosts in virtual service: {other} & {host}"
