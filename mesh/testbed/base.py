@@ -114,7 +114,7 @@ class Testbed(Protocol):
         self,
         path: str,
         *,
-        from_pod: str = "",
+        from_pod: str | None = None,
         headers: Mapping[str, str] | None = None,
         method: str = "GET",
         body: bytes = b"",

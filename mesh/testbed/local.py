@@ -86,7 +86,7 @@ class LocalTestbed:
     def _start(self, zygote: ZygoteClient) -> None:
         """Ask for everything ahead: while processes come up, the next modules are imported."""
         pods = self._lay_out()
-        preloads = [zygote.post("preload", modules=["mesh.pilot.main"])]
+        preloads = [zygote.post("preload", modules=["mesh.pilot.main", "mesh.testbed.warm"])]
         pilot_asked = zygote.post_start(self._pilot_spec())
         preloads.append(zygote.post("preload", modules=["services.server"]))
         applications = [pod for pod in pods if pod.pod]
@@ -216,10 +216,15 @@ class LocalTestbed:
 
     def find(self, name: str) -> LocalPod:
         """Return a pod by its name or the beginning of it; the first of several replicas."""
-        chosen = sorted(each for each in self._pods if each == name or each.startswith(f"{name}-"))
+        if name in self._pods:
+            return self._pods[name]
+        chosen = [self._pods[each] for each in sorted(self._pods) if each.startswith(name)]
         if not chosen:
             raise TestbedError(f"there is no pod {name!r}; there are {', '.join(self.proxies())}")
-        return self._pods[chosen[0]]
+        if len({each.workload for each in chosen}) > 1:
+            names = ", ".join(each.name for each in chosen)
+            raise TestbedError(f"several pods begin with {name!r}: {names}")
+        return chosen[0]
 
     # What can be done with it.
 
@@ -284,7 +289,7 @@ class LocalTestbed:
         self,
         path: str,
         *,
-        from_pod: str = "",
+        from_pod: str | None = None,
         headers: Mapping[str, str] | None = None,
         method: str = "GET",
         body: bytes = b"",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,31 +9,35 @@ from pathlib import Path
 from typing import Any
 
 from mesh.accesslog import AccessLogRecord, parse_record
+from mesh.envoy.admin import Admin, AdminError
 from mesh.testbed.client import TestbedError
 from mesh.testbed.pods import LocalPod
 
-_TIMEOUT = 10.0
+_ACTIVE = "downstream_rq_active"
+_ROUNDS = 20
 
 
 def flush(pods: Iterable[LocalPod]) -> None:
-    """The barrier: return when every sidecar has written all that it logged so far."""
+    """The barrier: return when every sidecar has written all that it logged so far.
+
+    A record is made when a request is over at its sidecar, a moment after the client has its
+    answer; so first nothing may be on its way (unless traffic goes on: then up to this moment).
+    TestbedError when a sidecar does not answer.
+    """
     with ThreadPoolExecutor(8, thread_name_prefix="flush") as pool:
         list(pool.map(_flush, pods))
 
 
 def _flush(pod: LocalPod) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", pod.node.admin_port, timeout=_TIMEOUT)
+    admin = Admin(pod.node.admin_port)
     try:
-        connection.request("POST", "/reopen_logs")
-        status = connection.getresponse().status
-    except (OSError, http.client.HTTPException) as problem:
-        raise TestbedError(
-            f"the sidecar of {pod.name} does not answer ({problem}); its output is in {pod.folder}"
-        ) from None
-    finally:
-        connection.close()
-    if status != http.client.OK:
-        raise TestbedError(f"the sidecar of {pod.name} answered {status} to POST /reopen_logs")
+        for _ in range(_ROUNDS):
+            active = admin.stats(_ACTIVE)
+            if not any(value for name, value in active.items() if "admin" not in name):
+                break
+        admin.reopen_logs()
+    except AdminError as problem:
+        raise TestbedError(f"{pod.name}: {problem} Its output is in {pod.folder}.") from None
 
 
 def access_log(pod: LocalPod, *, killed: bool = False) -> list[AccessLogRecord]:

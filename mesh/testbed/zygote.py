@@ -144,9 +144,14 @@ class Zygote:
     # Requests.  Each returns what is sent back.
 
     def do_preload(self, message: wire.Message, fds: list[int]) -> wire.Message:
-        """Import ``modules``, so that children forked from now on have them."""
+        """Import ``modules``, so that children forked from now on have them.
+
+        A module that has ``warm_up`` is warmed up.
+        """
         for name in message["modules"]:
-            importlib.import_module(name)
+            module = importlib.import_module(name)
+            if forking_is_safe() and hasattr(module, "warm_up"):
+                module.warm_up()
         gc.freeze()  # the collector leaves these objects alone: their memory stays shared
         return {}
 
