@@ -12,13 +12,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mesh.istio.document import ENCODING, LIMIT, MAX_BYTES, MAX_DOCUMENTS, decode, parse
+from mesh.istio.document import MAX_BYTES, MAX_DOCUMENTS, decode, parse
 from mesh.istio.envelope import KIND, kind_of, name_problems, spec_of, word
 from mesh.istio.eras import Era
 from mesh.istio.metadata import ObjectMeta
 from mesh.istio.problem import Level, Position, Problem
 from mesh.istio.resource import Resource, Source, show
 from mesh.istio.schema import SCHEMA, check, removed_fields, schema_error
+from mesh.istio.tree import ENCODING, LIMIT
 
 
 @dataclass(slots=True)

@@ -14,8 +14,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from mesh.istio.document import Entry, Node
 from mesh.istio.problem import Level, Position, Problem
+from mesh.istio.tree import Entry, Node
 
 type Step = str | int
 type Path = str | Sequence[Step]
