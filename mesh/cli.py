@@ -12,12 +12,16 @@ import sys
 import typer
 
 from mesh.commands import (
+    analyze,
     apply,
     conform,
     curl,
     delete,
+    describe,
     doctor,
     down,
+    explain,
+    fix,
     get,
     logs,
     proxy_config,
@@ -44,6 +48,10 @@ app.command("apply")(apply.apply)
 app.command("get")(get.get)
 app.command("delete")(delete.delete)
 app.command("validate")(validate.validate)
+app.command("analyze")(analyze.analyze)
+app.command("fix")(fix.fix)
+app.command("describe")(describe.describe)
+app.command("explain")(explain.explain)
 app.command("curl")(curl.curl)
 app.command("logs")(logs.logs)
 app.command("proxy-status")(proxy_status.proxy_status)

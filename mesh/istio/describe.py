@@ -72,7 +72,7 @@ def _rules(context: Context, host: str, pod: PodGroup | None) -> list[str]:
         if pod is None:
             for subset in subsets:
                 count = context.pods_of(host, subset.labels)
-                text = "" if count is None else f": {count} pods"
+                text = "" if count is None else f": {count} pod{'' if count == 1 else 's'}"
                 warning = "   WARNING: selects no pod" if count == 0 else ""
                 lines.append(
                     f"   Subset {subset.name} ({_labels(subset.labels or {})}){text}{warning}"
