@@ -13,19 +13,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from random import Random
 
 from envoy_data_plane.envoy.config.core.v3 import Node
 from envoy_data_plane.envoy.service.discovery.v3 import (
-    AggregatedDiscoveryServiceAsyncStub,
     DiscoveryRequest,
     DiscoveryResponse,
 )
 from envoy_data_plane.google.rpc import Status
-from grpclib.client import Channel
-from grpclib.exceptions import GRPCError, StreamTerminatedError
+from grpclib.client import Channel, Stream
+from grpclib.const import Cardinality
+from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 
 from mesh.sidecar.config import CDS, EDS, LDS, RDS, Config
 from mesh.sidecar.errors import ConfigRefusedError
@@ -33,6 +32,7 @@ from mesh.sidecar.stats import Stats
 
 logger = logging.getLogger(__name__)
 
+_METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
 INVALID_ARGUMENT = 3
 FIRST_BACKOFF = 0.05
 LAST_BACKOFF = 2.0
@@ -66,8 +66,11 @@ class AdsClient:
             channel = Channel(path=self._path)
             try:
                 await self._stream(channel)
-            except (OSError, GRPCError, StreamTerminatedError) as error:
+            except (OSError, GRPCError, StreamTerminatedError, ProtocolError) as error:
                 logger.info("control plane at %s: %s", self._path, error)
+            except Exception:
+                # Whatever it was, a sidecar without updates is worse than one more try.
+                logger.exception("the stream to the control plane at %s broke", self._path)
             finally:
                 channel.close()
             if self._connected:
@@ -79,15 +82,6 @@ class AdsClient:
     async def _stream(self, channel: Channel) -> None:
         outgoing: asyncio.Queue[DiscoveryRequest] = asyncio.Queue()
         subscriptions = {url: _Subscription() for url in (CDS, EDS, LDS, RDS)}
-
-        async def requests() -> AsyncIterator[DiscoveryRequest]:
-            first = True
-            while True:
-                request = await outgoing.get()
-                if first:
-                    request.node = self._node
-                    first = False
-                yield request
 
         def ask(url: str, error: str = "") -> None:
             subscription = subscriptions[url]
@@ -112,16 +106,36 @@ class AdsClient:
         ask(CDS)
         ask_for_names()
         ask(LDS)
-        stub = AggregatedDiscoveryServiceAsyncStub(channel)
-        async for response in stub.stream_aggregated_resources(requests()):
-            self._connected = True
-            url = response.type_url
-            if url not in subscriptions:
-                continue
-            error = await self._take(response)
-            subscriptions[url].nonce = response.nonce
-            ask(url, error)
-            ask_for_names()
+        async with channel.request(
+            _METHOD, Cardinality.STREAM_STREAM, DiscoveryRequest, DiscoveryResponse
+        ) as stream:
+            await stream.send_request()
+            sender = asyncio.get_running_loop().create_task(self._send(stream, outgoing))
+            try:
+                async for response in stream:
+                    self._connected = True
+                    url = response.type_url
+                    if url not in subscriptions:
+                        continue
+                    error = await self._take(response)
+                    subscriptions[url].nonce = response.nonce
+                    ask(url, error)
+                    ask_for_names()
+            finally:
+                sender.cancel()
+                await asyncio.gather(sender, return_exceptions=True)
+
+    async def _send(
+        self,
+        stream: Stream[DiscoveryRequest, DiscoveryResponse],
+        outgoing: asyncio.Queue[DiscoveryRequest],
+    ) -> None:
+        """Send what is queued; the first message of a stream says who we are."""
+        node: Node | None = self._node
+        while True:
+            request = await outgoing.get()
+            request.node, node = node, None
+            await stream.send_message(request)
 
     async def _take(self, response: DiscoveryResponse) -> str:
         """Apply ``response``; return why it was refused, or nothing."""

@@ -21,11 +21,16 @@ from mesh.sidecar.access_log import LogFiles
 from mesh.sidecar.admin import Admin
 from mesh.sidecar.ads import AdsClient
 from mesh.sidecar.config import Config
-from mesh.sidecar.filters import FilterContext
+from mesh.sidecar.filters import FilterContext, default_filters
 from mesh.sidecar.listener import ListenerManager
 from mesh.sidecar.mitm.master import SidecarMaster
+from mesh.sidecar.preload import preload
 from mesh.sidecar.stats import Stats
 from mesh.sidecar.upstream.cluster_manager import ClusterManager
+
+# Seconds of CPU that a fork inherits and would otherwise spend itself.
+default_filters()
+preload()
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,7 +44,6 @@ def make_request(
     }
     request = Request.__new__(Request)
     request.data = data
-    request.stream = False
     return request
 
 
@@ -63,7 +62,6 @@ def make_response(status: int, reason: bytes, fields: Fields, content: bytes | N
     }
     response = Response.__new__(Response)
     response.data = data
-    response.stream = False
     return response
 
 

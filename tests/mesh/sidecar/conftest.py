@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
+import contextlib
 import inspect
 import json
 import os
 import shutil
+import signal
 import socket
+import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +34,10 @@ from envoy_data_plane.envoy.service.discovery.v3 import (
 )
 from envoy_data_plane.google.protobuf import Any as Packed
 from grpclib.server import Server
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # a dependency of mitmproxy uses what is deprecated
+    import mitmproxy.master  # noqa: F401
 
 import mesh.sidecar.xds  # noqa: F401  registers the types inside Any
 from mesh.accesslog import JSON_FORMAT
@@ -101,12 +111,12 @@ class AdsServer(AggregatedDiscoveryServiceBase):
         assert self._queue is not None
         self._queue.put_nowait("")
 
-    def set(self, url: str, *resources: dict[str, Any]) -> None:
+    def set(self, url: str, *resources: Any) -> None:
         """Replace the resources of a type."""
-        made = [KINDS[url].from_dict(item) for item in resources]
+        made = [KINDS[url].from_dict(m) if isinstance(m, dict) else m for m in resources]
         self.resources[url] = {getattr(m, "name", "") or m.cluster_name: m for m in made}
 
-    async def push(self, url: str, *resources: dict[str, Any]) -> DiscoveryRequest:
+    async def push(self, url: str, *resources: Any) -> DiscoveryRequest:
         """Replace the resources of a type, send them, and return the ACK or NACK."""
         self.set(url, *resources)
         before = self.version
@@ -339,8 +349,38 @@ class Client:
         self.writer.close()
 
 
+async def _reader(fd: int) -> asyncio.StreamReader:
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(fd, "rb", 0)
+    )
+    return reader
+
+
+@cache
+def nursery() -> socket.socket:
+    """Start the process that forks sidecars; it ends with this one."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    script = Path(__file__).with_name("nursery.py")
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(theirs.fileno())],
+        pass_fds=[theirs.fileno()],
+        env=environment,
+    )
+    theirs.close()
+
+    def end() -> None:
+        ours.close()
+        process.wait()
+
+    atexit.register(end)
+    return ours
+
+
 class Mesh:
-    """One control plane and one sidecar process."""
+    """One control plane and one sidecar process, forked from the nursery."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -350,46 +390,58 @@ class Mesh:
         self.port = free_port()
         self.admin_port = free_port()
         self.server = Server([self.ads])
-        self.process: asyncio.subprocess.Process | None = None
+        self.pid = 0
         self.lifeline = -1
+        self._errors = -1
+        self._answer: asyncio.StreamReader | None = None
 
     async def start(self, wait: bool = True) -> None:
         """Start both; with ``wait``, until the sidecar is ready."""
         await self.server.start(path=self.socket)
         ready_read, ready_write = os.pipe()
         life_read, self.lifeline = os.pipe()
-        arguments = ["--node-id", "pod", "--ads-socket", self.socket]
-        arguments += ["--admin-port", str(self.admin_port), "--seed", "1"]
-        arguments += ["--ready-fd", str(ready_write), "--lifeline-fd", str(life_read)]
-        self.process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "mesh.sidecar",
-            *arguments,
-            pass_fds=(ready_write, life_read),
-            stderr=asyncio.subprocess.PIPE,
-        )
-        os.close(ready_write)
-        os.close(life_read)
-        try:
-            if wait:
-                loop = asyncio.get_running_loop()
-                byte = await loop.run_in_executor(None, os.read, ready_read, 1)
-                assert byte == b"1", "the sidecar ended before it was ready"
-        finally:
-            os.close(ready_read)
+        answer_read, answer_write = os.pipe()
+        self._errors = os.memfd_create("stderr")
+        options = {
+            "node_id": "pod",
+            "ads_socket": self.socket,
+            "admin_port": self.admin_port,
+            "seed": 1,
+        }
+        given = [ready_write, life_read, self._errors, answer_write]
+        socket.send_fds(nursery(), [json.dumps(options).encode()], given)
+        for fd in given:
+            if fd != self._errors:
+                os.close(fd)
+        self._answer = await _reader(answer_read)
+        self.pid = int(await self._answer.readline())
+        ready = await _reader(ready_read)
+        if wait and await ready.read(1) != b"1":
+            raise AssertionError(f"the sidecar ended before it was ready: {await self.ended()}")
+
+    def terminate(self) -> None:
+        """Send SIGTERM."""
+        os.kill(self.pid, signal.SIGTERM)
+
+    async def ended(self) -> str:
+        """Wait until the sidecar has ended; return what it wrote to stderr."""
+        assert self._answer is not None
+        await self._answer.read()
+        os.lseek(self._errors, 0, os.SEEK_SET)
+        return os.read(self._errors, 1 << 20).decode()
 
     async def stop(self) -> str:
         """End both; return what the sidecar wrote to stderr."""
-        assert self.process is not None
-        if self.process.returncode is None:
-            self.process.terminate()
-        _, errors = await self.process.communicate()
+        if self.lifeline >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                self.terminate()
+        errors = await self.ended()
+        os.close(self._errors)
         if self.lifeline >= 0:
             os.close(self.lifeline)
         self.server.close()
         await self.server.wait_closed()
-        return errors.decode()
+        return errors
 
     async def client(self) -> Client:
         return await Client.connect(self.port)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 from pathlib import Path
@@ -42,11 +43,14 @@ async def test_sigterm_finishes_the_request_under_way(kit, folder):
         async with kit.running(folder, entries, clusters) as mesh:
             request = asyncio.create_task(mesh.get())
             await reached.wait()
-            mesh.process.terminate()
+            mesh.terminate()
+            with contextlib.suppress(ConnectionError):
+                while True:  # until the port is closed
+                    (await mesh.client()).close()
             go.set()
             reply = await request
             assert (reply.status, reply.body, reply.closed) == (200, b"ok", True)
-            assert await mesh.process.wait() == 0
+            assert await mesh.ended() == ""
             assert json.loads(Path(mesh.log).read_text())["response_code"] == 200
 
 
@@ -57,5 +61,5 @@ async def test_a_cut_lifeline_ends_it_at_once(kit, folder):
             await mesh.get()
             os.close(mesh.lifeline)
             mesh.lifeline = -1
-            assert await mesh.process.wait() == 0
+            assert await mesh.ended() == ""
             assert Path(mesh.log).read_text().count("\n") == 1

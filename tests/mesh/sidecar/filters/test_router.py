@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 
 import pytest
+from envoy_data_plane.envoy.config.cluster.v3 import OutlierDetection
 
 PREFIX = "upstream connect error or disconnect/reset before headers. "
 
@@ -185,9 +187,11 @@ async def test_outlier_detection_takes_a_bad_host_out(kit, folder):
         return b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n"
 
     async with kit.upstream() as good, kit.upstream(bad) as broken:
-        detection = {"consecutive5xx": 1, "maxEjectionPercent": 100, "baseEjectionTime": "60s"}
-        clusters = [kit.cluster("up", good.port, broken.port, outlierDetection=detection)]
-        async with kit.running(folder, [kit.route("/", "up")], clusters) as mesh:
+        cluster = kit.Cluster.from_dict(kit.cluster("up", good.port, broken.port))
+        cluster.outlier_detection = OutlierDetection(
+            consecutive_5xx=1, max_ejection_percent=100, base_ejection_time=timedelta(minutes=1)
+        )
+        async with kit.running(folder, [kit.route("/", "up")], [cluster]) as mesh:
             statuses = [(await mesh.get()).status for _ in range(10)]
             assert statuses.count(503) == 1
             stats = await mesh.stats()
