@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from grader.verdict import Verdict
 from grader.workspace import Workspace, missing, open_workspace, reset
 
 if TYPE_CHECKING:
+    from mesh.istio.problem import Problem
     from mesh.istio.resource import Resource
 
 EXIT_SOUND, EXIT_FILES, EXIT_USAGE, EXIT_UNGRADABLE, EXIT_INTERRUPTED = 0, 1, 2, 3, 130
@@ -143,10 +144,12 @@ def check_options(options: Options) -> None:
 
 def load_files(console: Console, lab: LabDefinition, space: Workspace) -> tuple[Resource, ...]:
     """Load and validate the files handed in; prints warnings, Stop when there is an error."""
+    from mesh.istio.analyze import analyze
     from mesh.istio.eras import era
     from mesh.istio.load import load_paths
-    from mesh.istio.problem import Level, has_errors
+    from mesh.istio.problem import has_errors
     from mesh.istio.validate import validate
+    from mesh.testbed.load_topology import load_topology
 
     absent = missing(lab, space)
     if absent:
@@ -154,14 +157,25 @@ def load_files(console: Console, lab: LabDefinition, space: Workspace) -> tuple[
     release = era(lab.era)
     loaded = load_paths(space.files(lab), era=release, namespace=lab_namespace(lab))
     problems = [*loaded.problems, *validate(loaded.resources, release)]
-    for problem in problems:
-        if problem.level is not Level.INFO:
-            console.print(escape(str(problem)), soft_wrap=True)
     if has_errors(problems):
+        show_problems(console, problems)
         raise Stop(
             "\nThe files do not load, so nothing was started; the last result is kept.", EXIT_FILES
         )
+    # Istio accepts what its analyzers complain about; so does the mesh, and the traffic shows it.
+    problems += analyze(loaded.resources, release, load_topology(lab.topology))
+    show_problems(console, problems)
     return tuple(loaded.resources)
+
+
+def show_problems(console: Console, problems: Sequence[Problem]) -> None:
+    """Print each problem once, remarks left out, errors and warnings in the order of the files."""
+    told: set[str] = set()
+    for problem in problems:
+        text = str(problem)
+        if str(problem.level) != "info" and text not in told:
+            console.print(text, markup=False, soft_wrap=True)
+            told.add(text)
 
 
 def lab_namespace(lab: LabDefinition) -> str:
@@ -183,15 +197,17 @@ def _run(console: Console, number: int, options: Options) -> int:
     from mesh.testbed.client import TestbedError
 
     session = Session(lab, options, resources, nonce=secrets.token_hex(4))
+    keep = False
     try:
         session.start(Progress(console))
         session.collect(Progress(console))
         result, evidence = session.judge(space.files(lab), time.monotonic() - begin)
+        keep = options.keep
     except TestbedError as error:
         raise Stop(f"The mesh failed, so nothing was judged: {error}", EXIT_UNGRADABLE) from error
     finally:
         with undisturbed():
-            session.close(keep=options.keep)
+            session.close(keep=keep)
 
     from grader.result import save
 

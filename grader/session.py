@@ -23,10 +23,10 @@ from mesh.testbed.load_topology import load_topology
 if TYPE_CHECKING:
     from grader.run import Options
     from mesh.istio.resource import Resource
-    from mesh.testbed.base import Testbed
+    from mesh.testbed.local import LocalTestbed
 
 
-def local_testbed(definition: LabDefinition, options: Options) -> Testbed:
+def local_testbed(definition: LabDefinition, options: Options) -> LocalTestbed:
     """The mesh on this machine, not started yet."""
     from mesh.testbed.local import LocalTestbed
 
@@ -52,7 +52,7 @@ class Session:
         self._nonce = nonce
         self.checks: CheckFile = load_checks(definition.folder / "checks.py")
         self._driver: Driver | None = None
-        self._testbed: Testbed | None = None
+        self._testbed: LocalTestbed | None = None
         self.lab: Lab | None = None
 
     @property
@@ -108,10 +108,12 @@ class Session:
         return result, evidence
 
     def close(self, *, keep: bool = False) -> None:
-        """End driver and mesh, whatever state they are in; ``keep`` leaves the mesh."""
+        """End driver and mesh, whatever state they are in; ``keep`` lets the mesh live on."""
         try:
             if self._driver:
                 self._driver.close()
         finally:
-            if self._testbed and not keep:
+            if self._testbed and keep:
+                self._testbed.keep()
+            elif self._testbed:
                 self._testbed.stop()

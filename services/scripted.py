@@ -6,6 +6,7 @@ Conformance cases and labs need applications that fail in chosen ways.  Options 
 ``paths``    path (without query) -> list of answers; such requests do not use up ``script``
 ``repeat``   true: an exhausted list starts again; else ``default`` answers from then on
 ``default``  the answer outside any list; ``{}`` is 200 with the JSON below
+``refuse``   true: connections are refused, as when the application is not there
 
 An answer: ``status`` (200), ``body`` (text; absent: the JSON), ``headers`` (name -> value or list
 of values), ``delay`` (seconds before it), ``times`` (stands for so many equal answers),
@@ -28,7 +29,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.client import responses
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 
 from services import lifeline
 from services.httpwire import Received, WireError, read_request, reset
@@ -103,7 +104,7 @@ class Script:
     @classmethod
     def parse(cls, options: dict[str, object]) -> Script:
         """From the workload's options; ValueError for what it does not understand."""
-        unknown = sorted(set(options) - {"script", "paths", "repeat", "default"})
+        unknown = sorted(set(options) - {"script", "paths", "repeat", "default", "refuse"})
         if unknown:
             raise ValueError(f"services.scripted has no option {unknown[0]!r}")
         repeat = bool(options.get("repeat", False))
@@ -228,6 +229,10 @@ def _response(answer: Answer, body: bytes) -> bytes:
 def serve(sock: socket.socket, options: AppOptions) -> None:
     """Serve a script on a bound socket until killed; ValueError when the script is wrong."""
     server = ScriptedServer(sock, options)
+    if options.options.get("refuse", False):
+        # Bound and never listening: whoever connects is refused.
+        lifeline.ready(options.ready_fd)
+        Event().wait()
     sock.listen(1024)
     lifeline.ready(options.ready_fd)
     server.serve()

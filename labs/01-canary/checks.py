@@ -21,6 +21,9 @@ VERSIONS = ("v1", "v2")
 PINNED = 40
 """Requests to a pinned subset: one wrong pod among two would stay unseen once in 2^40 runs."""
 
+SEEN = 200
+"""So many requests before "none": a tenth of the traffic hides from them once in 10^9 runs."""
+
 STAGES = (0, 10, 50, 100)
 STAGE_REQUESTS = 50
 
@@ -73,6 +76,8 @@ def share(lab: Lab) -> None:
     def more(seen: tuple[Observation, ...]) -> bool:
         if sum(1 for item in seen if not item.version) >= test.batch:
             return False  # too much goes wrong to speak of a share
+        if len(split(seen)) < len(VERSIONS) and len(seen) < SEEN:
+            return True
         return test.replay(outcomes(seen)).decision is Decision.CONTINUE
 
     lab.apply_student()

@@ -14,6 +14,9 @@ from mesh.commands.errors import UserError
 if TYPE_CHECKING:
     from mesh.testbed.local import LocalTestbed
 
+KEPT = "kept"
+"""A file in the folder of a mesh that was started to stay: it is meant when others run beside it."""
+
 Mesh = Annotated[str, typer.Option("--mesh", metavar="NAME", help="Which mesh, when several run.")]
 Output = Annotated[str, typer.Option("--output", "-o", help="text or json.")]
 Pod = Annotated[str, typer.Argument(metavar="POD", help="A pod, or the start of its name.")]
@@ -57,6 +60,9 @@ def attach(name: str = "") -> LocalTestbed:
     living = {run.name: run for run in runs()}
     if not living:
         raise UserError("no mesh is running: start one with `meshctl up`, or `make lab-1 KEEP=1`")
+    kept = [run.name for run in living.values() if (run.path / KEPT).exists()]
+    if not name and len(living) > 1 and len(kept) == 1:
+        name = kept[0]
     if not name and len(living) > 1:
         raise UserError(f"several meshes run ({', '.join(living)}): choose one with --mesh NAME")
     if name and name not in living:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from mesh.accesslog import AccessLogRecord
 from mesh.pilot.node import ProxyNode
@@ -74,8 +74,6 @@ class Engine(Protocol):
 
 class Testbed(Protocol):
     """A mesh that can be configured, asked and broken."""
-
-    __test__: ClassVar[bool] = False
 
     @property
     def gateway_url(self) -> str:

@@ -8,7 +8,6 @@ numbers.
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 from betterproto2 import Message
@@ -93,8 +92,8 @@ def _read(message: Any) -> None:
     if isinstance(message, Packed):
         _read(message.unpack())
     elif isinstance(message, Message):
-        for item in dataclasses.fields(message):
-            _read(getattr(message, item.name))
+        for value in vars(message).values():
+            _read(value)
     elif isinstance(message, list):
         for each in message:
             _read(each)
