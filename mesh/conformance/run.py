@@ -154,13 +154,13 @@ def _step(case: Case, step: Step, bed: Testbed, engine: str) -> Observation | No
     caller = "" if step.source == GATEWAY else _pod(bed, step.source)
     before, old = bed.journal(), bed.access_log()
     answers = _send(bed, step, caller)
-    journal, records = _settle(bed, names, step, engine, len(before), old)
+    who = names.workload(caller) if caller else GATEWAY
+    journal, records = _settle(bed, names, step, engine, who, len(before), old)
     rows = [record_row(each, names) for each in records]
-    by = f"{step.source} outbound"
     return Observation(
         answers=[answer_row(each, names) for each in answers],
         records=rows,
-        caller=[row for row in rows if row["by"] == by],
+        caller=[row for row in rows if row["by"] == f"{who} outbound"],
         backends=backends(journal, names),
     )
 
@@ -194,6 +194,7 @@ def _settle(
     names: Names,
     step: Step,
     engine: str,
+    caller: str,
     old_journal: int,
     old: Sequence[AccessLogRecord],
 ) -> tuple[list[dict[str, Any]], list[AccessLogRecord]]:
@@ -222,7 +223,7 @@ def _settle(
         sent = [
             each
             for each in records
-            if names.workload(each.pod) == step.source and each.direction == "outbound"
+            if names.workload(each.pod) == caller and each.direction == "outbound"
         ]
         received = [each for each in records if each.direction == "inbound"]
         handled = backends(journal, names)
