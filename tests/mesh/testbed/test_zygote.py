@@ -146,8 +146,8 @@ children = zygote.start_all([ChildSpec("c", "dummy", "run", "Options", {"deaf": 
 wait_ready(children)
 if sys.argv[1] == "keep":
     zygote.keep()
-print(json.dumps([run.name, children[0].pid, run.owner().pid]), flush=True)
 try:
+    print(json.dumps([run.name, children[0].pid, run.owner().pid]), flush=True)
     sys.stdin.read()
 except KeyboardInterrupt:
     zygote.end()
