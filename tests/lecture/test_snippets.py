@@ -142,7 +142,7 @@ def test_the_table_has_every_snippet() -> None:
 
 @pytest.mark.skipif(not FOLDER.is_dir(), reason="the lecture's snippets are not here")
 @pytest.mark.parametrize("release", ["istio-1.9", "istio-current"])
-@pytest.mark.parametrize("name", [name for name in TABLE if name[:2] not in ("22", "26")])
+@pytest.mark.parametrize("name", [name for name in TABLE if name[:2] != "26"])
 def test_snippet_applies_in_later_eras_after_fix(name: str, release: str) -> None:
     text = (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
     done = repair(text, name, era=era(release))

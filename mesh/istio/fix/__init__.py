@@ -10,10 +10,10 @@ so repairing twice changes nothing more.  Shown by ``meshctl fix FILE``, done by
 from __future__ import annotations
 
 import difflib
+import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from mesh.istio.document import MAX_BYTES
 from mesh.istio.eras import Era
 from mesh.istio.fix.characters import characters
 from mesh.istio.fix.convert import legacy_formats
@@ -27,12 +27,14 @@ from mesh.istio.fix.envelope import (
     order,
     outside_spec,
 )
+from mesh.istio.fix.flow import expand_flow
 from mesh.istio.fix.fragment import fragment
 from mesh.istio.fix.misplaced import misplaced
 from mesh.istio.fix.nesting import nesting
 from mesh.istio.fix.numbered_lines import numbered_lines
 from mesh.istio.fix.placeholders import placeholders
 from mesh.istio.fix.prose import prose
+from mesh.istio.fix.retired_kinds import retired_kinds
 from mesh.istio.fix.spelling import field_spelling, list_expected, one_or_many, word_spelling
 from mesh.istio.fix.two_keys import two_keys
 from mesh.istio.problem import Position
@@ -51,18 +53,21 @@ RULES: tuple[Rule, ...] = (
     missing_kind,
     kind_spelling,
     api_version,
+    retired_kinds,
     outside_spec,
     order,
     name_spelling,
     list_expected,
     one_or_many,
     misplaced,
+    expand_flow,
     field_spelling,
     word_spelling,
     deprecated,
 )
 
-MAX_CHANGES = 500
+BUDGET = 200_000
+"""How many characters may be read again, all steps together; enough for 70 changes of a slide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,33 +107,52 @@ def repair(text: str, file: str = "", *, era: Era) -> Repair:
     """Return the text with everything repaired that has one sensible repair in this era.
 
     What is ambiguous stays as it is, for ``meshctl analyze`` to explain.  Comments and layout of
-    untouched lines are kept, line ends too.  Never raises for what stands in the text.
+    untouched lines are kept, line ends too.  Never raises for what stands in the text, and stops
+    after a fixed amount of work, so that a huge file costs no more than about a second.
     """
-    if len(text) > MAX_BYTES:
+    if len(text) > BUDGET:
         return Repair(text, text, [], file)
     ends = "\r\n" if "\r\n" in text else "\n"
-    draft = Draft.of(text.replace("\r\n", "\n"), file, era)
+    whole = Draft.of(text.replace("\r\n", "\n"), file, era)
+    starts = [document.line - 1 for document in whole.documents]
     changes: list[Change] = []
-    texts = [draft.text]
+    lines = list(whole.lines[: starts[0]] if starts else whole.lines)
+    budget = BUDGET
+    for start, end in itertools.pairwise([*starts, len(whole.lines)]):
+        done, found, budget = _repair(Draft(file, era, whole.lines[start:end]), budget)
+        lines += done.lines
+        changes += found
+    if not changes:
+        return Repair(text, text, [], file)
+    repaired = "\n".join(line.text for line in lines)
+    return Repair(text, repaired.replace("\n", ends), changes, file)
+
+
+def _repair(draft: Draft, budget: int) -> tuple[Draft, list[Change], int]:
+    """Repair one document; return it, the changes, and what is left of the budget."""
+    changes: list[Change] = []
+    drafts = [draft]
     steps = {draft.text: 0}
-    while len(changes) < MAX_CHANGES:
+    while True:
+        draft = drafts[-1]
+        budget -= len(draft.text)
+        if budget < 0:
+            break
         rule, edit = next(_edits(draft), ("", None))
         if edit is None:
             break
-        draft = Draft(file, era, edit.lines)
+        draft = Draft(draft.file, draft.era, edit.lines)
         if draft.text in steps:
             # Two rules undo each other: take one state of the circle, always the same one.
-            circle = texts[steps[draft.text] :]
+            circle = [each.text for each in drafts[steps[draft.text] :]]
             kept = steps[min(circle)]
-            del changes[kept:], texts[kept + 1 :]
+            del changes[kept:], drafts[kept + 1 :]
             break
-        steps[draft.text] = len(texts)
-        texts.append(draft.text)
-        place = Position(file, edit.line, 1)
+        steps[draft.text] = len(drafts)
+        drafts.append(draft)
+        place = Position(draft.file, edit.line, 1)
         changes.append(Change(edit.reason, place, edit.before, edit.after, rule))
-    if not changes:
-        return Repair(text, text, [], file)
-    return Repair(text, texts[-1].replace("\n", ends), changes, file)
+    return drafts[-1], changes, budget
 
 
 def _edits(draft: Draft) -> Iterator[tuple[str, Edit]]:

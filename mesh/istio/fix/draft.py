@@ -79,7 +79,7 @@ class Draft:
         """The documents of the text; ``root`` is None in those that are broken."""
         return parse(self.text, self.file)[0]
 
-    @property
+    @cached_property
     def plain_documents(self) -> list[tuple[Document, Node]]:
         """Documents that can be read and use no anchors, so that a line belongs to one place."""
         return [

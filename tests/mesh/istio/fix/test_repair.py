@@ -312,6 +312,30 @@ VS = {
                 value: 10
         """,
     ),
+    "a key in braces that belongs elsewhere": (
+        """
+        spec:
+          hosts: [a]
+          http:
+            - route:
+                - destination: {host: a, weight: 90, subset: "v,1"}   # most
+                - {destination: {host: a, subset: v2, weight: 10}}
+        """,
+        """
+        spec:
+          hosts: [a]
+          http:
+            - route:
+                - destination:  # most
+                    host: a
+                    subset: "v,1"
+                  weight: 90
+                - destination:
+                    host: a
+                    subset: v2
+                  weight: 10
+        """,
+    ),
     "a tab and curly quotes": (
         """
         spec:
@@ -549,3 +573,37 @@ def test_what_is_ambiguous_is_left() -> None:
         + "spec:\n  hosts: [a]\n  http:\n  - &x\n    route:\n    - destination:\n        host: a\n        weight: 1\n  - *x\n"
     )
     assert repair(shared, era=NOW).changes == []
+
+
+def test_a_policy_of_1_0_becomes_a_peer_authentication() -> None:
+    text = block(
+        """
+        apiVersion: "authentication.istio.io/v1alpha1"
+        kind: "Policy"
+        metadata:
+          name: "default"
+          namespace: "tutorial"
+        spec:
+          peers:
+          - mtls: {}
+        """
+    )
+    assert repair(text, era=era("istio-1.0")).changes == []
+    for release, version in (("istio-1.9", "v1beta1"), ("istio-current", "v1")):
+        resource = load_text(repair(text, era=era(release)).text, era=era(release)).resources[0]
+        assert resource.api_version == f"security.istio.io/{version}"
+        assert (resource.kind, resource.namespace) == ("PeerAuthentication", "tutorial")
+        assert resource.source.value("spec") == {"mtls": {"mode": "STRICT"}}
+    target = text.replace("peers:", "targets: [{name: customer}]\n  peers:").replace(
+        "{}", "{mode: PERMISSIVE}"
+    )
+    source = load_text(repair(target, era=NOW).text, era=NOW).resources[0].source
+    assert source.value("spec.selector.matchLabels") == {"app": "customer"}
+    assert source.value("spec.mtls.mode") == "PERMISSIVE"
+    tokens = text.replace("peers:", "origins: [{jwt: {issuer: a}}]\n  peers:")
+    assert repair(tokens, era=NOW).changes == []
+
+
+def test_a_huge_text_is_left_alone() -> None:
+    text = "kind: virtualService\n" * 20_000
+    assert repair(text, era=NOW).changes == []
