@@ -11,11 +11,22 @@ from http import HTTPStatus
 from mitmproxy.http import HTTPFlow
 
 from mesh.sidecar.mitm.flow import make_response
+from mesh.sidecar.mitm.http1 import BadRequestError
 from mesh.sidecar.stream_info import StreamInfo
 
 REASONS: dict[int, bytes] = {status.value: status.phrase.encode() for status in HTTPStatus}
 # Envoy's own spelling where Python's differs (source/common/http/codes.cc).
 REASONS.update({413: b"Payload Too Large", 414: b"URI Too Long", 422: b"Unprocessable Entity"})
+
+
+def refusal(error: BadRequestError, date: bytes) -> bytes:
+    """Return the whole answer to a request that was not understood; the connection closes."""
+    text = b"content-type: text/plain\r\n" if error.body else b""
+    return (
+        b"HTTP/1.1 %d %b\r\ncontent-length: %d\r\n%bdate: %b\r\nserver: envoy\r\n"
+        b"connection: close\r\n\r\n%b"
+        % (error.status, REASONS[error.status], len(error.body), text, date, error.body)
+    )
 
 
 def local_reply(

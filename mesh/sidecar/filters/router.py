@@ -31,7 +31,8 @@ from mesh.sidecar.stream_info import StreamInfo, stream_info
 from mesh.sidecar.upstream.attempt import UpstreamRequest
 from mesh.sidecar.upstream.cluster_manager import Cluster
 from mesh.sidecar.upstream.hash_policy import Peer
-from mesh.sidecar.upstream.http1 import UpstreamResetError, UpstreamResponse
+from mesh.sidecar.upstream.http1 import UpstreamResponse
+from mesh.sidecar.upstream.resets import UpstreamResetError
 from mesh.sidecar.upstream.retries import NO_RETRIES
 from mesh.sidecar.upstream.send import (
     NoHealthyHostError,
@@ -238,7 +239,9 @@ class Router:
         if info.upgrade:
             parts.append(b"connection: upgrade\r\nupgrade: %b\r\n" % info.upgrade)
         parts.append(b"\r\n")
-        return UpstreamRequest(data.method, b"".join(parts), body, stream, chunked)
+        return UpstreamRequest(
+            data.method, b"".join(parts), body, stream, chunked, bool(info.upgrade)
+        )
 
     def _mirror(self, flow: HTTPFlow, info: StreamInfo, route: CompiledRoute, plan: Plan) -> None:
         """Send copies and forget them: no retries, the answers are thrown away."""

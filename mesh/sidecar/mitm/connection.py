@@ -17,11 +17,12 @@ from mitmproxy.connection import Client, ConnectionState, Server
 from mitmproxy.http import HTTPFlow
 
 from mesh.sidecar.body import SMALL_BODY, BodyStream
-from mesh.sidecar.local_reply import REASONS, local_reply
+from mesh.sidecar.local_reply import local_reply, refusal
 from mesh.sidecar.mitm.flow import make_flow, make_request
 from mesh.sidecar.mitm.http1 import MAX_HEAD, BadRequestError, ChunkedReader, RawHead, read_head
+from mesh.sidecar.mitm.tunnel import Tunnel
 from mesh.sidecar.stream_info import METADATA_KEY, StreamInfo
-from mesh.sidecar.upstream.http1 import UpstreamResetError
+from mesh.sidecar.upstream.resets import UpstreamResetError
 
 if TYPE_CHECKING:
     from mesh.sidecar.listener import ActiveListener
@@ -268,7 +269,10 @@ class ConnectionHandler(asyncio.Protocol):
         parts.append(body)
         self.transport.write(b"".join(parts))
         if tunnel:
-            await self._run_tunnel(info)
+            early, self._buffer = bytes(self._buffer), bytearray()
+            tunnel_to = Tunnel(self.transport, info.upstream_connection, info)
+            self._tunnel = tunnel_to.from_client
+            await tunnel_to.run(early)
         elif stream is not None:
             async for piece in stream:
                 info.bytes_sent += len(piece)
@@ -279,32 +283,6 @@ class ConnectionHandler(asyncio.Protocol):
                 self.transport.write(b"0\r\n\r\n")
         elif self._writable is not None:
             await self._writable
-
-    async def _run_tunnel(self, info: StreamInfo) -> None:
-        """Pass bytes both ways until either side closes (WebSocket)."""
-        upstream = info.upstream_connection
-        ended = self._loop.create_future()
-
-        def from_upstream(data: bytes) -> None:
-            if data and not self.transport.is_closing():
-                info.bytes_sent += len(data)
-                self.transport.write(data)
-            elif not data and not ended.done():
-                ended.set_result(None)
-
-        def from_client(data: bytes) -> None:
-            info.bytes_received += len(data)
-            upstream.transport.write(data)
-
-        self._tunnel = from_client
-        if self._buffer:
-            from_client(bytes(self._buffer))
-            self._buffer.clear()
-        upstream.tunnel(from_upstream)
-        try:
-            await ended
-        finally:
-            upstream.close()
 
     def _refuse(self, error: BadRequestError) -> None:
         """Answer a request that is not understood, and close: nothing behind it can be trusted."""
@@ -323,19 +301,7 @@ class ConnectionHandler(asyncio.Protocol):
         info.bytes_sent = len(error.body)
         if error.flag:
             info.flag(error.flag)
-        text = b"content-type: text/plain\r\n" if error.body else b""
-        self.transport.write(
-            b"HTTP/1.1 %d %b\r\ncontent-length: %d\r\n%bdate: %b\r\nserver: envoy\r\n"
-            b"connection: close\r\n\r\n%b"
-            % (
-                error.status,
-                REASONS[error.status],
-                len(error.body),
-                text,
-                self._hcm.date(),
-                error.body,
-            )
-        )
+        self.transport.write(refusal(error, self._hcm.date()))
         self._hcm.log(info, None)
         self.transport.close()
 

@@ -17,8 +17,9 @@ from mesh.sidecar.body import BodyStream
 from mesh.sidecar.stream_info import StreamInfo
 from mesh.sidecar.upstream.cluster_manager import Cluster
 from mesh.sidecar.upstream.host import Host
-from mesh.sidecar.upstream.http1 import UpstreamConnection, UpstreamResetError, UpstreamResponse
+from mesh.sidecar.upstream.http1 import UpstreamConnection, UpstreamResponse
 from mesh.sidecar.upstream.outlier_detection import Local
+from mesh.sidecar.upstream.resets import UpstreamResetError
 
 
 @dataclass(slots=True)
@@ -30,6 +31,7 @@ class UpstreamRequest:
     body: bytes
     stream: BodyStream | None = None
     chunked: bool = False
+    upgrade: bool = False
 
 
 async def _send_body(connection: UpstreamConnection, request: UpstreamRequest) -> None:
@@ -100,7 +102,9 @@ async def attempt(
         cluster.host_counters[host.key]["rq_total"] += 1
         info.hosts_attempted.append(host.key)
         streaming = request.stream is not None
-        answer = connection.send(request.head + request.body, request.method, streaming)
+        answer = connection.send(
+            request.head + request.body, request.method, streaming, request.upgrade
+        )
         if streaming:
             connection.sending = asyncio.get_running_loop().create_task(
                 _send_body(connection, request)

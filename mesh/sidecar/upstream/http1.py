@@ -8,49 +8,18 @@ client: an ``asyncio.Protocol``, one request at a time, strict about the framing
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
 from mesh.sidecar.body import SMALL_BODY, BodyStream
 from mesh.sidecar.mitm.http1 import BadRequestError, ChunkedReader
-
-_LINE = rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]++:[ \t]*+[^\x00-\x08\x0a-\x1f\x7f]*+\r\n"
-_HEAD = re.compile(
-    rb"HTTP/1\.([01]) ([1-5][0-9][0-9])(?: ([^\x00-\x08\x0a-\x1f\x7f]*+))?\r\n((?:"
-    + _LINE
-    + rb")*+)\r\n"
+from mesh.sidecar.upstream.resets import (
+    UpstreamResetError,
+    connection_termination,
+    protocol_error,
 )
-_FIELD = re.compile(rb"([^:]++):[ \t]*+([^\r]*+)\r\n")
-_LENGTH = re.compile(rb"[0-9]{1,18}")
-_HOP = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding"))
-
-
-class UpstreamResetError(Exception):
-    """An attempt that ended without a complete answer.
-
-    ``reason`` is Envoy's reset reason (``connection termination``), ``flag`` its response flag,
-    ``transport`` the transport failure reason; ``started`` becomes true when a byte of the request
-    had been sent.
-    """
-
-    def __init__(self, reason: str, flag: str, transport: str = "") -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.flag = flag
-        self.transport = transport
-        self.started = False
-
-
-def connection_termination() -> UpstreamResetError:
-    """Describe a peer that closed the connection."""
-    return UpstreamResetError("connection termination", "UC")
-
-
-def protocol_error() -> UpstreamResetError:
-    """Describe a peer that does not speak HTTP/1.1."""
-    return UpstreamResetError("protocol error", "UPE")
+from mesh.sidecar.upstream.response_head import read_response_head
 
 
 @dataclass(slots=True)
@@ -85,6 +54,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._chunks: ChunkedReader | None = None
         self._stream: BodyStream | None = None
         self._method = b""
+        self._upgrade = False
         self._until_close = False
         self._writable: asyncio.Future[None] | None = None
         self._tunnel: Callable[[bytes], None] | None = None
@@ -102,15 +72,17 @@ class UpstreamConnection(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
 
     def send(
-        self, head: bytes, method: bytes, streaming: bool = False
+        self, head: bytes, method: bytes, streaming: bool = False, upgrade: bool = False
     ) -> asyncio.Future[UpstreamResponse]:
         """Write ``head`` (with a complete small body appended) and return the coming answer.
 
-        With ``streaming`` the rest of the body follows by ``write`` and ``finish``.
+        With ``streaming`` the rest of the body follows by ``write`` and ``finish``; ``upgrade``
+        says that an answer 101 is wanted.
         """
         self.busy = True
         self.requests += 1
         self._method = method
+        self._upgrade = upgrade
         self._sending = streaming
         self._answer = asyncio.get_running_loop().create_future()
         self._head = None
@@ -187,53 +159,30 @@ class UpstreamConnection(asyncio.Protocol):
         while True:
             end = self._buffer.find(b"\r\n\r\n")
             if end < 0:
-                if len(self._buffer) > 60 * 1024 or not b"HTTP/1.".startswith(self._buffer[:7]):
+                if len(self._buffer) > 60 * 1024 or not b"HTTP/1.".startswith(
+                    bytes(self._buffer[:7])
+                ):
                     raise protocol_error()
                 return
-            match = _HEAD.fullmatch(bytes(self._buffer[: end + 4]))
-            if match is None:
-                raise protocol_error()
+            head = read_response_head(bytes(self._buffer[: end + 4]))
             del self._buffer[: end + 4]
-            minor, code, reason, block = match.groups()
-            status = int(code)
-            if status >= 200 or status == 101:
+            if head.status >= 200 or (head.status == 101 and self._upgrade):
                 break
-        fields: list[tuple[bytes, bytes]] = []
-        length: int | None = None
-        chunked = False
-        connection = b""
-        for name, value in _FIELD.findall(block):
-            name = name.lower()
-            value = value.rstrip(b" \t")
-            if name == b"content-length":
-                if not _LENGTH.fullmatch(value) or length not in (None, int(value)):
-                    raise protocol_error()
-                if length is None:
-                    fields.append((name, value))
-                length = int(value)
-            elif name not in _HOP:
-                fields.append((name, value))
-            elif name == b"transfer-encoding":
-                if chunked or value.lower() != b"chunked":
-                    raise protocol_error()
-                chunked = True
-            elif name == b"connection":
-                connection += value.lower()
-        if chunked and length is not None:
-            raise protocol_error()
-        if b"close" in connection or (minor == b"0" and b"keep-alive" not in connection):
+            if head.status == 101:
+                raise protocol_error()  # nobody asked for another protocol
+        if head.close:
             self.reusable = False
-        self._chunks, self._left, self._until_close = None, length, False
-        if status == 101 or status in (204, 304) or self._method == b"HEAD":
+        self._chunks, self._left, self._until_close = None, head.length, False
+        if head.status in (101, 204, 304) or self._method == b"HEAD":
             self._left = 0
-            if status == 101:
-                fields.append((b"connection", b"upgrade"))
-        elif chunked:
+            if head.status == 101:
+                head.fields.append((b"connection", b"upgrade"))
+        elif head.chunked:
             self._chunks, self._left = ChunkedReader(), None
-        elif length is None:
+        elif head.length is None:
             self._until_close, self.reusable = True, False
         self._stream = None
-        self._head = UpstreamResponse(status, reason or b"", fields, b"")
+        self._head = UpstreamResponse(head.status, head.reason, head.fields, b"")
 
     def _read_body(self) -> None:
         head, buffer = self._head, self._buffer

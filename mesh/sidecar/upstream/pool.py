@@ -17,7 +17,8 @@ from collections import deque
 from dataclasses import dataclass
 
 from mesh.sidecar.upstream.circuit_breaker import Resource
-from mesh.sidecar.upstream.http1 import UpstreamConnection, UpstreamResetError
+from mesh.sidecar.upstream.http1 import UpstreamConnection
+from mesh.sidecar.upstream.resets import UpstreamResetError
 
 
 @dataclass(frozen=True, slots=True)

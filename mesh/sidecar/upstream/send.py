@@ -23,8 +23,9 @@ from mesh.sidecar.upstream.balancers import Context
 from mesh.sidecar.upstream.cluster_manager import Cluster
 from mesh.sidecar.upstream.hash_policy import HashPolicy, compile_hash_policy
 from mesh.sidecar.upstream.host import Host
-from mesh.sidecar.upstream.http1 import UpstreamResetError, UpstreamResponse
+from mesh.sidecar.upstream.http1 import UpstreamResponse
 from mesh.sidecar.upstream.outlier_detection import Local
+from mesh.sidecar.upstream.resets import UpstreamResetError
 from mesh.sidecar.upstream.retries import (
     Outcome,
     Reset,

@@ -105,6 +105,34 @@ async def test_local_answers_are_envoys(kit, folder):
                 )
 
 
+async def test_an_answer_may_arrive_byte_by_byte(kit, folder):
+    async def accept(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        for byte in b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n":
+            writer.write(bytes([byte]))
+            await writer.drain()
+            await asyncio.sleep(0)
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(accept, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with kit.running(folder, [kit.route("/", "up")], [kit.cluster("up", port)]) as mesh:
+        reply = await mesh.get()
+        assert (reply.status, reply.body) == (200, b"ok")
+    server.close()
+
+
+async def test_an_answer_101_that_nobody_asked_for_is_a_protocol_error(kit, folder):
+    async def switch(*_):
+        return b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"
+
+    async with kit.upstream(switch) as up:
+        entries, clusters = [kit.route("/", "up")], [kit.cluster("up", up.port)]
+        async with kit.running(folder, entries, clusters) as mesh:
+            assert (await mesh.get()).status == 502
+
+
 async def test_timeouts_of_the_route_and_of_a_try(kit, folder):
     async def never(*_):
         await asyncio.Event().wait()
