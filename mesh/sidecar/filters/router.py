@@ -41,6 +41,7 @@ from mesh.sidecar.upstream.send import (
     Sender,
     make_plan,
 )
+from mesh.sidecar.upstream.serialize import serialize
 
 RESET_PREFIX = b"upstream connect error or disconnect/reset before headers. "
 
@@ -122,7 +123,9 @@ class Router:
             info,
             self._rng,
             self._clock,
-            lambda attempt, elapsed: self._serialize(flow, info, route, plan, attempt, elapsed),
+            lambda attempt, elapsed: serialize(
+                flow, info, route, plan, attempt, elapsed, self._envoy_headers
+            ),
         )
         if plan.hashing is not None:
             hashed = plan.hashing.generate(
@@ -204,45 +207,6 @@ class Router:
             local_reply(flow, info, status, body, details, reset.flag, extra)
         return None
 
-    def _serialize(
-        self,
-        flow: HTTPFlow,
-        info: StreamInfo,
-        route: CompiledRoute,
-        plan: Plan,
-        attempt: int,
-        elapsed: float,
-    ) -> UpstreamRequest:
-        """Make the bytes of one attempt."""
-        data = flow.request.data
-        parts = [b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (data.method, data.path, data.authority)]
-        body = data.content or b""
-        stream = info.request_stream
-        has_length = False
-        for name, value in data.headers.fields:
-            if name == b"content-length":
-                has_length = True
-                if stream is None:
-                    value = b"%d" % len(body)  # a filter may have changed the body
-            parts.append(b"%b: %b\r\n" % (name, value))
-        chunked = not has_length and (stream is not None or info.request_chunked or bool(body))
-        if chunked and stream is None:
-            body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n"
-        if self._envoy_headers:
-            expected = plan.times.expected_ms(elapsed)
-            if expected is not None:
-                parts.append(b"x-envoy-expected-rq-timeout-ms: %d\r\n" % expected)
-        if route.include_request_attempt_count:
-            parts.append(b"x-envoy-attempt-count: %d\r\n" % attempt)
-        if chunked:
-            parts.append(b"transfer-encoding: chunked\r\n")
-        if info.upgrade:
-            parts.append(b"connection: upgrade\r\nupgrade: %b\r\n" % info.upgrade)
-        parts.append(b"\r\n")
-        return UpstreamRequest(
-            data.method, b"".join(parts), body, stream, chunked, bool(info.upgrade)
-        )
-
     def _mirror(self, flow: HTTPFlow, info: StreamInfo, route: CompiledRoute, plan: Plan) -> None:
         """Send copies and forget them: no retries, the answers are thrown away."""
         data = flow.request.data
@@ -255,7 +219,7 @@ class Router:
                 continue
             copy = StreamInfo(info.start, info.started)
             copy.request_chunked = info.request_chunked
-            request = self._serialize(flow, copy, route, plan, 1, 0.0)
+            request = serialize(flow, copy, route, plan, 1, 0.0, self._envoy_headers)
             host = b"host: %b\r\n" % data.authority
             request.head = request.head.replace(
                 host, b"host: %b\r\n" % shadow.authority.encode("latin-1"), 1

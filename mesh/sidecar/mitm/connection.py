@@ -20,6 +20,7 @@ from mesh.sidecar.body import SMALL_BODY, BodyStream
 from mesh.sidecar.local_reply import local_reply, refusal
 from mesh.sidecar.mitm.flow import make_flow, make_request
 from mesh.sidecar.mitm.http1 import MAX_HEAD, BadRequestError, ChunkedReader, RawHead, read_head
+from mesh.sidecar.mitm.response import response_bytes
 from mesh.sidecar.mitm.tunnel import Tunnel
 from mesh.sidecar.stream_info import METADATA_KEY, StreamInfo
 from mesh.sidecar.upstream.resets import UpstreamResetError
@@ -246,28 +247,8 @@ class ConnectionHandler(asyncio.Protocol):
         tunnel = status == 101
         self._hcm.finish_response(flow, self._closing and not tunnel)
         info.response_code = status
-        data = response.data
-        body = data.content or b""
-        parts = [b"HTTP/1.1 %d %b\r\n" % (status, data.reason)]
-        bodiless = head.method == b"HEAD" or status in (204, 304) or tunnel
-        has_length = False
-        for name, value in data.headers.fields:
-            if name == b"content-length":
-                has_length = True
-                if stream is None and not bodiless:
-                    value = b"%d" % len(body)  # a filter may have changed the body
-            parts.append(b"%b: %b\r\n" % (name, value))
-        chunked = not has_length and not bodiless
-        if chunked:
-            parts.append(b"transfer-encoding: chunked\r\n")
-        parts.append(b"\r\n")
-        if bodiless:
-            body = b""
-        info.bytes_sent = len(body)
-        if chunked and stream is None:
-            body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n"
-        parts.append(body)
-        self.transport.write(b"".join(parts))
+        raw, info.bytes_sent, chunked = response_bytes(response, head.method, stream is not None)
+        self.transport.write(raw)
         if tunnel:
             early, self._buffer = bytes(self._buffer), bytearray()
             tunnel_to = Tunnel(self.transport, info.upstream_connection, info)
