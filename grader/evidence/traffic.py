@@ -67,18 +67,43 @@ def refused(evidence: Evidence, observations: Sequence[Observation]) -> str:
         str(code) if len(statuses) == 1 else f"{code} ({count} times)"
         for code, count in sorted(statuses.items())
     )
-    ids = {item.request_id for item in bad}
-    seen = Counter(
-        (str(line.get("pod", "")), flag)
-        for line in evidence.access_log
-        if line.get("request_id") in ids
-        for flag in str(line.get("response_flags", "")).split(",")
-        if flag in FLAGS
-    )
     where = ""
-    if seen:
-        (pod, flag), _ = seen.most_common(1)[0]
-        where = f"; the sidecar of {pod} says {flag}, {FLAGS[flag]}"
+    if said := flagged(evidence, bad)[0]:
+        where = f"; {said}"
     elif bad[0].body.strip():
         where = f"; the first said {bad[0].body.strip()[:100]!r}"
     return f"{len(bad)} of {len(observations)} requests were answered {codes}{where}"
+
+
+def repaired(evidence: Evidence, observations: Sequence[Observation]) -> str:
+    """What failed on the way and was retried, so that the client saw 200; ``""`` for nothing.
+
+    Retries hide a broken subset from the customer, not from the sidecar that met it.
+    """
+    good = [item for item in observations if item.status == 200]
+    said, count = flagged(evidence, good)
+    if not said:
+        return ""
+    return (
+        f"{count} of the {len(good)} answered requests failed on the way and were retried: {said}"
+    )
+
+
+def flagged(evidence: Evidence, observations: Sequence[Observation]) -> tuple[str, int]:
+    """Which sidecar raised which flag most often for these requests, and for how many of them.
+
+    ``("", 0)`` when none did.
+    """
+    ids = {item.request_id for item in observations}
+    seen: dict[tuple[str, str], set[str]] = {}
+    for line in evidence.access_log:
+        if line.get("request_id") in ids:
+            for flag in str(line.get("response_flags", "")).split(","):
+                if flag in FLAGS:
+                    key = (str(line.get("pod", "")), flag)
+                    seen.setdefault(key, set()).add(str(line["request_id"]))
+    if not seen:
+        return "", 0
+    # URX says that a retrying sidecar gave up; the cause is what another one met.
+    pod, flag = max(seen, key=lambda key: (key[1] != "URX", len(seen[key])))
+    return f"the sidecar of {pod} says {flag}, {FLAGS[flag]}", len(seen[pod, flag])

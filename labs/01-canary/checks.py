@@ -13,7 +13,7 @@ from grader.checks import check, probe
 from grader.collect import Lab
 from grader.evidence.record import Evidence
 from grader.evidence.sequential import Decision, SequentialTest
-from grader.evidence.traffic import percent, refused, split, too_many_lost
+from grader.evidence.traffic import percent, refused, repaired, split, too_many_lost
 from grader.load.observation import Observation
 from grader.verdict import Outcome, failed, passed, ungradable
 
@@ -163,6 +163,7 @@ def traffic_shifts(evidence: Evidence) -> Outcome:
             f"No version answered: {problem}.",
             help="Does the route name subsets that your DestinationRule defines?",
         )
+    problem = problem or repaired(evidence, seen)
     also = f" ({problem})" if problem else ""
     return failed(
         f"{missing[0]} answered none of {answered} requests{also}.",
@@ -196,11 +197,14 @@ def share_is_right(evidence: Evidence) -> Outcome:
         return ungradable("too few requests were answered to tell the share", evidence=line)
     help_text = "Look at the two weights: they are percentages and total 100."
     told = f"v2 answered {measured} of the requests, the task asks for {wanted} %"
-    if found.hits == 0:
+    if hidden := repaired(evidence, seen):
+        told += f"; {hidden}"
+        help_text = "Find out with `meshctl proxy-config endpoints` which pods the subset has."
+    elif found.hits == 0:
         told += ": all traffic stays with v1"
     elif found.hits == found.trials:
         told += ": nothing is left for v1"
-    elif test.decide(found.trials, found.trials - found.hits) is not Decision.FAIL:
+    elif found.share >= 1 - max(test.alternatives):
         told += ": the weights look exchanged, v1 got what v2 should get"
         help_text = "Look at which weight stands beside which subset."
     return failed(f"{told}.", help=help_text, evidence=line)

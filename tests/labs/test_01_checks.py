@@ -142,6 +142,17 @@ def test_a_subset_that_is_not_defined_is_explained_by_the_access_log() -> None:
     assert "preference-v1-abc says NC, no such cluster" in text
 
 
+def test_failures_that_retries_hide_are_named() -> None:
+    evidence = record(0.0)
+    access = tuple(
+        {"pod": "preference-v1-abc", "request_id": f"share-{n:05d}", "response_flags": "UH"}
+        for n in (3, 3, 14)
+    )
+    text = verdicts(replace(evidence, access_log=access))["traffic-shifts"].rationale
+    assert "2 of the 1700 answered requests failed on the way and were retried" in text
+    assert "preference-v1-abc says UH, the subset has no pod" in text
+
+
 def test_one_failed_request_while_the_weights_move() -> None:
     evidence = record()
     items = list(evidence.observations)
