@@ -24,6 +24,7 @@ from mesh.istio.analyze.selectors import no_workload, sidecars
 from mesh.istio.analyze.service_entries import entry_addresses
 from mesh.istio.analyze.subsets import subsets, unused_subset_policies
 from mesh.istio.analyze.timeouts import fault_and_timeout, per_try_timeout
+from mesh.istio.analyze.tls import unchecked_servers
 from mesh.istio.analyze.unused_rules import unused_rules
 from mesh.istio.eras import Era
 from mesh.istio.problem import Problem
@@ -45,6 +46,7 @@ ANALYZERS: tuple[Analyzer, ...] = (
     fault_percentage,
     ejection_percent,
     consecutive_errors,
+    unchecked_servers,
     double_slash,
     whole_value_regex,
     forwarded_headers,

@@ -253,6 +253,25 @@ CASES = {
         "ignores",
         dr(OUT),
     ),
+    "TLS to anybody": Case(
+        "IST0128",
+        dr("trafficPolicy:\n  tls: {mode: SIMPLE}"),
+        7,
+        "TLS mode set to SIMPLE",
+        dr("trafficPolicy:\n  tls: {mode: ISTIO_MUTUAL}"),
+    ),
+    "TLS to anybody at a port": Case(
+        "IST0129",
+        dr(
+            "trafficPolicy:\n  portLevelSettings:\n  - port: {number: 443}\n    tls: {mode: SIMPLE}"
+        ),
+        9,
+        "port number:443",
+        dr(
+            "trafficPolicy:\n  portLevelSettings:\n  - port: {number: 443}\n"
+            "    tls: {mode: SIMPLE, caCertificates: /ca.pem}"
+        ),
+    ),
     "double slash": Case(
         "KIT0107",
         vs(
@@ -477,3 +496,9 @@ def test_many_resources_are_all_analysed() -> None:
     assert len(loaded.resources) == 1000
     found = analyze(loaded.resources, era("istio-current"))
     assert [each.code for each in found] == ["IST0101"] * 250
+
+
+def test_the_figure_of_the_bench_is_taken_of_a_clean_configuration() -> None:
+    from mesh.bench.analysis import measure
+
+    assert set(measure(8)) == {"load", "validate", "analyze"}
