@@ -215,8 +215,11 @@ def _run(console: Console, number: int, options: Options) -> int:
     report(console, lab, space, result, dict(evidence.notes.get("share", {}).get("split", {})))
     where = folder.relative_to(Path.cwd())
     note = f"Everything that was recorded: {where}"
-    if options.keep:
-        note += f"\nThe mesh is kept, its gateway is {session.gateway_url}; `meshctl down` ends it."
+    if session.kept:
+        note += (
+            f"\nThe mesh {session.kept} is kept with your files in force, its gateway is "
+            f"{session.gateway_url}.\n`.venv/bin/meshctl down` ends it."
+        )
     print_result(console, result, note=note)
     return EXIT_UNGRADABLE if result.verdict is Verdict.UNGRADABLE else EXIT_SOUND
 

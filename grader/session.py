@@ -54,6 +54,7 @@ class Session:
         self._driver: Driver | None = None
         self._testbed: LocalTestbed | None = None
         self.lab: Lab | None = None
+        self.kept = ""
 
     @property
     def gateway_url(self) -> str:
@@ -113,7 +114,8 @@ class Session:
             if self._driver:
                 self._driver.close()
         finally:
-            if self._testbed and keep:
-                self._testbed.keep()
+            if self._testbed and self.lab and keep:
+                self.lab.apply_student()  # the last probe's routes are not what one wants to see
+                self.kept = self._testbed.keep()
             elif self._testbed:
                 self._testbed.stop()
