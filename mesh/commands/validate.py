@@ -8,25 +8,24 @@ from typing import Annotated
 import typer
 
 from mesh.commands.common import Output, check_output, done, print_json
-from mesh.commands.errors import REFUSED, UserError
+from mesh.commands.errors import REFUSED
+from mesh.commands.offline import EraName, Lab, Namespace, era_and_topology, existing
 
 
 def validate(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files or folders.")],
-    era: Annotated[str, typer.Option("--era", help="istio-1.0, istio-1.9, istio-current.")] = "",
-    namespace: Annotated[str, typer.Option("--namespace", "-n")] = "tutorial",
+    era: EraName = "",
+    lab: Lab = 0,
+    namespace: Namespace = "tutorial",
     output: Output = "text",
 ) -> None:
-    """Check Istio YAML by the rules of an era; exit code 1 when something would be refused."""
-    from mesh.istio import ERAS, has_errors, load_paths
-    from mesh.istio import era as era_named
+    """Check Istio YAML by the rules of an era; exit code 1 when something would be refused, 2 for wrong use."""
+    from mesh.istio import has_errors, load_paths
     from mesh.istio import validate as validated
 
     check_output(output)
-    chosen = era or "istio-current"
-    if chosen not in ERAS and chosen != "istio-current":
-        raise UserError(f"there is no era {chosen!r}: choose one of {', '.join(ERAS)}")
-    release = era_named(chosen)
+    existing(files)
+    release, _ = era_and_topology(era, lab, None)
     loaded = load_paths(files, era=release, namespace=namespace)
     problems = [*loaded.problems, *validated(loaded.resources, release)]
     if output == "json":

@@ -22,9 +22,8 @@ from mesh.istio.eras import DefaultRetry, Era
 from mesh.istio.models.virtual_service import HTTPRetry
 
 PREVIOUS_HOSTS = "envoy.retry_host_predicates.previous_hosts"
-_ISTIO_DEFAULT = DefaultRetry(
-    2, ("connect-failure", "refused-stream", "unavailable", "cancelled"), (), 5
-)
+_ISTIO_1_0 = DefaultRetry(2, ("5xx", "connect-failure", "refused-stream"), (), 0)
+"""What Istio 1.0 wrote for a route that states retries (and only then): any 5xx counts."""
 
 
 def retry_policy(
@@ -39,7 +38,7 @@ def retry_policy(
         return _policy(default, hashing) if default is not None else None
     if retries.attempts == 0:
         return None
-    base = default or _ISTIO_DEFAULT
+    base = default or _ISTIO_1_0
     policy = _policy(base, hashing)
     if retries.attempts is not None:
         policy.num_retries = retries.attempts
@@ -72,7 +71,7 @@ def _policy(default: DefaultRetry, hashing: bool) -> RetryPolicy:
         retriable_status_codes=list(default.retriable_status_codes),
         host_selection_retry_max_attempts=default.host_selection_attempts,
         retry_host_predicate=[]
-        if hashing
+        if hashing or not default.host_selection_attempts
         else [
             RetryPolicyRetryHostPredicate(
                 name=PREVIOUS_HOSTS, typed_config=Any.pack(PreviousHostsPredicate())
