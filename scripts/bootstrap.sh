@@ -114,9 +114,9 @@ make_venv() {
     mkdir "$venv" && : >"$venv/.incomplete" || fail "This folder cannot be written: $(pwd). Copy the kit to a folder of your own."
     "$python" -m venv "$venv" >>"$log" 2>&1 && pip_of "$venv/bin/python" && { rm -f "$venv/.incomplete"; return; }
     # Debian splits venv and ensurepip off; other tools can do their work.
-    "$python" -m venv --without-pip "$venv" >>"$log" 2>&1 && seed_pip && { rm -f "$venv/.incomplete"; return; }
     virtualenv -q --clear -p "$python" "$venv" >/dev/null 2>&1 && return
     "$python" -m virtualenv -q --clear "$venv" >/dev/null 2>&1 && return
+    "$python" -m venv --without-pip "$venv" >>"$log" 2>&1 && seed_pip && { rm -f "$venv/.incomplete"; return; }
     uv venv -q --clear --seed --python "$python" "$venv" >/dev/null 2>&1 && return
     uv venv -q --seed --python "$python" "$venv" >/dev/null 2>&1 && return
     mkdir -p "$venv" && : >"$venv/.incomplete"
@@ -167,7 +167,6 @@ all_current() {
 install_group() {  # install_group GROUP[?]
     group=${1%\?}
     pins=requirements/$group.txt
-    [ -f "$pins" ] || fail "There is no group of requirements '$group' ($pins)."
     mkdir -p "$stamps" || fail "This folder cannot be written: $(pwd)/$stamps."
     again=
     [ -e "$stamps/$group.installing" ] && again=--ignore-installed  # an earlier one was cut short
@@ -215,8 +214,11 @@ take_lock() {
             nobody=99
         fi
         if [ "$nobody" -gt 5 ]; then
-            # Whoever moves it away is the only one to remove it.
-            mv "$lock" "$lock.$$" 2>/dev/null && rm -rf "$lock.$$"
+            # Whoever moves it away is the only one to remove it, unless it is a new one by now.
+            if mv "$lock" "$lock.$$" 2>/dev/null; then
+                [ "$(cat "$lock.$$/pid" 2>/dev/null)" = "$owner" ] || mv "$lock.$$" "$lock" 2>/dev/null
+                rm -rf "$lock.$$"
+            fi
             nobody=0
             continue
         fi
@@ -234,6 +236,9 @@ if [ "${1:-}" = --find ]; then
 fi
 
 all_current "$@" && exit 0
+for wanted in "$@"; do
+    [ -f "requirements/${wanted%\?}.txt" ] || fail "There is no group of requirements '${wanted%\?}'."
+done
 take_lock
 all_current "$@" && exit 0
 if [ -e "$venv/.incomplete" ] || ! "$venv/bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null || ! pip_of "$venv/bin/python"; then

@@ -7,10 +7,13 @@ headers, what the backend received, the access log) is evidence that both engine
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import psutil
 
 from mesh.accesslog import AccessLogRecord
 from mesh.testbed.base import Answer
@@ -40,6 +43,7 @@ _RECORD_FIELDS = (
     "upstream_request_attempt_count",
     "route_name",
 )
+_VARYING = re.compile(r"(127\.0\.0\.1:|remote_address:/)[^\s,}|]+")
 Row = dict[str, str]
 
 
@@ -71,15 +75,18 @@ def _counted(rows: Iterable[Row]) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Which workload a pod belongs to."""
+    """Which workload a pod belongs to, and which addresses are this machine's."""
 
     workloads: Mapping[str, str]
     gateway: str
+    addresses: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, pods: Sequence[Pod], gateway: str) -> Names:
         """Read them from the running pods."""
-        return cls({pod.name: pod.workload for pod in pods}, gateway)
+        found = psutil.net_if_addrs().values()
+        addresses = frozenset(each.address for interface in found for each in interface)
+        return cls({pod.name: pod.workload for pod in pods}, gateway, addresses)
 
     def workload(self, pod: str) -> str:
         """Return a pod's workload; of the gateway its name; an unknown pod's own name."""
@@ -87,8 +94,20 @@ class Names:
             return "gateway"
         return self.workloads.get(pod, pod)
 
+    def here(self, text: str) -> str:
+        """Replace this machine's addresses by 127.0.0.1.
+
+        For a client on the loopback interface Envoy writes the machine's own address into
+        x-forwarded-for, which another machine has not.
+        """
+        parts = [part.strip() for part in text.split(",")]
+        if not self.addresses.intersection(parts):
+            return text
+        return ", ".join("127.0.0.1" if part in self.addresses else part for part in parts)
+
     def clean(self, text: str) -> str:
-        """Replace pod names in a text by their workload."""
+        """Replace pod names in a text by their workload, and take out ports and socket paths."""
+        text = _VARYING.sub(r"\1*", text)
         for pod, workload in self.workloads.items():
             text = text.replace(pod, workload)
         return text
@@ -111,7 +130,7 @@ def answer_row(answer: Answer, names: Names) -> Row:
     for name in ("method", "path", "body"):
         row[f"received:{name}"] = str(echo.get(name, ""))
     for name, value in echo["headers"].items():
-        row[f"received.{name}"] = ANY if name in _VOLATILE else str(value)
+        row[f"received.{name}"] = ANY if name in _VOLATILE else names.clean(names.here(str(value)))
     return row
 
 

@@ -47,3 +47,15 @@ def test_a_record_names_its_workload() -> None:
 
 def test_backends_count_by_workload() -> None:
     assert backends([{"pod": "b-v1-abc-xyz"}, {"pod": "b-v1-abc-xyz"}], NAMES) == {"b-v1": 2}
+
+
+def test_an_address_of_this_machine_is_loopback() -> None:
+    names = Names({}, "", frozenset({"192.0.2.2", "127.0.0.1"}))
+    assert names.here("203.0.113.7,192.0.2.2") == "203.0.113.7, 127.0.0.1"
+    assert names.here("203.0.113.7,203.0.113.8") == "203.0.113.7,203.0.113.8"
+
+
+def test_ports_and_socket_paths_are_taken_out() -> None:
+    assert NAMES.clean("127.0.0.1:50417") == "127.0.0.1:*"
+    assert NAMES.clean("{refused|remote_address:/tmp/m-1/s/3}") == "{refused|remote_address:/*}"
+    assert NAMES.clean("backend:8080") == "backend:8080"
