@@ -175,6 +175,8 @@ class Router:
                 head.headers = [*kept, ("x-envoy-original-path", changed.original_path)]
                 data.path = changed.path.encode("latin-1")
             if changed.original_authority is not None:
+                kept = [item for item in head.headers if item[0] != "x-envoy-original-host"]
+                head.headers = [*kept, ("x-envoy-original-host", changed.original_authority)]
                 if route.rewrite.append_forwarded_host:
                     added = ("x-forwarded-host", changed.original_authority)
                     head.headers = [*head.headers, added]

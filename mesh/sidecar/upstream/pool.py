@@ -79,9 +79,11 @@ class HostPool:
         except OSError as error:
             self.connect_failures += 1
             text = _describe(error).replace(" ", "_")
-            raise UpstreamResetError(
-                "remote connection failure", "UF", f"delayed_connect_error:_{text}"
-            ) from None
+            if "/" in self.address:  # a Unix socket refuses at once
+                text = f"immediate_connect_error:_{text}|remote_address:{self.address}"
+            else:
+                text = f"delayed_connect_error:_{text}"
+            raise UpstreamResetError("remote connection failure", "UF", text) from None
         self._all.add(connection)
         return connection
 
