@@ -32,6 +32,13 @@ class Position:
         return f"{place}:{self.line}:{self.column}" if self.line else place
 
 
+def one_line(text: str) -> str:
+    """Show control characters (line feeds, terminal escapes) by their escapes: one line stays one."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() else repr(each)[1:-1] for each in text)
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One finding.
@@ -53,6 +60,11 @@ class Problem:
     hint: str = ""
     resource: str = ""
     fix: str = ""
+
+    def __post_init__(self) -> None:
+        """Keep every text that repeats a word of the user's on one line, whatever that word is."""
+        for name in ("message", "path", "read", "expected", "hint", "resource"):
+            object.__setattr__(self, name, one_line(getattr(self, name)))
 
     def __str__(self) -> str:
         owner = f" ({self.resource})" if self.resource else ""
