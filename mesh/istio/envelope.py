@@ -61,7 +61,7 @@ def kind_of(source: Source, era: Era, problems: list[Problem]) -> tuple[Kind | N
             Problem(
                 API_VERSION,
                 Level.ERROR,
-                f'no matches for kind "{name}" in version "{show(api_version)}"',
+                f'no matches for kind "{show(name)}" in version "{show(api_version)}"',
                 source.position("apiVersion"),
                 "apiVersion",
                 read=show(api_version),

@@ -179,15 +179,17 @@ class Resource:
 
 
 def show(value: object) -> str:
-    """Return what stood in the document, short enough for one line."""
+    """Return what stood in the document, on one line and short."""
     if value is None:
         return ""
     if isinstance(value, dict):
-        text = "{" + ", ".join(f"{key}: ..." for key in list(value)[:5]) + "}"
+        text = "{" + ", ".join(f"{show(key)}: ..." for key in list(value)[:5]) + "}"
     elif isinstance(value, list):
         text = "[" + ", ".join(show(each) for each in value[:5]) + "]"
     elif isinstance(value, bool):
         text = str(value).lower()
     else:
-        text = str(value)
+        text = "".join(
+            each if each.isprintable() else repr(each)[1:-1] for each in str(value)[:100]
+        )
     return text if len(text) <= 80 else text[:77] + "..."
