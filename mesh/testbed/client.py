@@ -64,6 +64,9 @@ class ZygoteClient:
             for name, value in os.environ.items()
             if name != "PYTHONDONTWRITEBYTECODE"  # it would make every start compile again
         }
+        environment["MALLOC_ARENA_MAX"] = (
+            "1"  # an arena for each thread would be memory for nothing
+        )
         with (run.path / "zygote.log").open("ab") as log, theirs:
             process = subprocess.Popen(
                 [sys.executable, "-m", "mesh.testbed.zygote", str(theirs.fileno()), str(run.path)],

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from mesh.state import RunFolder
-from mesh.testbed import child, wire
+from mesh.testbed import child, lean, wire
 from mesh.testbed.child import ChildSpec
 from mesh.testbed.plain import from_plain
 from mesh.testbed.ports import Ports
@@ -149,6 +149,7 @@ class Zygote:
         A module that has ``warm_up`` is warmed up.
         """
         for name in message["modules"]:
+            lean.prepare(name)
             module = importlib.import_module(name)
             if forking_is_safe() and hasattr(module, "warm_up"):
                 module.warm_up()
