@@ -52,8 +52,12 @@ def check_output(output: str, allowed: Sequence[str] = ("text", "json")) -> None
         raise UserError(f"there is no output {output!r}: choose {' or '.join(allowed)}")
 
 
-def attach(name: str = "") -> LocalTestbed:
-    """Return the kept mesh ``name``, or the only one; UserError when that is not clear."""
+def attach(name: str = "", *, hold: bool = False) -> LocalTestbed:
+    """Return the mesh ``name``, or the only one; UserError when that is not clear.
+
+    ``hold`` keeps the connection to its processes, which ending it needs; asking and
+    configuring the mesh goes without.
+    """
     from mesh.state import reap, runs
 
     reap()
@@ -70,7 +74,10 @@ def attach(name: str = "") -> LocalTestbed:
 
     from mesh.testbed.local import LocalTestbed
 
-    return LocalTestbed.attach(living[name] if name else next(iter(living.values())))
+    bed = LocalTestbed.attach(living[name] if name else next(iter(living.values())))
+    if not hold:
+        bed.leave()
+    return bed
 
 
 def print_problems(problems: Sequence[Any]) -> None:

@@ -18,7 +18,7 @@ def down(
 
     names = [run.name for run in runs()] if every else [mesh]
     for name in names:
-        bed = attach(name)
+        bed = attach(name, hold=True)
         shown = bed.run.name
         bed.stop()
         done(f"Ended {shown}")

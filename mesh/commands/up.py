@@ -50,6 +50,7 @@ def up(
     done(f"Started {pods} pods with their sidecars ({engine}, {chosen})")
     if wanted.gateway:
         done(f"The gateway listens on {bed.gateway_url}")
+    bed.leave()
     print("\nTry: meshctl curl /\n     meshctl apply -f FILE\n     meshctl down")
 
 

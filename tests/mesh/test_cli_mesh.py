@@ -1,0 +1,108 @@
+"""``meshctl`` on a real mesh: each command as a chapter uses it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from mesh.cli import app
+
+V2 = """\
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: recommendation}
+spec:
+  host: recommendation
+  subsets: [{name: v2, labels: {version: v2}}]
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: recommendation}
+spec:
+  hosts: [recommendation]
+  http: [{route: [{destination: {host: recommendation, subset: v2}}]}]
+"""
+
+
+def meshctl(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        home = tmp_path_factory.mktemp("h").resolve()
+        patch.setenv("MESH_LAB_HOME", str(home / "m"))
+        started = meshctl("up", "--lab", "1")
+        try:
+            assert started.exit_code == 0, started.output
+            assert "✓ Started 4 pods with their sidecars (mitmproxy, istio-1.9)" in started.stdout
+            yield
+        finally:
+            ended = meshctl("down", "--all")
+        assert ended.exit_code == 0, ended.output
+        assert list((home / "m").iterdir()) == []
+
+
+def test_status() -> None:
+    (found,) = json.loads(meshctl("status", "-o", "json").stdout)
+    assert found["engine"] == "mitmproxy"
+    assert {pod["service"] for pod in found["pods"]} == {"customer", "preference", "recommendation"}
+    assert "recommendation-v2-" in meshctl("status").stdout
+
+
+def test_apply_is_in_force_and_delete_takes_it_back(tmp_path: Path) -> None:
+    file = tmp_path / "v2.yaml"
+    file.write_text(V2, encoding="utf-8")
+    applied = meshctl("apply", "-f", str(tmp_path))
+    assert applied.exit_code == 0, applied.output
+    assert "✓ VirtualService tutorial/recommendation" in applied.stdout
+    answers = meshctl("curl", "/", "-n", "10")
+    assert answers.stdout.count("recommendation v2") == 10
+    assert "10 requests: 10 x 200" in answers.stderr
+
+    assert f"{file}:8" in meshctl("get", "vs", "recommendation").stdout
+    assert (
+        "subset: v2"
+        in meshctl("get", "dr", "-o", "yaml").stdout + meshctl("get", "vs", "-o", "yaml").stdout
+    )
+
+    assert meshctl("delete", "vs", "recommendation").exit_code == 0
+    assert "nothing of that is applied" in meshctl("delete", "vs", "recommendation").stderr
+    assert meshctl("delete", "-f", str(file)).exit_code == 0
+    assert "recommendation" not in meshctl("get").stdout
+
+
+def test_a_refused_file_changes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "broken.yaml"
+    file.write_text("kind: [\n", encoding="utf-8")
+    done = meshctl("apply", "-f", str(file))
+    assert done.exit_code == 1
+    assert f"{file}:" in done.stderr
+
+
+def test_proxy_status_and_config() -> None:
+    status = meshctl("proxy-status")
+    assert status.stdout.count("SYNCED") == 20
+    routes = meshctl("proxy-config", "route", "preference")
+    assert "recommendation.tutorial.svc.cluster.local:8080" in routes.stdout
+    clusters = json.loads(meshctl("proxy-config", "clusters", "preference", "-o", "json").stdout)
+    assert "outbound|8080||recommendation.tutorial.svc.cluster.local" in clusters
+    unknown = meshctl("proxy-config", "routes", "nobody")
+    assert unknown.exit_code == 1
+    assert "no pod is called 'nobody'" in unknown.stderr
+
+
+def test_curl_from_a_pod_and_its_log() -> None:
+    asked = meshctl(
+        "curl", "-i", "--from", "preference", "http://recommendation:8080/", "-H", "x-request-id: 7"
+    )
+    assert asked.stdout.startswith("HTTP/1.1 200\n")
+    assert "name the service" in meshctl("curl", "--from", "preference", "/").stderr
+    line = meshctl("logs", "preference").stdout.splitlines()[-1]
+    assert '"GET / HTTP/1.1" 200 - via_upstream' in line
+    record = json.loads(meshctl("logs", "preference", "-o", "json").stdout.splitlines()[-1])
+    assert record["direction"] == "outbound"
+    assert meshctl("logs", "preference", "--printed").exit_code == 0
