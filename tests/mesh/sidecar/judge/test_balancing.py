@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from envoy_data_plane.envoy.config.cluster.v3 import Cluster, OutlierDetection
 
+from mesh.envoy.admin import Admin
 from mesh.sidecar.upstream.balancers import Context, make_balancer
 from mesh.sidecar.upstream.host import hosts_from
 from mesh.sidecar.upstream.outlier_config import compile_outlier_detection
@@ -182,7 +183,7 @@ def test_ejections_and_their_log(
     mine = {name: theirs[name] for name in detector.counters}
     assert mine == dict(detector.counters)
     assert detector.counters["ejections_active"] == 2
-    envoy.admin_get("/reopen_logs", "POST")
+    Admin(envoy.admin).reopen_logs()
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     for line in lines:
         del line["timestamp"]
