@@ -22,6 +22,9 @@ SOCKET_PATH_LIMIT = 100
 
 _OWNER = "owner.json"
 
+KEPT = "kept"
+"""A file in the folder of a mesh that was started to stay: it is meant when others run beside it."""
+
 
 class StateError(Exception):
     """A folder cannot be used; the text is one sentence for the user."""

@@ -14,9 +14,6 @@ from mesh.commands.errors import UserError
 if TYPE_CHECKING:
     from mesh.testbed.local import LocalTestbed
 
-KEPT = "kept"
-"""A file in the folder of a mesh that was started to stay: it is meant when others run beside it."""
-
 Mesh = Annotated[str, typer.Option("--mesh", metavar="NAME", help="Which mesh, when several run.")]
 Output = Annotated[str, typer.Option("--output", "-o", help="text or json.")]
 Pod = Annotated[str, typer.Argument(metavar="POD", help="A pod, or the start of its name.")]
@@ -58,7 +55,7 @@ def attach(name: str = "", *, hold: bool = False) -> LocalTestbed:
     ``hold`` keeps the connection to its processes, which ending it needs; asking and
     configuring the mesh goes without.
     """
-    from mesh.state import reap, runs
+    from mesh.state import KEPT, reap, runs
 
     reap()
     living = {run.name: run for run in runs()}

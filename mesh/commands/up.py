@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from mesh.commands.common import KEPT, done
+from mesh.commands.common import done
 from mesh.commands.errors import UserError
 
 
@@ -42,7 +42,6 @@ def up(
     bed.start()
     try:
         bed.keep()
-        (bed.run.path / KEPT).touch()
     except BaseException:
         bed.stop()
         raise

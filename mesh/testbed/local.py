@@ -18,7 +18,7 @@ from typing import Any, Self
 from mesh.accesslog import AccessLogRecord
 from mesh.istio.resource import Resource
 from mesh.pilot.client import ApplyResult, PilotClient, PilotError
-from mesh.state import RunFolder, StateError, reap, write_atomic
+from mesh.state import KEPT, RunFolder, StateError, reap, write_atomic
 from mesh.testbed import pods as podlib
 from mesh.testbed import records, request
 from mesh.testbed.base import Answer, ApplyError, Document
@@ -129,6 +129,7 @@ class LocalTestbed:
     def keep(self) -> str:
         """Let the mesh live on after this command; returns its name for ``attach``."""
         self._living().keep()
+        (self.run.path / KEPT).touch()
         return self.run.name
 
     def leave(self) -> None:
