@@ -1,0 +1,188 @@
+"""Deployment: the pods of one local mesh, and the processes behind them.
+
+Kubernetes keeps a Deployment's pods running: it starts them, replaces one that is gone, and a pod
+gets requests only once it is ready.  This does the same with processes: control plane,
+applications, sidecars and gateway are forked side by side from the preloaded process, and
+everything waits for readiness, never for time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+
+from mesh.pilot.client import PilotClient
+from mesh.state import RunFolder
+from mesh.testbed import pods as podlib
+from mesh.testbed import records
+from mesh.testbed.base import Engine
+from mesh.testbed.child import ChildSpec
+from mesh.testbed.client import Started, TestbedError, ZygoteClient, last_words, wait_ready
+from mesh.testbed.plain import to_plain
+from mesh.testbed.pods import LocalPod
+from mesh.topology import Pod, Service, Topology, Workload
+
+_ADS, _API, _FIRST_APP = 1, 2, 3
+_IN_FORCE_SECONDS, _IN_FORCE_ROUNDS = 3.0, 10
+
+
+@dataclass(slots=True)
+class Deployment:
+    """The pods by name (``killed`` those that are gone); ``count`` numbers every pod ever made."""
+
+    topology: Topology
+    engine: Engine
+    era: str
+    seed: str
+    folder: RunFolder
+    zygote: ZygoteClient
+    pods: dict[str, LocalPod] = field(default_factory=dict)
+    killed: list[LocalPod] = field(default_factory=list)
+    count: int = 0
+
+    @property
+    def pilot(self) -> PilotClient:
+        """The control plane."""
+        return PilotClient(self.folder.socket(_API))
+
+    def start(self, configure: Callable[[], None]) -> None:
+        """Start everything; ``configure`` is called as soon as the control plane answers.
+
+        The work overlaps: while processes come up, the next modules are imported.
+        """
+        zygote = self.zygote
+        pods = self._lay_out()
+        preloads = [zygote.post("preload", modules=["mesh.pilot.main", "mesh.testbed.warm"])]
+        pilot_asked = zygote.post_start(self._pilot_spec())
+        preloads.append(zygote.post("preload", modules=["services.server"]))
+        applications = [pod for pod in pods if pod.pod]
+        apps_asked = [(pod, *zygote.post_start(self._app_spec(pod))) for pod in applications]
+        preloads.append(zygote.post("preload", modules=self.engine.modules()))
+        zygote.answer(preloads[0])
+        pilot = Started("pilot", 0, self.folder.path / "pilot.log", pilot_asked[1])
+        wait_ready([pilot])
+        zygote.answer(pilot_asked[0])
+        self.pilot.add_pods([(pod.node, pod.pod) for pod in pods])
+        configure()
+        apps = []
+        for pod, number, ready in apps_asked:
+            pid = int(zygote.answer(number)["pid"])
+            apps.append(Started(f"application {pod.name}", pid, pod.folder / "app.log", ready))
+        for number in preloads[1:]:
+            zygote.answer(number)
+        sidecars = zygote.start_all(self._sidecar_spec(pod) for pod in pods)
+        pids = dict(zip([pod.name for pod in applications], [app.pid for app in apps], strict=True))
+        for pod, sidecar in zip(pods, sidecars, strict=True):
+            app_pid = pids.get(pod.name, 0)
+            self.pods[pod.name] = replace(pod, app_pid=app_pid, sidecar_pid=sidecar.pid)
+        wait_ready([*apps, *sidecars])
+        self.await_in_force(self.pods.values())
+
+    def replace(self, victim: LocalPod) -> Pod:
+        """Kill ``victim`` as ``kill -9`` would, and put a new pod of its workload in its place."""
+        zygote = self.zygote
+        records.flush([victim])
+        for pid in (victim.sidecar_pid, victim.app_pid):
+            zygote.ask("kill", pid=pid)
+        del self.pods[victim.name]
+        self.killed.append(victim)
+        self.pilot.remove_pods([(victim.name, victim.node.namespace)])
+        zygote.ask("release", ports=victim.ports)
+        service, workload = self._workload(victim)
+        new = self._describe(service, workload)
+        self.pilot.add_pods([(new.node, None)])  # a pod gets requests when it is ready, not before
+        app, sidecar = zygote.start_all([self._app_spec(new), self._sidecar_spec(new)])
+        self.pods[new.name] = replace(new, app_pid=app.pid, sidecar_pid=sidecar.pid)
+        wait_ready([app, sidecar])
+        self.await_in_force([self.pods[new.name]])
+        self.pilot.add_pods([(new.node, new.pod)])
+        self.await_in_force(self.pods.values())
+        assert new.pod is not None
+        return new.pod
+
+    def find(self, name: str) -> LocalPod:
+        """Return a pod by its name or the beginning of it; the first of several replicas."""
+        if name in self.pods:
+            return self.pods[name]
+        chosen = [self.pods[each] for each in sorted(self.pods) if each.startswith(name)]
+        if not chosen:
+            raise TestbedError(
+                f"there is no pod {name!r}; there are {', '.join(sorted(self.pods))}"
+            )
+        if len({each.workload for each in chosen}) > 1:
+            names = ", ".join(each.name for each in chosen)
+            raise TestbedError(f"several pods begin with {name!r}: {names}")
+        return chosen[0]
+
+    def await_in_force(self, pods: Iterable[LocalPod]) -> None:
+        """Wait until pods have their configuration; a sidecar that ended is not waited for."""
+        waiting = list(pods)
+        nodes = [pod.node.id for pod in waiting]
+        for _ in range(_IN_FORCE_ROUNDS):
+            found = self.pilot.in_force(nodes, _IN_FORCE_SECONDS)
+            if found.in_force:
+                return
+            living = self.zygote.ask("children")["children"]
+            for pod in waiting:
+                if str(pod.sidecar_pid) not in living:
+                    words = last_words(pod.folder / "sidecar.log")
+                    raise TestbedError(f"the sidecar of {pod.name} ended: {words}")
+            if found.nacks:
+                break
+        raise TestbedError(found.reason or f"no configuration in force at {found.missing}")
+
+    def _lay_out(self) -> list[LocalPod]:
+        pods = [
+            self._describe(service, workload)
+            for service in self.topology.services
+            for workload in service.workloads
+            for _ in range(workload.replicas)
+        ]
+        if self.topology.gateway:
+            ports = self._take_ports(podlib.PORTS_OF_A_GATEWAY)
+            gateway = podlib.make_gateway(self.topology, ports, self.folder.path, self.seed)
+            gateway.folder.mkdir()
+            pods.append(gateway)
+        return pods
+
+    def _describe(self, service: Service, workload: Workload) -> LocalPod:
+        name = podlib.pod_name(workload, self.count, self.seed)
+        socket = self.folder.socket(_FIRST_APP + self.count)
+        self.count += 1
+        ports = self._take_ports(podlib.ports_needed(service))
+        pod = podlib.make_pod(service, workload, name, ports, self.folder.path, socket)
+        pod.folder.mkdir()
+        return pod
+
+    def _take_ports(self, count: int) -> list[int]:
+        return [int(port) for port in self.zygote.ask("ports", count=count)["ports"]]
+
+    def _workload(self, pod: LocalPod) -> tuple[Service, Workload]:
+        for service in self.topology.services:
+            for workload in service.workloads:
+                if (service.name, workload.name) == pod.workload:
+                    return service, workload
+        raise TestbedError(f"{pod.name} belongs to no workload of the topology")
+
+    def _app_spec(self, pod: LocalPod) -> ChildSpec:
+        return podlib.app_spec(pod, self._workload(pod)[1])
+
+    def _sidecar_spec(self, pod: LocalPod) -> ChildSpec:
+        return self.engine.spec(pod.node, self.folder.socket(_ADS), pod.folder)
+
+    def _pilot_spec(self) -> ChildSpec:
+        return ChildSpec(
+            name="pilot",
+            module="mesh.pilot.main",
+            function="run",
+            options_type="PilotOptions",
+            options={
+                "ads_socket": str(self.folder.socket(_ADS)),
+                "api_socket": str(self.folder.socket(_API)),
+                "store": str(self.folder.path / "resources"),
+                "services": to_plain(self.topology.services),
+                "era": self.era,
+                "namespace": self.topology.namespace,
+            },
+            log=str(self.folder.path / "pilot.log"),
+        )
