@@ -8,11 +8,18 @@ Conformance cases and labs need applications that fail in chosen ways.  Options 
 ``default``  the answer outside any list; ``{}`` is 200 with the JSON below
 ``refuse``   true: connections are refused, as when the application is not there
 
+A request can bring its own script in the header ``x-script``: a JSON list of answers, one for
+each time the request comes (``x-request-id`` tells; the last one stands for all further times),
+or an object: version -> such a list.  So one mesh serves many cases, and retries meet what the
+test wants.
+
 An answer: ``status`` (200), ``body`` (text; absent: the JSON), ``headers`` (name -> value or list
 of values), ``delay`` (seconds before it), ``times`` (stands for so many equal answers),
 ``close: before_headers`` (connection closed without an answer), ``close: mid_body`` (closed after
 half of the body), ``reset: true`` (closed with a reset), ``connection_close: true`` (an answer
-with ``connection: close``), ``raw`` (these bytes instead of HTTP, then closed).
+with ``connection: close``), ``raw`` (these bytes instead of HTTP, then closed), ``hold: NAME``
+(kept back until somebody asks for ``/release/NAME``; a client can thus see what happens while
+requests are under way, without any timing).
 
 The JSON: ``pod``, ``version``, ``method``, ``path``, ``headers`` (lower-case names; values of a
 repeated one joined by ``,``), ``body``, ``counter`` (of all requests), ``connection`` (number of
@@ -26,8 +33,6 @@ import itertools
 import json
 import socket
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from http.client import responses
 from threading import Event, Lock, Thread
 
@@ -35,96 +40,9 @@ from services import lifeline
 from services.httpwire import Received, WireError, read_request, reset
 from services.journal import Journal
 from services.options import AppOptions
+from services.script import Answer, Gate, OwnScripts, Script
 
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """One line of a script; the module's docstring names the keys."""
-
-    status: int = 200
-    body: str | None = None
-    headers: tuple[tuple[str, str], ...] = ()
-    delay: float = 0.0
-    close: str = ""
-    reset: bool = False
-    connection_close: bool = False
-    raw: str | None = None
-
-
-_KEYS = {"status", "body", "headers", "delay", "close", "reset", "connection_close", "raw", "times"}
-
-
-def parse_answer(raw: object) -> Answer:
-    """Read an answer from plain data; ValueError names what is wrong with it."""
-    if not isinstance(raw, dict):
-        raise ValueError(f"a scripted answer is a mapping, not {raw!r}")
-    unknown = sorted(set(raw) - _KEYS)
-    if unknown:
-        raise ValueError(
-            f"a scripted answer has no {unknown[0]!r}; it has: {', '.join(sorted(_KEYS))}"
-        )
-    close = str(raw.get("close", ""))
-    if close not in ("", "before_headers", "mid_body"):
-        raise ValueError(f"close is before_headers or mid_body, not {close!r}")
-    headers: list[tuple[str, str]] = []
-    for name, value in dict(raw.get("headers") or {}).items():
-        values = value if isinstance(value, list) else [value]
-        headers += [(str(name).lower(), str(each)) for each in values]
-    body, text = raw.get("body"), raw.get("raw")
-    return Answer(
-        status=int(raw.get("status", 200)),
-        body=None if body is None else str(body),
-        headers=tuple(headers),
-        delay=float(raw.get("delay", 0)),
-        close=close,
-        reset=bool(raw.get("reset", False)),
-        connection_close=bool(raw.get("connection_close", False)),
-        raw=None if text is None else str(text),
-    )
-
-
-def _expand(raw: object) -> list[Answer]:
-    if not isinstance(raw, list):
-        raise ValueError(f"a script is a list of answers, not {raw!r}")
-    answers: list[Answer] = []
-    for item in raw:
-        times = int(item.get("times", 1)) if isinstance(item, dict) else 1
-        answers += [parse_answer(item)] * times
-    return answers
-
-
-@dataclass(slots=True)
-class Script:
-    """Which answer the next request gets; asked under the server's lock."""
-
-    default: Answer
-    anywhere: Iterator[Answer]
-    paths: dict[str, Iterator[Answer]] = field(default_factory=dict)
-
-    @classmethod
-    def parse(cls, options: dict[str, object]) -> Script:
-        """From the workload's options; ValueError for what it does not understand."""
-        unknown = sorted(set(options) - {"script", "paths", "repeat", "default", "refuse"})
-        if unknown:
-            raise ValueError(f"services.scripted has no option {unknown[0]!r}")
-        repeat = bool(options.get("repeat", False))
-
-        def walk(raw: object) -> Iterator[Answer]:
-            answers = _expand(raw)
-            return itertools.cycle(answers) if repeat else iter(answers)
-
-        paths = options.get("paths") or {}
-        if not isinstance(paths, dict):
-            raise ValueError(f"paths maps a path to a list of answers, not {paths!r}")
-        return cls(
-            default=parse_answer(options.get("default") or {}),
-            anywhere=walk(options.get("script") or []),
-            paths={str(path): walk(raw) for path, raw in paths.items()},
-        )
-
-    def next(self, path: str) -> Answer:
-        """Return the answer for a request to ``path`` (without query)."""
-        return next(self.paths.get(path, self.anywhere), self.default)
+RELEASE = "/release/"
 
 
 class ScriptedServer:
@@ -134,6 +52,8 @@ class ScriptedServer:
         self._sock = sock
         self._options = options
         self._script = Script.parse(options.options)
+        self._own = OwnScripts(options.version)
+        self._gate = Gate()
         self._journal = Journal(options.journal, options.pod)
         self._lock = Lock()
         self._counter = 0
@@ -158,16 +78,22 @@ class ScriptedServer:
         if request is None:
             return False
         path = request.target.partition("?")[0]
-        if path.startswith("/health/"):
+        if path.startswith(("/health/", RELEASE)):
+            request.finish(connection)
+            if path.startswith(RELEASE):
+                self._gate.release(path.removeprefix(RELEASE))
             connection.sendall(_response(Answer(body="OK\n"), b"OK\n"))
             return True
         with self._lock:
             self._counter += 1
-            counter, answer = self._counter, self._script.next(path)
-        if answer.delay:
-            time.sleep(answer.delay)  # a slow backend is what the script asks for
+            counter = self._counter
+            answer = self._own.next(request.headers) or self._script.next(path)
         silent = answer.reset or answer.close == "before_headers" or answer.raw is not None
         self._write_down(request, 0 if silent else answer.status, counter)
+        if answer.hold:
+            self._gate.wait(answer.hold)
+        if answer.delay:
+            time.sleep(answer.delay)  # a slow backend is what the script asks for
         if answer.reset:
             reset(connection)
             return False

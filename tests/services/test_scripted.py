@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from services.options import AppOptions
-from services.scripted import Script, ScriptedServer
+from services.script import Script
+from services.scripted import ScriptedServer
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -130,6 +131,42 @@ def test_breaks_the_rules_when_told(
     assert ask(connection) == (200, b"fine")
     lines = [json.loads(line) for line in (tmp_path / "journal").read_text().splitlines()]
     assert [line["status"] for line in lines] == [0, 200, 0, 0, 200]
+
+
+def test_a_request_brings_its_own_script(
+    family: socket.AddressFamily, tmp_path: Path, opened: list[http.client.HTTPConnection]
+) -> None:
+    connection = connect(family, tmp_path, script=[{"body": "of the backend"}])
+    opened.append(connection)
+
+    def again(request: str, script: object) -> int:
+        headers = {"x-request-id": request, "x-script": json.dumps(script)}
+        connection.request("GET", "/", headers=headers)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
+
+    two = [{"status": 503}, {"status": 202}]
+    assert [again("a", two) for _ in range(3)] == [503, 202, 202]
+    assert again("b", two) == 503
+    assert again("c", {"v1": [{"status": 418}], "v2": two}) == 418
+    assert again("d", {"v2": two}) == 200
+    assert ask(connection) == (200, b"of the backend")
+    assert again("e", [{"stats": 1}]) == again("f", []) == 400
+
+
+def test_holds_an_answer_back_until_told(
+    family: socket.AddressFamily, tmp_path: Path, opened: list[http.client.HTTPConnection]
+) -> None:
+    held = connect(family, tmp_path, paths={"/held": [{"hold": "a", "body": "late"}]})
+    other = http.client.HTTPConnection("127.0.0.1", held.port)
+    if isinstance(held, UnixConnection):
+        other = UnixConnection(held.path)
+    opened += [held, other]
+    held.request("GET", "/held")
+    assert ask(other)[0] == 200
+    assert ask(other, "/release/b") == ask(other, "/release/a") == (200, b"OK\n")
+    assert held.getresponse().read() == b"late"
 
 
 @pytest.mark.parametrize(
