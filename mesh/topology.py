@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 DOMAIN_SUFFIX = "cluster.local"
+INJECT = "sidecar.istio.io/inject"
+"""Label of a pod; "false": it gets no sidecar."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,11 @@ class Workload:
     service_account: str = ""
     options: dict[str, object] = field(default_factory=dict)
     locality: str = ""
+
+    @property
+    def injected(self) -> bool:
+        """Whether its pods get a sidecar."""
+        return self.labels.get(INJECT) != "false"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,8 @@ class Pod:
     """One running pod, as the control plane knows it.
 
     ``address``:``ports`` is where other sidecars reach it (the inbound listener of its own
-    sidecar): service port -> listening port.  Locally the address is 127.0.0.1.
+    sidecar, or the application itself where there is none): service port -> listening port.
+    Locally the address is 127.0.0.1.
     """
 
     name: str

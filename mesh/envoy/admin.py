@@ -12,6 +12,7 @@ import json
 import time
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 UNWRITTEN = "filesystem.write_total_buffered"
 """Gauge: bytes of access logs that are not in their files yet."""
@@ -37,7 +38,7 @@ class Admin:
 
     def stats(self, pattern: str = "") -> dict[str, int]:
         """Return counters and gauges by name, of those that ``pattern`` (a regex) matches."""
-        query = f"&filter={pattern}" if pattern else ""
+        query = f"&filter={quote(pattern, safe='')}" if pattern else ""
         data = self._json(f"/stats?format=json{query}")
         return {each["name"]: each["value"] for each in data["stats"] if "value" in each}
 

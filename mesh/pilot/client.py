@@ -61,11 +61,21 @@ class PilotClient:
         except PilotError:
             return False
 
-    def apply(self, documents: Sequence[tuple[str, str]], era: str = "") -> ApplyResult:
-        """Apply (file, text) documents and wait until they are in force."""
+    def apply(
+        self,
+        documents: Sequence[tuple[str, str]],
+        era: str = "",
+        keep: Iterable[tuple[str, str, str]] | None = None,
+    ) -> ApplyResult:
+        """Apply (file, text) documents and wait until they are in force.
+
+        With ``keep`` they are the whole configuration: what else is applied goes, except these.
+        """
         body: dict[str, Any] = {"documents": [{"file": f, "text": t} for f, t in documents]}
         if era:
             body["era"] = era
+        if keep is not None:
+            body["keep"] = [{"kind": k, "namespace": ns, "name": n} for k, ns, n in keep]
         return _apply_result(self._call("POST", "/apply", body))
 
     def delete(self, resources: Iterable[tuple[str, str, str]]) -> ApplyResult:
@@ -85,10 +95,14 @@ class PilotClient:
         """Make services known."""
         self._call("POST", "/services", {"services": [service_to_dict(each) for each in services]})
 
-    def add_pods(self, pods: Iterable[tuple[ProxyNode, Pod | None]]) -> None:
-        """Register nodes and the pods behind them (None for a gateway)."""
+    def add_pods(self, pods: Iterable[tuple[ProxyNode | None, Pod | None]]) -> None:
+        """Register nodes (None: no sidecar) and the pods behind them (None for a gateway)."""
         listed = [
-            {"node": node.as_dict(), "pod": pod_to_dict(pod) if pod else None} for node, pod in pods
+            {
+                "node": node.as_dict() if node else None,
+                "pod": pod_to_dict(pod) if pod else None,
+            }
+            for node, pod in pods
         ]
         self._call("POST", "/pods", {"add": listed})
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -102,8 +102,17 @@ class ControlPlane:
         offered = {key: (node.name, self.snapshots[key]) for key, node in self.nodes.items()}
         self.ads.publish(str(self._version), offered)
 
-    async def apply(self, documents: Sequence[tuple[str, str]], era: Era | None = None) -> Applied:
-        """Load, check and apply (file, text) documents; with an error nothing is applied."""
+    async def apply(
+        self,
+        documents: Sequence[tuple[str, str]],
+        era: Era | None = None,
+        keep: Collection[Key] | None = None,
+    ) -> Applied:
+        """Load, check and apply (file, text) documents; with an error nothing is applied.
+
+        With ``keep`` the documents are the whole configuration: whatever else is applied and not
+        among these keys is removed by the same push.
+        """
         async with self._lock:
             began = self.clock()
             chosen = era or self.era
@@ -118,7 +127,9 @@ class ControlPlane:
                 return Applied(tuple(problems), seconds=self.clock() - began)
             before, old_era = dict(self.resources), self.era
             self.era = chosen
-            self.resources.update({key_of(each): each for each in resources})
+            new = {key_of(each): each for each in resources}
+            gone = [] if keep is None else [key for key in before if key not in {*new, *keep}]
+            self.resources = {key: before[key] for key in before if key not in gone} | new
             try:
                 self.push()
             except ValueError as error:
@@ -127,6 +138,8 @@ class ControlPlane:
                 problems.append(Problem(UNTRANSLATABLE, Level.ERROR, str(error)))
                 return Applied(tuple(problems), seconds=self.clock() - began)
             self.store.save(resources, chosen.name)
+            for key in gone:
+                self.store.delete(key)
             outcome = await self.in_force()
             return Applied(
                 tuple(problems),
@@ -157,10 +170,14 @@ class ControlPlane:
                 outcome.reason,
             )
 
-    def add_pods(self, pods: Iterable[tuple[ProxyNode, Pod | None]]) -> None:
-        """Register nodes and the pods behind them (None: a gateway, no endpoint of a service)."""
+    def add_pods(self, pods: Iterable[tuple[ProxyNode | None, Pod | None]]) -> None:
+        """Register nodes and the pods behind them.
+
+        No node: a pod without a sidecar; no pod: a gateway, which is no endpoint of a service.
+        """
         for node, pod in pods:
-            self.nodes[node.id] = node
+            if node is not None:
+                self.nodes[node.id] = node
             if pod is not None:
                 self.registry.add_pod(pod)
         self.push()

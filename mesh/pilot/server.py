@@ -1,6 +1,7 @@
 """The HTTP API of the control plane, on a Unix socket in a folder that only its owner may enter.
 
-    POST   /apply            {documents: [{file, text}], era?} -> problems, applied, in_force, nacks
+    POST   /apply            {documents: [{file, text}], era?, keep?: [{kind, namespace, name}]}
+                             -> problems, applied, in_force, nacks
     POST   /delete           {resources: [{kind, namespace, name}]} -> the same
     POST   /services         {services: [...]}           POST /pods  {add: [...]} or {remove: [...]}
     POST   /in-force         {nodes?: [...], timeout?} -> in_force, nacks, missing, reason
@@ -23,6 +24,7 @@ from mesh.pilot import proxy_config
 from mesh.pilot.ads import Outcome
 from mesh.pilot.control_plane import ControlPlane
 from mesh.pilot.node import ProxyNode
+from mesh.pilot.store import Key
 from mesh.pilot.translate import SHORT
 from mesh.pilot.wire import pod_from_dict, service_from_dict
 
@@ -55,6 +57,11 @@ class Handler(RequestHandler):
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             name = f"missing or wrong: {error}"
             raise HTTPError(400, reason=f"{self.request.path}: {name}") from None
+
+    def keys(self, rows: list[dict[str, Any]]) -> list[Key]:
+        """Return (kind, namespace, name) of each row."""
+        own = self.plane.namespace
+        return [(str(r["kind"]), str(r.get("namespace") or own), str(r["name"])) for r in rows]
 
     def node(self, name: str) -> ProxyNode:
         """Return a node by id or pod name; 404 with the names that exist."""
@@ -93,7 +100,8 @@ class Apply(Handler):
         body = self.body()
         documents = self.read(lambda: [(str(d["file"]), str(d["text"])) for d in body["documents"]])
         chosen = self.read(lambda: era(body["era"]) if body.get("era") else None)
-        self.answer((await self.plane.apply(documents, chosen)).as_dict())
+        keep = self.read(lambda: self.keys(body["keep"]) if "keep" in body else None)
+        self.answer((await self.plane.apply(documents, chosen, keep)).as_dict())
 
 
 class Delete(Handler):
@@ -102,12 +110,7 @@ class Delete(Handler):
     async def post(self) -> None:
         """Remove resources."""
         body = self.body()
-        keys = self.read(
-            lambda: [
-                (str(r["kind"]), str(r.get("namespace") or self.plane.namespace), str(r["name"]))
-                for r in body["resources"]
-            ]
-        )
+        keys = self.read(lambda: self.keys(body["resources"]))
         self.answer((await self.plane.delete(keys)).as_dict())
 
 
@@ -169,7 +172,10 @@ class Pods(Handler):
         )
         new = self.read(
             lambda: [
-                (ProxyNode.from_dict(a["node"]), pod_from_dict(a["pod"]) if a.get("pod") else None)
+                (
+                    ProxyNode.from_dict(a["node"]) if a.get("node") else None,
+                    pod_from_dict(a["pod"]) if a.get("pod") else None,
+                )
                 for a in body.get("add", [])
             ]
         )

@@ -123,6 +123,12 @@ class Testbed(Protocol):
         (``http://recommendation:8080/``) that this pod's application could have asked for.
         """
 
+    def tell(self, pod: str, path: str) -> Answer:
+        """Ask a pod's application itself, past every sidecar."""
+
+    def stats(self, pod: str, pattern: str) -> dict[str, int]:
+        """Return a sidecar's counters and gauges whose name the regex ``pattern`` finds."""
+
     def keep(self) -> str:
         """Let the mesh outlive this process, until ``meshctl down``; returns its name."""
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from mesh.pilot.client import PilotClient
+from mesh.pilot.node import ProxyNode
 from mesh.state import RunFolder
 from mesh.testbed import pods as podlib
 from mesh.testbed import records
@@ -24,6 +25,11 @@ from mesh.topology import Pod, Service, Topology, Workload
 
 _ADS, _API, _FIRST_APP = 1, 2, 3
 _IN_FORCE_SECONDS, _IN_FORCE_ROUNDS = 3.0, 10
+
+
+def _node(pod: LocalPod) -> ProxyNode | None:
+    """Return what the control plane has to know of the pod's sidecar."""
+    return pod.node if pod.injected else None
 
 
 @dataclass(slots=True)
@@ -62,7 +68,7 @@ class Deployment:
         pilot = Started("pilot", 0, self.folder.path / "pilot.log", pilot_asked[1])
         wait_ready([pilot])
         zygote.answer(pilot_asked[0])
-        self.pilot.add_pods([(pod.node, pod.pod) for pod in pods])
+        self.pilot.add_pods([(_node(pod), pod.pod) for pod in pods])
         configure()
         apps = []
         for pod, number, ready in apps_asked:
@@ -70,11 +76,13 @@ class Deployment:
             apps.append(Started(f"application {pod.name}", pid, pod.folder / "app.log", ready))
         for number in preloads[1:]:
             zygote.answer(number)
-        sidecars = zygote.start_all(self._sidecar_spec(pod) for pod in pods)
-        pids = dict(zip([pod.name for pod in applications], [app.pid for app in apps], strict=True))
-        for pod, sidecar in zip(pods, sidecars, strict=True):
-            app_pid = pids.get(pod.name, 0)
-            self.pods[pod.name] = replace(pod, app_pid=app_pid, sidecar_pid=sidecar.pid)
+        injected = [pod for pod in pods if pod.injected]
+        sidecars = zygote.start_all(self._sidecar_spec(pod) for pod in injected)
+        app_pids = {pod.name: app.pid for pod, app in zip(applications, apps, strict=True)}
+        pids = {pod.name: side.pid for pod, side in zip(injected, sidecars, strict=True)}
+        for pod in pods:
+            app_pid, sidecar_pid = app_pids.get(pod.name, 0), pids.get(pod.name, 0)
+            self.pods[pod.name] = replace(pod, app_pid=app_pid, sidecar_pid=sidecar_pid)
         wait_ready([*apps, *sidecars])
         self.await_in_force(self.pods.values())
 
@@ -82,7 +90,7 @@ class Deployment:
         """Kill ``victim`` as ``kill -9`` would, and put a new pod of its workload in its place."""
         zygote = self.zygote
         records.flush([victim])
-        for pid in (victim.sidecar_pid, victim.app_pid):
+        for pid in filter(None, (victim.sidecar_pid, victim.app_pid)):
             zygote.ask("kill", pid=pid)
         del self.pods[victim.name]
         self.killed.append(victim)
@@ -90,12 +98,14 @@ class Deployment:
         zygote.ask("release", ports=victim.ports)
         service, workload = self._workload(victim)
         new = self._describe(service, workload)
-        self.pilot.add_pods([(new.node, None)])  # a pod gets requests when it is ready, not before
-        app, sidecar = zygote.start_all([self._app_spec(new), self._sidecar_spec(new)])
-        self.pods[new.name] = replace(new, app_pid=app.pid, sidecar_pid=sidecar.pid)
-        wait_ready([app, sidecar])
+        self.pilot.add_pods([(_node(new), None)])  # it gets requests when it is ready, not before
+        specs = [self._app_spec(new), *([self._sidecar_spec(new)] if new.injected else [])]
+        started = zygote.start_all(specs)
+        sidecar_pid = started[1].pid if new.injected else 0
+        self.pods[new.name] = replace(new, app_pid=started[0].pid, sidecar_pid=sidecar_pid)
+        wait_ready(started)
         self.await_in_force([self.pods[new.name]])
-        self.pilot.add_pods([(new.node, new.pod)])
+        self.pilot.add_pods([(_node(new), new.pod)])
         self.await_in_force(self.pods.values())
         assert new.pod is not None
         return new.pod
@@ -116,7 +126,7 @@ class Deployment:
 
     def await_in_force(self, pods: Iterable[LocalPod]) -> None:
         """Wait until pods have their configuration; a sidecar that ended is not waited for."""
-        waiting = list(pods)
+        waiting = [pod for pod in pods if pod.injected]
         nodes = [pod.node.id for pod in waiting]
         for _ in range(_IN_FORCE_ROUNDS):
             found = self.pilot.in_force(nodes, _IN_FORCE_SECONDS)
@@ -149,7 +159,7 @@ class Deployment:
         name = podlib.pod_name(workload, self.count, self.seed)
         socket = self.folder.socket(_FIRST_APP + self.count)
         self.count += 1
-        ports = self._take_ports(podlib.ports_needed(service))
+        ports = self._take_ports(podlib.ports_needed(service, workload))
         pod = podlib.make_pod(service, workload, name, ports, self.folder.path, socket)
         pod.folder.mkdir()
         return pod

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,7 +23,7 @@ from mesh.testbed import records, request
 from mesh.testbed.base import Answer, ApplyError, Document
 from mesh.testbed.client import TestbedError, ZygoteClient, last_words
 from mesh.testbed.deployment import Deployment
-from mesh.testbed.documents import Key, documents, key_of
+from mesh.testbed.documents import Key, documents
 from mesh.testbed.engines import engine as engine_named
 from mesh.testbed.load_topology import ingress_yaml
 from mesh.testbed.plain import from_plain, to_plain
@@ -57,6 +56,7 @@ class LocalTestbed:
         self._zygote: ZygoteClient | None = None
         self._deployment: Deployment | None = None
         self._ingress: set[Key] = set()
+        self._records = records.Records()
 
     # The life of a mesh.
 
@@ -194,7 +194,7 @@ class LocalTestbed:
 
     def proxies(self) -> tuple[str, ...]:
         """Return the names of all pods that have a sidecar, the gateway included."""
-        return tuple(sorted(self._running().pods))
+        return tuple(sorted(name for name, pod in self._running().pods.items() if pod.injected))
 
     def find(self, name: str) -> LocalPod:
         """Return a pod by its name or the beginning of it; the first of several replicas."""
@@ -206,21 +206,15 @@ class LocalTestbed:
         """Apply and wait until it is in force; ApplyError when it is refused.
 
         Files and texts are added, as ``kubectl apply`` does.  Resources are the whole
-        configuration: what else was applied is removed afterwards, except the default ingress.
+        configuration: what else was applied is removed with it, except the default ingress.
         """
         items = list(what)
         whole = all(isinstance(item, Resource) for item in items)
         return self._asking(lambda: self._apply(items, whole))
 
     def _apply(self, items: list[Path | str | Document | Resource], whole: bool) -> ApplyResult:
-        result = self._checked(self.pilot.apply(documents(items), self.era))
-        if whole:
-            wanted = {key_of(item) for item in items if isinstance(item, Resource)}
-            gone = set(self._applied()) - wanted - self._ingress
-            if gone:
-                removed = self._checked(self.pilot.delete(sorted(gone)))
-                result = replace(result, seconds=result.seconds + removed.seconds)
-        return result
+        keep = sorted(self._ingress) if whole else None
+        return self._checked(self.pilot.apply(documents(items), self.era, keep))
 
     def delete(self, resources: Iterable[Key]) -> ApplyResult:
         """Remove resources by (kind, namespace, name) and wait until that is in force."""
@@ -255,12 +249,26 @@ class LocalTestbed:
                     f"from a pod a whole URL is asked for, such as "
                     f"http://recommendation:8080/, not {path!r}"
                 )
-            port = self.find(from_pod).node.outbound_port
+            caller = self.find(from_pod)
+            if not caller.injected:
+                raise TestbedError(f"{caller.name} has no sidecar to send requests through")
+            port = caller.node.outbound_port
         elif self.gateway_url:
             port = int(self.gateway_url.rpartition(":")[2])
         else:
             raise TestbedError("this mesh has no gateway: say from which pod the request comes")
         return request.send(port, path, method=method, headers=headers, body=body)
+
+    def tell(self, pod: str, path: str) -> Answer:
+        """Ask a pod's application itself, past every sidecar (``kubectl port-forward``)."""
+        found = self.find(pod)
+        if found.pod is None:
+            raise TestbedError(f"{found.name} is the gateway: it has no application")
+        return request.send(found.application, path, method="GET", headers=None, body=b"")
+
+    def stats(self, pod: str, pattern: str) -> dict[str, int]:
+        """Return a sidecar's counters and gauges whose name the regex ``pattern`` finds."""
+        return records.stats(self.find(pod), pattern)
 
     # What was written down.
 
@@ -268,14 +276,13 @@ class LocalTestbed:
         """Return all records so far: sidecars write down what they hold before it is read."""
         running, killed = self._chosen(pod)
         records.flush(running)
-        lines = [line for each in killed for line in records.access_log(each, killed=True)]
-        return tuple(lines + [line for each in running for line in records.access_log(each)])
+        pods = (*killed, *running)
+        return tuple(line for each in pods for line in self._records.access_log(each))
 
     def journal(self, pod: str = "") -> tuple[dict[str, Any], ...]:
         """Return what the applications handled, those of killed pods too, in order of time."""
         running, killed = self._chosen(pod)
-        lines = [line for each in killed for line in records.journal(each, killed=True)]
-        lines += [line for each in running for line in records.journal(each)]
+        lines = [line for each in (*killed, *running) for line in self._records.journal(each)]
         return tuple(sorted(lines, key=lambda line: float(line["time"])))
 
     def logs(self, name: str) -> str:

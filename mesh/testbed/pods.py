@@ -29,7 +29,7 @@ class LocalPod:
     """A pod's identity, ports, folder and processes; ``pod`` is None for the ingress gateway.
 
     ``workload`` is its place in the topology: (service, workload).  ``app_pid`` and ``sidecar_pid``
-    are 0 before the start.
+    are 0 before the start.  A pod without a sidecar has a node without ports.
     """
 
     node: ProxyNode
@@ -45,12 +45,21 @@ class LocalPod:
         return self.node.pod
 
     @property
+    def injected(self) -> bool:
+        """Whether it has a sidecar."""
+        return self.node.admin_port > 0
+
+    @property
+    def application(self) -> str | int:
+        """Where its application listens: a Unix socket, or without a sidecar a port."""
+        return self.node.app_socket or self.ports[0]
+
+    @property
     def ports(self) -> list[int]:
         """All ports that are held for it."""
-        inbound = list(self.node.inbound_ports.values())
-        gateway = list(self.node.gateway_ports.values())
-        others = [self.node.outbound_port, self.node.admin_port]
-        return [port for port in (*inbound, *gateway, *others) if port]
+        inbound = set(self.pod.ports.values()) if self.pod else set()
+        others = [*self.node.gateway_ports.values(), self.node.outbound_port, self.node.admin_port]
+        return [port for port in (*sorted(inbound), *others) if port]
 
 
 def _word(text: str, length: int) -> str:
@@ -68,9 +77,9 @@ def pod_name(workload: Workload, number: int, seed: str) -> str:
     return f"{workload.name}-{_word(template, 10)}-{_word(f'{seed} {workload.name} {number}', 5)}"
 
 
-def ports_needed(service: Service) -> int:
-    """Count the ports of a pod: inbound ones, outbound, admin."""
-    return len(service.ports) + 2
+def ports_needed(service: Service, workload: Workload) -> int:
+    """Count the ports of a pod: inbound ones, outbound, admin; one without a sidecar."""
+    return len(service.ports) + 2 if workload.injected else 1
 
 
 def make_pod(
@@ -79,7 +88,8 @@ def make_pod(
     """Lay out a pod; ``ports`` as many as ``ports_needed`` says, ``socket`` its application's."""
     labels = {"app": service.name, "version": workload.version, **workload.labels}
     account = workload.service_account or "default"
-    inbound = {port.number: ports[n] for n, port in enumerate(service.ports)}
+    injected = workload.injected
+    inbound = {port.number: ports[n if injected else 0] for n, port in enumerate(service.ports)}
     folder = run / name
     node = ProxyNode(
         pod=name,
@@ -87,10 +97,10 @@ def make_pod(
         labels=labels,
         service_account=account,
         services=(service.hostname,),
-        inbound_ports=inbound,
-        outbound_port=ports[-2],
-        admin_port=ports[-1],
-        app_socket=str(socket),
+        inbound_ports=inbound if injected else {},
+        outbound_port=ports[-2] if injected else 0,
+        admin_port=ports[-1] if injected else 0,
+        app_socket=str(socket) if injected else "",
         access_log=str(folder / "access.jsonl"),
     )
     pod = Pod(
@@ -126,7 +136,9 @@ def make_gateway(topology: Topology, ports: list[int], run: Path, seed: str) -> 
 
 
 def app_spec(pod: LocalPod, workload: Workload) -> ChildSpec:
-    """Return the application process of a pod."""
+    """Return the application process of a pod; without a sidecar it is reached at a port."""
+    node = pod.node
+    listen = f"unix:{node.app_socket}" if pod.injected else f"{node.address}:{pod.application}"
     return ChildSpec(
         name=f"application {pod.name}",
         module="services.server",
@@ -136,8 +148,8 @@ def app_spec(pod: LocalPod, workload: Workload) -> ChildSpec:
             "app": workload.app,
             "pod": pod.name,
             "version": workload.version,
-            "listen": f"unix:{pod.node.app_socket}",
-            "proxy": f"http://127.0.0.1:{pod.node.outbound_port}",
+            "listen": listen,
+            "proxy": f"http://127.0.0.1:{node.outbound_port}" if pod.injected else "",
             "journal": str(pod.folder / "journal.jsonl"),
             "options": workload.options,
         },

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,17 @@ def flush(pods: Iterable[LocalPod]) -> None:
     TestbedError when a sidecar does not answer.
     """
     with ThreadPoolExecutor(8, thread_name_prefix="flush") as pool:
-        list(pool.map(_flush, pods))
+        list(pool.map(_flush, [pod for pod in pods if pod.injected]))
+
+
+def stats(pod: LocalPod, pattern: str) -> dict[str, int]:
+    """Return the sidecar's statistics whose name ``pattern`` finds; TestbedError without one."""
+    if not pod.injected:
+        raise TestbedError(f"{pod.name} has no sidecar")
+    try:
+        return Admin(pod.node.admin_port).stats(pattern)
+    except AdminError as problem:
+        raise TestbedError(f"{pod.name}: {problem}") from None
 
 
 def _flush(pod: LocalPod) -> None:
@@ -40,26 +51,48 @@ def _flush(pod: LocalPod) -> None:
         raise TestbedError(f"{pod.name}: {problem} Its output is in {pod.folder}.") from None
 
 
-def access_log(pod: LocalPod, *, killed: bool = False) -> list[AccessLogRecord]:
-    """Read a pod's access log; of a killed one the last line may be half and is left out."""
-    return [parse_record(pod.name, line) for line in _lines(pod.folder / "access.jsonl", killed)]
+@dataclass(slots=True)
+class Reader[T]:
+    """Reads files of lines that only grow: each line is parsed once, whoever asks how often.
+
+    A line that has no end yet is left for the next time; a killed process never ends it.
+    """
+
+    parse: Callable[[str, str], T]
+    _files: dict[Path, tuple[int, list[T]]] = field(default_factory=dict)
+
+    def read(self, name: str, path: Path) -> list[T]:
+        """Return what is in the file ``path`` of the pod ``name``; nothing when there is none."""
+        offset, known = self._files.get(path, (0, []))
+        try:
+            with path.open("rb") as file:
+                file.seek(offset)
+                data = file.read()
+        except FileNotFoundError:
+            return []
+        data = data[: data.rfind(b"\n") + 1]
+        lines = data.decode("utf-8", "replace").split("\n")
+        known += [self.parse(name, line) for line in lines if line]
+        self._files[path] = (offset + len(data), known)
+        return known
 
 
-def journal(pod: LocalPod, *, killed: bool = False) -> list[dict[str, Any]]:
-    """Read what a pod's application handled."""
-    return [json.loads(line) for line in _lines(pod.folder / "journal.jsonl", killed)]
+@dataclass(slots=True)
+class Records:
+    """Access logs and journals of one mesh."""
 
+    _logs: Reader[AccessLogRecord] = field(default_factory=lambda: Reader(parse_record))
+    _journals: Reader[dict[str, Any]] = field(
+        default_factory=lambda: Reader(lambda _, line: dict(json.loads(line)))
+    )
 
-def _lines(path: Path, killed: bool) -> list[str]:
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return []
-    lines = text.split("\n")
-    rest = lines.pop()
-    if rest and not killed:
-        lines.append(rest)
-    return [line for line in lines if line]
+    def access_log(self, pod: LocalPod) -> list[AccessLogRecord]:
+        """Return a pod's access log."""
+        return self._logs.read(pod.name, pod.folder / "access.jsonl")
+
+    def journal(self, pod: LocalPod) -> list[dict[str, Any]]:
+        """Return what a pod's application handled."""
+        return self._journals.read(pod.name, pod.folder / "journal.jsonl")
 
 
 def output(pod: LocalPod) -> str:

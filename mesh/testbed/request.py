@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -12,10 +13,23 @@ from mesh.testbed.client import TestbedError
 TIMEOUT = 60.0
 
 
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over the Unix socket ``path``."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=TIMEOUT)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(TIMEOUT)
+        self.sock.connect(self._path)
+
+
 def send(
-    port: int, target: str, *, method: str, headers: Mapping[str, str] | None, body: bytes
+    place: int | str, target: str, *, method: str, headers: Mapping[str, str] | None, body: bytes
 ) -> Answer:
-    """Send to 127.0.0.1:``port``; ``target`` is a path, or a URL when that is a proxy.
+    """Send to a port of 127.0.0.1 or a Unix socket; ``target`` is a path, or a URL at a proxy.
 
     TestbedError when no HTTP answer came.
     """
@@ -25,7 +39,11 @@ def send(
     elif not target.startswith("/"):
         target = "/" + target
     given.setdefault("user-agent", "meshctl")
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT)
+    connection = (
+        _UnixConnection(place)
+        if isinstance(place, str)
+        else http.client.HTTPConnection("127.0.0.1", place, timeout=TIMEOUT)
+    )
     try:
         connection.putrequest(method, target, skip_host="host" in given, skip_accept_encoding=True)
         if body:
