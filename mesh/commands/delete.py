@@ -10,7 +10,7 @@ import typer
 from mesh.commands.apply import expand, say
 from mesh.commands.common import Mesh, attach
 from mesh.commands.errors import UserError
-from mesh.commands.get import kind_named
+from mesh.commands.get import kind_named, same_kind
 
 
 def delete(
@@ -32,7 +32,8 @@ def delete(
     if files:
         wanted = [key for key in keys if key[0::2] in described(expand(files))]
     else:
-        real = kind_named(kind, [key[0] for key in keys])
+        named = [key[0] for key in keys if key[2] == name and same_kind(kind, key[0])]
+        real = named[0] if named else kind_named(kind, [key[0] for key in keys])
         wanted = [
             key for key in keys if key[0] == real and key[2] == name and namespace in ("", key[1])
         ]
@@ -45,6 +46,8 @@ def described(files: list[Path]) -> set[tuple[str, str]]:
     """Return (kind, name) of every document of files, whatever its era thinks of it."""
     import yaml
 
+    from mesh.istio.kinds import qualified
+
     found: set[tuple[str, str]] = set()
     for file in files:
         try:
@@ -53,5 +56,6 @@ def described(files: list[Path]) -> set[tuple[str, str]]:
             raise UserError(f"{file}: {str(error).splitlines()[0]}") from None
         for each in documents:
             if isinstance(each, dict) and isinstance(each.get("metadata"), dict):
-                found.add((str(each.get("kind")), str(each["metadata"].get("name"))))
+                kind = qualified(str(each.get("apiVersion")), str(each.get("kind")))
+                found.add((kind, str(each["metadata"].get("name"))))
     return found

@@ -78,6 +78,8 @@ def _from_mesh(mesh: str) -> Context:
     for each in bed.pilot.resources():
         text, file = str(each["text"]), str(each["file"])
         found = load_text(text, file, era=release, namespace=str(each["namespace"])).resources
-        same = [one for one in found if (one.kind, one.name) == (each["kind"], each["name"])]
+        same = [
+            one for one in found if (one.qualified_kind, one.name) == (each["kind"], each["name"])
+        ]
         resources += same or found
     return Context(resources, release, bed.topology)

@@ -51,6 +51,8 @@ _SHORT = {
 def same_kind(word: str, kind: str) -> bool:
     """Tell whether a word of the command line (``vs``, ``virtualservices``) means a kind."""
     word, low = word.lower(), kind.lower()
+    if "." not in word:
+        kind, low = kind.partition(".")[0], low.partition(".")[0]
     return word in (low, low + "s", low.removesuffix("y") + "ies") or _SHORT.get(word) == kind
 
 

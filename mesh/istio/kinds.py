@@ -143,6 +143,9 @@ KINDS: tuple[Kind, ...] = (
     Kind("WasmPlugin", "extensions.istio.io", ("v1alpha1",), WasmPlugin, since=(1, 12)),
     Kind("Gateway", GATEWAY_API, _GATEWAY_VERSIONS, gateway_api.KubernetesGateway, since=(1, 9)),
     Kind("HTTPRoute", GATEWAY_API, _GATEWAY_VERSIONS, gateway_api.HTTPRoute, since=(1, 9)),
+    Kind(
+        "ReferenceGrant", GATEWAY_API, _GATEWAY_VERSIONS, gateway_api.ReferenceGrant, since=(1, 13)
+    ),
     Kind("Service", "", ("v1",), kubernetes.Service),
     Kind("Pod", "", ("v1",), kubernetes.Pod),
     Kind("Deployment", "apps", ("v1beta1", "v1beta2", "v1"), kubernetes.Deployment),
@@ -158,6 +161,15 @@ KINDS: tuple[Kind, ...] = (
 def kinds_named(name: str) -> list[Kind]:
     """Return the kinds of this name, several when several groups have it (Gateway)."""
     return [kind for kind in KINDS if kind.name == name]
+
+
+def qualified(api_version: str, name: str) -> str:
+    """Return a kind as kubectl tells two of one name apart: ``Gateway.gateway.networking.k8s.io``.
+
+    Only the Gateway API's Gateway needs it; every other kind is its own name.
+    """
+    group = api_version.rpartition("/")[0]
+    return f"{name}.{group}" if (group, name) == (GATEWAY_API, "Gateway") else name
 
 
 def find_kind(api_version: str, name: str) -> Kind | None:

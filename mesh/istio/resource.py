@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from mesh.istio.kinds import qualified
 from mesh.istio.problem import Level, Position, Problem
 from mesh.istio.tree import Entry, Node
 
@@ -138,6 +139,11 @@ class Resource:
     def version(self) -> str:
         """The version in the group: ``v1alpha3``."""
         return self.api_version.rpartition("/")[2]
+
+    @property
+    def qualified_kind(self) -> str:
+        """The kind, with its group where two kinds have one name (Gateway)."""
+        return qualified(self.api_version, self.kind)
 
     @property
     def full_name(self) -> str:

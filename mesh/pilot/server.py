@@ -122,7 +122,7 @@ class Resources(Handler):
         self.answer(
             [
                 {
-                    "kind": each.kind,
+                    "kind": each.qualified_kind,
                     "apiVersion": each.api_version,
                     "namespace": each.namespace,
                     "name": each.name,

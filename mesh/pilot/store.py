@@ -27,7 +27,7 @@ class StoreError(Exception):
 
 def key_of(resource: Resource) -> Key:
     """Return what makes a resource the same one: kind, namespace and name."""
-    return resource.kind, resource.namespace, resource.name
+    return resource.qualified_kind, resource.namespace, resource.name
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ from mesh.istio.resource import Step
 from mesh.pilot.status import Nack
 
 _SOURCES = {
-    "RDS": ("VirtualService", "Gateway", "DestinationRule"),
+    "RDS": ("VirtualService", "HTTPRoute", "Gateway", "DestinationRule"),
     "LDS": ("Gateway", "Sidecar", "RequestAuthentication", "AuthorizationPolicy", "EnvoyFilter"),
     "CDS": ("DestinationRule", "ServiceEntry"),
     "EDS": ("DestinationRule", "ServiceEntry"),

@@ -15,7 +15,7 @@ Key = tuple[str, str, str]
 
 def key_of(resource: Resource) -> Key:
     """Return what makes a resource the same one."""
-    return resource.kind, resource.namespace, resource.name
+    return resource.qualified_kind, resource.namespace, resource.name
 
 
 def documents(what: Iterable[Path | str | Document | Resource]) -> list[Document]:

@@ -1,18 +1,41 @@
 """Gateway API: Kubernetes' own Gateway and HTTPRoute, the successors of Istio's.
 
 A Gateway here is a running gateway (not only ports), an HTTPRoute attaches itself to a Gateway or
-to a Service (``parentRefs``); the kit translates both like their Istio equivalents.
+to a Service (``parentRefs``), a ReferenceGrant lets routes of other namespaces in; the kit
+translates them like their Istio equivalents (``mesh.istio.gateway_api``).
 Fields: kubernetes-sigs/gateway-api ``apis/v1``.
 Shown by ``meshctl proxy-config route POD``.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import re
+from datetime import timedelta
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 
-from mesh.istio.models.base import Duration, Int32, Model, StringMap
+from mesh.istio.models.base import Int32, Model, StringMap, format_duration, parse_duration
+
+DURATION = r"^([0-9]{1,5}(h|m|s|ms)){1,4}$"
+"""Narrower than Istio's: no fractions, no signs (kubernetes-sigs/gateway-api GEP-2257)."""
+
+
+def _duration(value: object) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    if not isinstance(value, str) or not re.match(DURATION, value):
+        raise ValueError("expected a duration such as 2s, 1s500ms or 1h30m (no fractions)")
+    return parse_duration(value)
+
+
+GatewayDuration = Annotated[
+    timedelta,
+    BeforeValidator(_duration),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": DURATION, "examples": ["2s", "100ms"]}),
+]
+HTTPMethod = Literal["GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"]
 
 
 class ParentReference(Model):
@@ -47,7 +70,7 @@ class HTTPRouteMatch(Model):
     path: HTTPPathMatch | None = None
     headers: list[NameValueMatch] | None = None
     query_params: list[NameValueMatch] | None = None
-    method: str | None = None
+    method: HTTPMethod | None = None
 
 
 class HTTPHeader(Model):
@@ -115,6 +138,17 @@ class HTTPURLRewriteFilter(Model):
     path: HTTPPathModifier | None = None
 
 
+class HTTPCORSFilter(Model):
+    """Which other origins a browser may call from; preflights of others are not passed on."""
+
+    allow_origins: list[str] | None = None
+    allow_credentials: bool | None = None
+    allow_methods: list[str] | None = None
+    allow_headers: list[str] | None = None
+    expose_headers: list[str] | None = None
+    max_age: Int32 | None = None
+
+
 class HTTPRouteFilter(Model):
     """One filter; ``type`` names the field that is set."""
 
@@ -133,7 +167,7 @@ class HTTPRouteFilter(Model):
     request_redirect: HTTPRequestRedirectFilter | None = None
     url_rewrite: HTTPURLRewriteFilter | None = None
     extension_ref: dict[str, Any] | None = None
-    cors: dict[str, Any] | None = None
+    cors: HTTPCORSFilter | None = None
 
 
 class HTTPBackendRef(BackendObjectReference):
@@ -146,8 +180,8 @@ class HTTPBackendRef(BackendObjectReference):
 class HTTPRouteTimeouts(Model):
     """For the whole request, and for each try."""
 
-    request: Duration | None = None
-    backend_request: Duration | None = None
+    request: GatewayDuration | None = None
+    backend_request: GatewayDuration | None = None
 
 
 class HTTPRouteRetry(Model):
@@ -155,7 +189,7 @@ class HTTPRouteRetry(Model):
 
     codes: list[Int32] | None = None
     attempts: Int32 | None = None
-    backoff: Duration | None = None
+    backoff: GatewayDuration | None = None
 
 
 class HTTPRouteRule(Model):
@@ -188,11 +222,26 @@ class ListenerTLSConfig(Model):
     options: StringMap | None = None
 
 
+class LabelRequirement(Model):
+    """One condition on a label."""
+
+    key: str
+    operator: Literal["In", "NotIn", "Exists", "DoesNotExist"]
+    values: list[str] | None = None
+
+
+class NamespaceSelector(Model):
+    """Namespaces by their labels; all conditions must hold."""
+
+    match_labels: StringMap | None = None
+    match_expressions: list[LabelRequirement] | None = None
+
+
 class RouteNamespaces(Model):
     """Whose routes may attach."""
 
     from_: Literal["All", "Selector", "Same", "None"] | None = None
-    selector: dict[str, Any] | None = None
+    selector: NamespaceSelector | None = None
 
 
 class AllowedRoutes(Model):
@@ -211,6 +260,29 @@ class Listener(Model):
     protocol: str
     tls: ListenerTLSConfig | None = None
     allowed_routes: AllowedRoutes | None = None
+
+
+class ReferenceGrantFrom(Model):
+    """Who may refer to something here: a kind in a namespace."""
+
+    group: str
+    kind: str
+    namespace: str
+
+
+class ReferenceGrantTo(Model):
+    """What may be referred to: a kind, or one object of it."""
+
+    group: str
+    kind: str
+    name: str | None = None
+
+
+class ReferenceGrant(Model):
+    """``spec`` of a ReferenceGrant: its namespace lets routes of others use its Services."""
+
+    from_: list[ReferenceGrantFrom]
+    to: list[ReferenceGrantTo]
 
 
 class KubernetesGateway(Model):

@@ -11,6 +11,7 @@ from mesh.istio.models import (
     authorization_policy,
     destination_rule,
     gateway,
+    gateway_api,
     legacy_authentication,
     legacy_rbac,
     peer_authentication,
@@ -33,6 +34,8 @@ from mesh.istio.validate.authorization_policy import check_authorization_policy
 from mesh.istio.validate.destination_rule import check_destination_rule
 from mesh.istio.validate.findings import Findings
 from mesh.istio.validate.gateway import check_gateway
+from mesh.istio.validate.gateway_api import check_http_route
+from mesh.istio.validate.gateway_api_listeners import check_kubernetes_gateway
 from mesh.istio.validate.legacy_rbac import (
     check_rbac_config,
     check_service_role,
@@ -57,6 +60,8 @@ CHECKS: dict[type[BaseModel], Check] = {
     virtual_service.VirtualService: check_virtual_service,
     destination_rule.DestinationRule: check_destination_rule,
     gateway.Gateway: check_gateway,
+    gateway_api.KubernetesGateway: check_kubernetes_gateway,
+    gateway_api.HTTPRoute: check_http_route,
     service_entry.ServiceEntry: check_service_entry,
     workload_entry.WorkloadEntry: check_workload_entry,
     workload_group.WorkloadGroup: check_workload_group,

@@ -3,6 +3,7 @@
 A Gateway (``spec.selector`` picks the pods, ``spec.servers`` the ports and hosts) opens a
 listener; VirtualServices that name it under ``gateways`` say where requests go.  A gateway's pod
 is an Envoy without an application.  Without a VirtualService every request is answered 404.
+The Gateway API's Gateways arrive here as Istio's (``mesh.istio.gateway_api``).
 Shown by ``meshctl proxy-config listener GATEWAY``.
 """
 
@@ -27,6 +28,11 @@ def servers(view: MeshView, node: ProxyNode) -> dict[int, list[tuple[str, Server
             protocol = (server.port.protocol or "HTTP").upper()
             if number in node.gateway_ports and protocol in ("HTTP", "HTTP2", "GRPC"):
                 found.setdefault(number, []).append((name, server))
+    for number, opened in found.items():
+        # A Gateway of the Gateway API runs in pods of its own in a real mesh: where this pod plays
+        # one, a port is its alone.
+        own = [each for each in opened if each[0] in view.gateway_api.gateways]
+        found[number] = own or opened
     return found
 
 
@@ -57,14 +63,19 @@ def route_configuration(view: MeshView, node: ProxyNode, port: int) -> RouteConf
 
 
 def _virtual_host(host: str, port: int, routes: list[Route]) -> VirtualHost:
-    kept: list[Route] = []
-    for route in routes:
-        kept.append(route)
-        if route.match is not None and http_match.is_catch_all(route.match):
-            break
+    """Join the routes of several VirtualServices: those that match everything come last."""
+    rest = [each for each in routes if not _matches_everything(each)]
+    last = [each for each in routes if _matches_everything(each)][:1]
     return VirtualHost(
-        name=f"{host}:{port}", domains=[host], routes=kept, include_request_attempt_count=True
+        name=f"{host}:{port}",
+        domains=[host],
+        routes=rest + last,
+        include_request_attempt_count=True,
     )
+
+
+def _matches_everything(route: Route) -> bool:
+    return route.match is not None and http_match.is_catch_all(route.match)
 
 
 def _common_hosts(routing: Routing, server: Server, gateway: str) -> list[str]:

@@ -43,6 +43,8 @@ def redirect_action(redirect: HTTPRedirect, listener_port: int) -> RedirectActio
         out.port_redirect = redirect.port
     elif redirect.derive_port == "FROM_REQUEST_PORT":
         out.port_redirect = listener_port
+    if (out.port_redirect, out.scheme_redirect or "http") in ((80, "http"), (443, "https")):
+        out.port_redirect = 0  # a scheme's own port is not written
     return out
 
 

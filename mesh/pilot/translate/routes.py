@@ -54,12 +54,12 @@ def unknown_hosts(view: MeshView) -> VirtualHost:
 def _virtual_host(view: MeshView, node: ProxyNode, service: Service, port: int) -> VirtualHost:
     numbers = [each.number for each in service.ports]
     portless = port == (80 if 80 in numbers else numbers[0])
-    routing = view.virtual_service(service.hostname)
-    if routing is None:
+    routing = view.virtual_service(service.hostname, node.namespace)
+    routes = virtual_service.routes(view, routing, node, MESH, port) if routing else []
+    if not routes:
+        # None at all, or none of its rules is for this sidecar (port, sourceLabels).
         cluster = names.outbound(port, "", service.hostname)
         routes = [virtual_service.default_route(view, cluster)]
-    else:
-        routes = virtual_service.routes(view, routing, node, MESH, port)
     return VirtualHost(
         name=f"{service.hostname}:{port}",
         domains=names.domains(service.hostname, node.namespace, port, portless),
@@ -72,7 +72,7 @@ def _virtual_only(view: MeshView, node: ProxyNode, taken: set[str]) -> list[Virt
     """Return virtual hosts of names that exist in a VirtualService only (port 80, as in Istio)."""
     found: list[VirtualHost] = []
     for routing in view.virtual_services:
-        if MESH not in routing.gateways or not routing.spec.http:
+        if MESH not in routing.gateways or not routing.spec.http or routing.gateway_api:
             continue
         for host in routing.hosts:
             if host == "*" or host in view.registry.services or host in taken:

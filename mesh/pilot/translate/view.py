@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
+from mesh.istio import gateway_api
 from mesh.istio.eras import ISTIO_1_28, Era
 from mesh.istio.models.destination_rule import DestinationRule, Subset, TrafficPolicy
 from mesh.istio.models.gateway import Gateway
 from mesh.istio.models.virtual_service import Destination, VirtualService
 from mesh.pilot.registry import Registry
 from mesh.pilot.translate import names
+from mesh.topology import DOMAIN_SUFFIX
 
 OutboundPolicy = Literal["REGISTRY_ONLY", "ALLOW_ANY"]
 MESH = "mesh"
@@ -38,17 +40,48 @@ class Config(Protocol):
         """``metadata.namespace``."""
 
     @property
+    def labels(self) -> Mapping[str, str]:
+        """``metadata.labels``; read of Namespaces only."""
+
+    @property
     def spec(self) -> Any:
         """The model of ``mesh.istio.models`` for this kind."""
 
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """A VirtualService with where it stands."""
+    """A VirtualService with where it stands.
+
+    One that was made of HTTPRoutes (Gateway API) names the HTTPRoute of each rule in ``origins``.
+    """
 
     name: str
     namespace: str
     spec: VirtualService
+    origins: tuple[str, ...] = ()
+
+    @property
+    def gateway_api(self) -> bool:
+        """True for what HTTPRoutes say: their semantics differ in places."""
+        return bool(self.origins)
+
+    def config(self, rule: int) -> str:
+        """Return the path of the resource that a rule comes from, as Istio writes it."""
+        if self.origins:
+            namespace, _, name = self.origins[rule].partition("/")
+            return f"/apis/{gateway_api.GROUP}/v1/namespaces/{namespace}/http-route/{name}"
+        return (
+            f"/apis/networking.istio.io/v1/namespaces/{self.namespace}/virtual-service/{self.name}"
+        )
+
+    def concerns(self, client: str, host: str) -> bool:
+        """True when callers in the namespace ``client`` obey it for a host of the mesh.
+
+        An HTTPRoute of another namespace than the Service's is for callers of its own only.
+        """
+        if not self.gateway_api or self.namespace == client:
+            return True
+        return host.endswith(f".{self.namespace}.svc.{DOMAIN_SUFFIX}")
 
     @property
     def hosts(self) -> list[str]:
@@ -109,10 +142,19 @@ class MeshView:
 
     @cached_property
     def virtual_services(self) -> list[Routing]:
-        """All VirtualServices."""
-        return [
+        """All VirtualServices, then those that HTTPRoutes became."""
+        own = [
             Routing(each.name, each.namespace, each.spec) for each in self.of_kind("VirtualService")
         ]
+        return own + [
+            Routing(each.name, each.namespace, each.spec, each.origins)
+            for each in self.gateway_api.routes
+        ]
+
+    @cached_property
+    def gateway_api(self) -> gateway_api.Converted:
+        """What the Gateway API's Gateways and HTTPRoutes are in Istio's words."""
+        return gateway_api.convert(self.resources)
 
     @cached_property
     def rules(self) -> dict[str, Rule]:
@@ -135,26 +177,45 @@ class MeshView:
 
     @cached_property
     def gateways(self) -> dict[str, Gateway]:
-        """Gateways by ``namespace/name``."""
-        return {f"{each.namespace}/{each.name}": each.spec for each in self.of_kind("Gateway")}
+        """Gateways by ``namespace/name``: Istio's, and a listener of the Gateway API as one."""
+        own = {
+            f"{each.namespace}/{each.name}": each.spec
+            for each in self.of_kind("Gateway")
+            if isinstance(each.spec, Gateway)
+        }
+        return own | self.gateway_api.gateways
 
     def rule(self, hostname: str) -> Rule | None:
         """Return the DestinationRule that is in force for a host."""
         best = names.most_specific(self.rules, hostname)
         return self.rules[best] if best else None
 
-    def virtual_service(self, hostname: str) -> Routing | None:
-        """Return the VirtualService that sidecars obey for a host: exact name, longest suffix."""
+    def virtual_service(self, hostname: str, client: str) -> Routing | None:
+        """Return what sidecars of the namespace ``client`` obey: exact name, longest suffix.
+
+        The first VirtualService of a host counts; among HTTPRoutes those of the caller's own
+        namespace go before the Service's.
+        """
         found: dict[str, Routing] = {}
         for routing in self.virtual_services:
-            if MESH in routing.gateways and routing.spec.http:
-                for host in routing.hosts:
-                    found.setdefault(host, routing)
+            if MESH not in routing.gateways or not routing.spec.http:
+                continue
+            for host in routing.hosts:
+                if not routing.concerns(client, host):
+                    continue
+                old = found.setdefault(host, routing)
+                if old.gateway_api and routing.namespace == client:
+                    found[host] = routing
         best = names.most_specific(found, hostname)
         return found[best] if best else None
 
     def cluster(self, destination: Destination, namespace: str, listener_port: int) -> str:
-        """Return the cluster of a destination: explicit port, else the only one, else the listener's."""
+        """Return the cluster of a destination: explicit port, else the only one, else the listener's.
+
+        A backend that an HTTPRoute may not use has no host; Istio's cluster for it exists nowhere.
+        """
+        if not destination.host:
+            return "UnknownService"
         hostname = names.resolve(destination.host, namespace)
         service = self.registry.service(hostname)
         if destination.port is not None and destination.port.number:

@@ -25,6 +25,7 @@ from mesh.pilot.node import ProxyNode
 from mesh.pilot.translate import (
     cors,
     fault,
+    gateway_semantics,
     headers,
     http_match,
     load_balancer,
@@ -45,14 +46,16 @@ def routes(
 ) -> list[Route]:
     """Return the routes of one VirtualService at ``node``, for ``gateway`` and listener ``port``."""
     found: list[Route] = []
-    for http in routing.spec.http or []:
+    for number, http in enumerate(routing.spec.http or []):
         blocks: list[HTTPMatchRequest | None] = list(http.match or []) or [None]
         for block in blocks:
             if block is not None and not http_match.concerns(
                 block, node, routing.namespace, gateway, port
             ):
                 continue
-            found.append(_route(view, routing, http, block, port))
+            found.append(_route(view, routing, number, block, port))
+            if routing.gateway_api:
+                gateway_semantics.apply(found[-1])
             match = found[-1].match
             if match is not None and http_match.is_catch_all(match):
                 return found
@@ -67,14 +70,15 @@ def default_route(view: MeshView, cluster: str) -> Route:
 
 
 def _route(
-    view: MeshView, routing: Routing, http: HTTPRoute, block: HTTPMatchRequest | None, port: int
+    view: MeshView, routing: Routing, number: int, block: HTTPMatchRequest | None, port: int
 ) -> Route:
+    http = (routing.spec.http or [])[number]
     name = http.name or ""
     if block is not None and block.name:
         name = f"{name}.{block.name}" if name else block.name
     route = Route(name=name, match=http_match.route_match(block))
-    path = f"/apis/networking.istio.io/v1/namespaces/{routing.namespace}/virtual-service/{routing.name}"
-    route.metadata = Metadata(filter_metadata={"istio": messages.struct({"config": path})})
+    config = messages.struct({"config": routing.config(number)})
+    route.metadata = Metadata(filter_metadata={"istio": config})
     operations = headers.operations(http)
     route.request_headers_to_add = operations.request_add
     route.request_headers_to_remove = operations.request_remove
