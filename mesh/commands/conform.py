@@ -28,18 +28,26 @@ def conform(
     write: Annotated[
         Path | None, typer.Option("--write", metavar="FILE", help="Write the results as JSON.")
     ] = None,
+    differences: Annotated[
+        bool, typer.Option("--differences", help="List declared differences, run nothing.")
+    ] = False,
     output: Output = "text",
 ) -> None:
     """Run behaviour cases on the engines; exit code 1 when one fails or the engines differ."""
     from mesh.conformance.case import read_cases
+    from mesh.conformance.declared import differences_page
     from mesh.conformance.run import run_cases
     from mesh.testbed.local import LocalTestbed
 
     check_output(output)
     if engine not in (*BOTH, "both"):
         raise UserError(f"there is no engine {engine!r}: choose mitmproxy, envoy or both")
+    chosen = read_cases(cases or [CASES])
+    if differences:
+        print(differences_page(chosen, CASES), end="")
+        return
     results = run_cases(
-        read_cases(cases or [CASES]),
+        chosen,
         BOTH if engine == "both" else (engine,),
         LocalTestbed,
         progress=lambda text: print(f" • {text}", file=sys.stderr, flush=True),

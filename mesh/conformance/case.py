@@ -18,6 +18,11 @@ from mesh.topology import Topology
 EngineName = Literal["mitmproxy", "envoy"]
 ENGINES: tuple[EngineName, ...] = ("mitmproxy", "envoy")
 GATEWAY = "gateway"
+TOPOLOGIES = "topologies"
+"""Folder, beside the cases or above them, of the topologies that cases name."""
+
+Count = int | tuple[int, int]
+"""So many, or from so many to so many."""
 
 
 class CaseError(Exception):
@@ -42,16 +47,19 @@ class Expect(_Model):
     """What must come of a step; a field that is not written is not judged.
 
     ``backends`` counts the requests that reached each workload's applications (retries and
-    mirrored ones too): a number, or [lowest, highest].
+    mirrored ones too): a number, or [lowest, highest].  ``requests`` are the headers of those
+    requests, by workload: a value for all of them, or a list of values in order of arrival.
     """
 
-    status: int | dict[int, int] | None = None
+    status: int | dict[int, Count] | None = None
     body: str | None = None
     body_contains: str | None = None
     headers: dict[str, str | None] = {}
     received: dict[str, str | None] = {}
     records: dict[str, str | int] = {}
-    backends: dict[str, int | tuple[int, int]] = {}
+    inbound: dict[str, str | int] = {}
+    requests: dict[str, dict[str, str | tuple[str, ...] | None]] = {}
+    backends: dict[str, Count] = {}
     distribution: Distribution | None = None
 
 
@@ -68,32 +76,58 @@ class KnownDifference(_Model):
     fields: tuple[str, ...] = ()
 
 
-class Step(_Model):
-    """One step: a change of the configuration (``apply``), a pod killed (``kill``), or requests."""
+class Wait(_Model):
+    """An event to wait for: a statistic of a cluster at somebody's sidecar has a value."""
 
-    apply: str = ""
+    at: str
+    cluster: str
+    stat: str
+    value: int
+
+
+class Step(_Model):
+    """One step: requests (``to``), or one of ``apply``, ``kill``, ``wait``, ``release``.
+
+    ``background`` requests go on while the next steps run; ``release`` lets what they wait for
+    happen, and its expectations are about all of them.
+    """
+
+    apply: str | None = None
     kill: str = ""
-    source: str = Field(GATEWAY, alias="from")
+    wait: Wait | None = None
+    release: str = ""
     to: str = ""
+    source: str = Field(GATEWAY, alias="from")
     method: str = "GET"
     headers: dict[str, str] = {}
+    script: list[Any] | dict[str, list[Any]] | None = None
     body: str = ""
     count: int = Field(1, ge=1, le=5000)
     concurrency: int = Field(1, ge=1, le=32)
+    background: bool = False
+    request_id: bool = True
     compare: Literal["", "multiset", "set", "none"] = ""
     expect: Expect = Expect()
     known_difference: KnownDifference | None = None
 
     @model_validator(mode="after")
     def _one_thing(self) -> Step:
-        if sum(map(bool, (self.apply, self.kill, self.to))) != 1:
-            raise ValueError("a step has one of: to, apply, kill")
+        kinds = (self.apply is not None, self.kill, self.wait, self.release, self.to)
+        if sum(map(bool, kinds)) != 1:
+            raise ValueError("a step has one of: to, apply, kill, wait, release")
+        if self.background and self.expect != Expect():
+            raise ValueError(
+                "what comes of background requests is expected where they are released"
+            )
         return self
 
     @property
     def how(self) -> str:
         """How engines are compared: random draws make counts differ, not what can come."""
-        bounds = any(isinstance(each, tuple) for each in self.expect.backends.values())
+        counts = [*self.expect.backends.values()]
+        if isinstance(self.expect.status, dict):
+            counts += self.expect.status.values()
+        bounds = any(isinstance(each, tuple) for each in counts)
         return self.compare or ("set" if self.expect.distribution or bounds else "multiset")
 
     def expected(self, engine: str) -> Expect:
@@ -115,6 +149,15 @@ class Case(_Model):
     topology: dict[str, Any]
     resources: str = ""
     traffic: tuple[Step, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _all_released(self) -> Case:
+        waiting = False
+        for step in self.traffic:
+            waiting = (waiting or step.background) and not step.release
+        if waiting:
+            raise ValueError("background requests need a release step after them")
+        return self
 
     @property
     def mesh(self) -> Topology:
@@ -140,10 +183,12 @@ def read_case(path: Path) -> Case:
     """Read a case file; CaseError for whatever is wrong with it."""
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if isinstance(raw, dict) and isinstance(raw.get("topology"), str):
+            raw["topology"] = _topology(path, raw["topology"])
         case = Case.model_validate(raw)
         load_topology(case.topology)
     except OSError as error:
-        raise CaseError(f"{path}: {error.strerror}") from None
+        raise CaseError(f"{error.filename}: {error.strerror}") from None
     except yaml.YAMLError as error:
         raise CaseError(f"{path}: {' '.join(str(error).split())}") from None
     except TopologyError as error:
@@ -155,11 +200,21 @@ def read_case(path: Path) -> Case:
     return case
 
 
+def _topology(path: Path, name: str) -> object:
+    """Read ``topologies/NAME.yaml`` of the nearest folder above the case that has it."""
+    for folder in path.absolute().parents:
+        file = folder / TOPOLOGIES / f"{name}.yaml"
+        if file.is_file():
+            return yaml.safe_load(file.read_text(encoding="utf-8"))
+    raise CaseError(f"{path}: topology: there is no {TOPOLOGIES}/{name}.yaml above this file")
+
+
 def read_cases(paths: list[Path]) -> list[tuple[Path, Case]]:
     """Read files, and the ``*.yaml`` below folders; CaseError when there is none."""
     files: list[Path] = []
     for path in paths:
         files += sorted(path.rglob("*.yaml")) if path.is_dir() else [path]
+    files = [file for file in files if file.parent.name != TOPOLOGIES]
     if not files:
         raise CaseError(f"there is no case in {', '.join(map(str, paths))}")
     return [(file, read_case(file)) for file in files]

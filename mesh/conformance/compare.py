@@ -17,6 +17,7 @@ def differences(step: Step, mitmproxy: Observation, envoy: Observation) -> list[
     found = {
         **_rows("answer", mitmproxy.answers, envoy.answers, step.how),
         **_rows("record", mitmproxy.records, envoy.records, step.how),
+        **_rows("request", mitmproxy.requests, envoy.requests, step.how),
     }
     if step.how == "multiset" and mitmproxy.backends != envoy.backends:
         found["backends"] = _two(str(mitmproxy.backends), str(envoy.backends))

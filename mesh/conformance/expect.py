@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 
-from mesh.conformance.case import Distribution, Expect
+from mesh.conformance.case import Count, Distribution, Expect
 from mesh.conformance.observe import ANY, Observation, Row
 
 
@@ -30,6 +31,15 @@ def failures(expect: Expect, seen: Observation) -> list[str]:
         found.append("records: the caller's sidecar logged nothing")
     for name, wanted in expect.records.items():
         found += _field(seen.caller, name, str(wanted), f"record {name}")
+    inbound = [row for row in seen.records if row["by"].endswith(" inbound")]
+    if expect.inbound and not inbound:
+        found.append("inbound: no backend's sidecar logged anything")
+    for name, wanted in expect.inbound.items():
+        found += _field(inbound, name, str(wanted), f"inbound record {name}")
+    for workload, headers in expect.requests.items():
+        rows = [row for row in seen.requests if row["backend"] == workload]
+        for name, values in headers.items():
+            found += _request(rows, name.lower(), values, f"requests of {workload}: {name}")
     found += _backends(expect, seen)
     if expect.distribution is not None:
         found += _distribution(expect.distribution, seen.backends)
@@ -43,13 +53,35 @@ def _status(expect: Expect, seen: Observation) -> list[str]:
     wanted = expect.status
     if isinstance(wanted, int):
         wanted = {wanted: len(seen.answers)}
-    if dict(got) == {status: count for status, count in wanted.items() if count}:
+    spans = {status: _span(count) for status, count in wanted.items()}
+    strange = set(got) - set(spans)
+    if not strange and all(low <= got[status] <= high for status, (low, high) in spans.items()):
         return []
     return [f"status: {_counts(got)} instead of {_counts(wanted)}"]
 
 
-def _counts(counts: dict[int, int] | Counter[int]) -> str:
-    return ", ".join(f"{count} x {status}" for status, count in sorted(counts.items())) or "nothing"
+def _span(count: Count) -> tuple[int, int]:
+    return (count, count) if isinstance(count, int) else count
+
+
+def _shown(count: Count) -> str:
+    low, high = _span(count)
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _counts(counts: Mapping[int, Count]) -> str:
+    parts = [f"{_shown(count)} x {status}" for status, count in sorted(counts.items())]
+    return ", ".join(parts) or "nothing"
+
+
+def _request(
+    rows: list[Row], name: str, wanted: str | tuple[str, ...] | None, shown: str
+) -> list[str]:
+    """Compare a header of what a workload received: all alike, or one after another."""
+    if not isinstance(wanted, tuple):
+        return _field(rows, name, wanted, shown) if rows else [f"{shown}: no request came"]
+    got = tuple(row.get(name, "") for row in rows)
+    return [] if got == wanted else [f"{shown}: {list(got)} instead of {list(wanted)}"]
 
 
 def _field(rows: list[Row], key: str, wanted: str | None, shown: str) -> list[str]:
@@ -70,11 +102,10 @@ def _field(rows: list[Row], key: str, wanted: str | None, shown: str) -> list[st
 def _backends(expect: Expect, seen: Observation) -> list[str]:
     found = []
     for workload, wanted in expect.backends.items():
-        low, high = (wanted, wanted) if isinstance(wanted, int) else wanted
+        low, high = _span(wanted)
         got = seen.backends.get(workload, 0)
         if not low <= got <= high:
-            span = str(low) if low == high else f"{low} to {high}"
-            found.append(f"backends: {workload} had {got} requests instead of {span}")
+            found.append(f"backends: {workload} had {got} requests instead of {_shown(wanted)}")
     return found
 
 

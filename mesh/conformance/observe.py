@@ -10,14 +10,14 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import psutil
 
 from mesh.accesslog import AccessLogRecord
 from mesh.testbed.base import Answer
-from mesh.topology import Pod
+from mesh.topology import INJECT, Pod
 
 ANY = "*"
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "date"}
@@ -30,6 +30,7 @@ _VOLATILE = {
     "x-b3-spanid",
     "x-b3-parentspanid",
 }
+_TIME_LEFT, _ATTEMPT = "x-envoy-expected-rq-timeout-ms", "x-envoy-attempt-count"
 _RECORD_FIELDS = (
     "method",
     "path",
@@ -51,19 +52,22 @@ Row = dict[str, str]
 class Observation:
     """One step on one engine: a row for each answer and each access log record, and counts.
 
-    ``caller`` are the records of the caller's own sidecar (or of the gateway).
+    ``caller`` are the records of the caller's own sidecar (or of the gateway), ``requests`` what
+    reached applications, in order of arrival.
     """
 
     answers: list[Row]
     records: list[Row]
     caller: list[Row]
     backends: dict[str, int]
+    requests: list[Row] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """The JSON form: equal rows once, with their number."""
         return {
             "answers": _counted(self.answers),
             "records": _counted(self.records),
+            "requests": _counted(self.requests),
             "backends": self.backends,
         }
 
@@ -80,13 +84,16 @@ class Names:
     workloads: Mapping[str, str]
     gateway: str
     addresses: frozenset[str] = frozenset()
+    bare: frozenset[str] = frozenset()
+    """Pods without a sidecar."""
 
     @classmethod
     def of(cls, pods: Sequence[Pod], gateway: str) -> Names:
         """Read them from the running pods."""
         found = psutil.net_if_addrs().values()
         addresses = frozenset(each.address for interface in found for each in interface)
-        return cls({pod.name: pod.workload for pod in pods}, gateway, addresses)
+        bare = frozenset(pod.name for pod in pods if pod.labels.get(INJECT) == "false")
+        return cls({pod.name: pod.workload for pod in pods}, gateway, addresses, bare)
 
     def workload(self, pod: str) -> str:
         """Return a pod's workload; of the gateway its name; an unknown pod's own name."""
@@ -121,17 +128,50 @@ def answer_row(answer: Answer, names: Names) -> Row:
         if name in _HOP_BY_HOP or (name == "content-length" and echo):
             continue
         key = f"header.{name}"
-        shown = ANY if name in _VOLATILE else value
+        shown = ANY if name in _VOLATILE else _cookie(value) if name == "set-cookie" else value
         row[key] = f"{row[key]}, {shown}" if key in row else shown
     if not echo:
         row["body"] = names.clean(answer.text)
         return row
     row["backend"] = names.workload(str(echo["pod"]))
     for name in ("method", "path", "body"):
-        row[f"received:{name}"] = str(echo.get(name, ""))
-    for name, value in echo["headers"].items():
-        row[f"received.{name}"] = ANY if name in _VOLATILE else names.clean(names.here(str(value)))
+        row[f"received.:{name}"] = str(echo.get(name, ""))
+    for name, value in _received(echo["headers"], names).items():
+        row[f"received.{name}"] = value
     return row
+
+
+def _cookie(value: str) -> str:
+    """Take the value out of a set-cookie header: a cookie that a sidecar makes is a draw."""
+    name, separator, rest = value.partition("=")
+    _, semicolon, attributes = rest.partition(";")
+    return f"{name}{separator}{ANY}{semicolon}{attributes}"
+
+
+def _received(headers: Mapping[str, object], names: Names) -> Row:
+    """Return the headers of a request as an application saw them.
+
+    How much of the time is left for a second try nobody knows in advance.
+    """
+    found = {}
+    for name, value in headers.items():
+        left = name == _TIME_LEFT and headers.get(_ATTEMPT, "1") != "1"
+        drawn = name in _VOLATILE or left
+        found[name] = ANY if drawn else names.clean(names.here(str(value)))
+    return found
+
+
+def request_rows(journal: Iterable[Mapping[str, Any]], names: Names) -> list[Row]:
+    """Bring what applications received into rows: ``backend``, ``:method``, ``:path``, headers."""
+    return [
+        {
+            "backend": names.workload(str(line.get("pod", ""))),
+            ":method": str(line.get("method", "")),
+            ":path": str(line.get("path", "")),
+            **_received(line.get("headers") or {}, names),
+        }
+        for line in journal
+    ]
 
 
 def _echo(text: str) -> dict[str, Any]:

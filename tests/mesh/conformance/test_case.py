@@ -33,10 +33,17 @@ def test_a_case(tmp_path: Path) -> None:
     ("old", "new", "words"),
     [
         ("status: 200", "statuss: 200", "traffic.0.expect.statuss"),
-        ("to: http", "kill: backend\n    to: http", "a step has one of: to, apply, kill"),
+        (
+            "to: http",
+            "kill: backend\n    to: http",
+            "a step has one of: to, apply, kill, wait, release",
+        ),
         ("services:", "service:", "did you mean 'services'"),
         ("name: a case", "name: [", "while parsing"),
         ("traffic:", "engines: [nginx]\ntraffic:", "engines.0"),
+        ("topology: {services: {backend: , client: }}", "topology: one", "no topologies/one.yaml"),
+        ("expect: {status: 200}", "background: true", "need a release step"),
+        ("expect:", "background: true\n    expect:", "expected where they are released"),
     ],
 )
 def test_a_wrong_case_is_told_by_file_and_place(
@@ -46,6 +53,16 @@ def test_a_wrong_case_is_told_by_file_and_place(
     with pytest.raises(CaseError, match=r"case\.yaml") as caught:
         read_case(path)
     assert words in str(caught.value)
+
+
+def test_a_topology_by_name(tmp_path: Path) -> None:
+    (tmp_path / "topologies").mkdir()
+    (tmp_path / "topologies" / "one.yaml").write_text("services: {backend: }")
+    (tmp_path / "cases").mkdir()
+    text = CASE.replace("topology: {services: {backend: , client: }}", "topology: one")
+    write(tmp_path / "cases", text)
+    ((_, case),) = read_cases([tmp_path])
+    assert [service.name for service in case.mesh.services] == ["backend"]
 
 
 def test_no_case_at_all(tmp_path: Path) -> None:
@@ -93,3 +110,5 @@ def test_draws_are_compared_as_sets() -> None:
     assert load().traffic[0].how == "multiset"
     spread = load(traffic=[{"to": "/", "expect": {"backends": {"backend-v1": [1, 9]}}}])
     assert spread.traffic[0].how == "set"
+    bounds = load(traffic=[{"to": "/", "expect": {"status": {200: [1, 2]}}}])
+    assert bounds.traffic[0].how == "set"

@@ -10,9 +10,10 @@ from mesh.conformance.observe import Observation
 def seen(**changes: object) -> Observation:
     values: dict[str, object] = {
         "answers": [{"status": "200", "body": "hello", "header.x-a": "1", "received.host": "b"}],
-        "records": [],
+        "records": [{"by": "b-v1 inbound", "response_flags": "UC"}],
         "caller": [{"by": "client outbound", "response_flags": "NR", "response_code": "404"}],
         "backends": {"b-v1": 9, "b-v2": 1},
+        "requests": [{"backend": "b-v2", "x-n": "1"}, {"backend": "b-v2", "x-n": "2", "x-o": "3"}],
     }
     return Observation(**(values | changes))  # type: ignore[arg-type]
 
@@ -24,6 +25,11 @@ def seen(**changes: object) -> Observation:
         {"status": 200},
         {"status": {200: 1}},
         {"status": {200: 1, 503: 0}},
+        {"status": {200: [0, 1], 503: [0, 9]}},
+        {"inbound": {"response_flags": "UC"}},
+        {"requests": {"b-v2": {"x-n": ["1", "2"], "X-P": None}}},
+        {"requests": {"b-v2": {"x-n": "*"}}},
+        {"requests": {"b-v2": {"x-o": ["", "3"]}}},
         {"body": "hello"},
         {"body_contains": "ell"},
         {"headers": {"X-A": "1", "x-b": None}},
@@ -44,6 +50,12 @@ def test_met(expect: dict[str, object]) -> None:
     [
         ({"status": 503}, "1 x 200 instead of 1 x 503"),
         ({"status": {200: 2}}, "1 x 200 instead of 2 x 200"),
+        ({"status": {200: [2, 3]}}, "1 x 200 instead of 2 to 3 x 200"),
+        ({"status": {503: [0, 1]}}, "1 x 200 instead of 0 to 1 x 503"),
+        ({"inbound": {"response_flags": ""}}, "inbound record response_flags: 'UC'"),
+        ({"requests": {"b-v2": {"x-n": "1"}}}, "x-n: '2' (1 of 2)"),
+        ({"requests": {"b-v2": {"x-n": ["2", "1"]}}}, "['1', '2'] instead of ['2', '1']"),
+        ({"requests": {"b-v9": {"x-n": None}}}, "no request came"),
         ({"body": ""}, "'hello' (1 of 1) instead of ''"),
         ({"body_contains": "bye"}, "'bye' is not in 'hello'"),
         ({"headers": {"x-a": None}}, "'1' (1 of 1) instead of nothing"),
@@ -63,6 +75,8 @@ def test_not_met(expect: dict[str, object], words: str) -> None:
 def test_no_record_is_not_a_pass() -> None:
     expect = Expect.model_validate({"records": {"response_code": 200}})
     assert failures(expect, seen(caller=[])) != []
+    expect = Expect.model_validate({"inbound": {"response_code": 200}})
+    assert failures(expect, seen(records=[])) != []
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9, 0.37])

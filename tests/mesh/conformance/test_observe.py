@@ -27,7 +27,7 @@ def test_what_a_backend_received() -> None:
     assert row["backend"] == "b-v1"
     assert row["received.host"] == "b"
     assert row["received.x-request-id"] == "*"
-    assert row["received:path"] == "/a"
+    assert row["received.:path"] == "/a"
     assert "body" not in row
     assert "header.content-length" not in row
 
