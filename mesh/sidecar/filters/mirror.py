@@ -20,6 +20,8 @@ from envoy_data_plane.envoy.config.route.v3 import RouteActionRequestMirrorPolic
 
 from mesh.sidecar.filters.matchers import draw, runtime_fraction
 
+_ADDRESS = b"127.0.0.1"
+
 
 @dataclass(frozen=True, slots=True)
 class Mirror:
@@ -60,6 +62,18 @@ def shadow_authority(authority: str) -> str:
     if not separator or port.endswith("]"):  # an IPv6 address without a port
         return f"{authority}-shadow"
     return f"{host}-shadow:{port}"
+
+
+def forwarded(head: bytes) -> bytes:
+    """Add the sender's address to ``x-forwarded-for`` of a copy's head, as Envoy's client does.
+
+    Source: Envoy, ``source/common/http/async_client_impl.cc`` (``send_xff``).
+    """
+    start = head.find(b"\r\nx-forwarded-for: ")
+    if start < 0:
+        return head.removesuffix(b"\r\n") + b"x-forwarded-for: %b\r\n\r\n" % _ADDRESS
+    end = head.index(b"\r\n", start + 2)
+    return head[:end] + b"," + _ADDRESS + head[end:]
 
 
 def decide(

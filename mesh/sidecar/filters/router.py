@@ -223,9 +223,10 @@ class Router:
             copy.request_chunked = info.request_chunked
             request = serialize(flow, copy, route, plan, 1, 0.0, self._envoy_headers)
             host = b"host: %b\r\n" % data.authority
-            request.head = request.head.replace(
+            head = request.head.replace(
                 host, b"host: %b\r\n" % shadow.authority.encode("latin-1"), 1
             )
+            request.head = mirrors.forwarded(head)
             single = Plan(NO_RETRIES, None, plan.times)
             sender = Sender(cluster, route, single, copy, self._rng, self._clock, _always(request))
             task = asyncio.get_running_loop().create_task(self._send_shadow(sender))
