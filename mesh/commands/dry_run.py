@@ -119,7 +119,14 @@ def _outcome(route: CompiledRoute | None, view: MeshView, why: str) -> dict[str,
     else:
         lines += _clusters(route, view)
     if route.rewrite:
-        lines.append(f"rewrite: prefix -> {route.rewrite.prefix or route.rewrite.host}")
+        if route.rewrite.prefix or route.rewrite.path:
+            lines.append(
+                f"rewrite: prefix -> {route.rewrite.prefix}"
+                if route.rewrite.prefix
+                else "rewrite: the path, by a regular expression"
+            )
+        if route.rewrite.host:
+            lines.append(f"rewrite: host -> {route.rewrite.host}")
     lines += [f"mirror: a copy to {_cluster(each.cluster, view)}" for each in route.mirrors]
     if route.timeout:
         lines.append(f"timeout: {route.timeout:g} s, all tries included: then 504, flag UT")
@@ -130,27 +137,32 @@ def _outcome(route: CompiledRoute | None, view: MeshView, why: str) -> dict[str,
 
 
 def _clusters(route: CompiledRoute, view: MeshView) -> list[str]:
+    missing = route.cluster_not_found_status
     if route.weighted is None:
-        return [f"100% -> {_cluster(route.cluster, view)}"]
+        return [f"100% -> {_cluster(route.cluster, view, missing)}"]
     total = route.weighted.total
     return [
-        f"{100 * each.weight / total:g}% -> {_cluster(each.cluster, view)}"
+        f"{100 * each.weight / total:g}% -> {_cluster(each.cluster, view, missing)}"
         for each in route.weighted.choices
     ]
 
 
-def _cluster(name: str, view: MeshView) -> str:
-    """Return a cluster with what stands behind it, or the error that a request would meet."""
+def _cluster(name: str, view: MeshView, missing: int = 503) -> str:
+    """Return a cluster with what stands behind it, or the error that a request would meet.
+
+    ``missing`` is the status for a cluster that does not exist: 500 for an HTTPRoute's.
+    """
     _, port, subset, hostname = names.parse(name)
     service = view.registry.service(hostname)
-    if service is None:
-        return f"{name}: 503, flag NC (no such service)"
+    if service is None or view.registry.port(hostname, port) is None:
+        why = "no such service" if service is None else f"the service has no port {port}"
+        return f"{name}: {missing}, flag NC ({why})"
     labels: dict[str, str] = {}
     if subset:
         rule = view.rule(hostname)
         found = rule.subset(subset) if rule else None
         if found is None:
-            return f"{name}: 503, flag NC (no DestinationRule defines subset {subset})"
+            return f"{name}: {missing}, flag NC (no DestinationRule defines subset {subset})"
         labels = dict(found.labels or {})
     pods = [each.pod for each in view.registry.endpoints(hostname, port, labels)]
     return f"{name}: {', '.join(pods)}" if pods else f"{name}: 503, flag UH (no pod)"

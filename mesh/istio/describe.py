@@ -1,14 +1,17 @@
 """Describe: everything that applies to one pod or service, and from which file each piece comes.
 
 The answer to "why does my request go there": Service, DestinationRule with its subsets, the
-VirtualService's routes with their shares, mTLS mode, policies.  Shape and words follow
+VirtualService's or HTTPRoute's routes with their shares, mTLS mode, policies.  Shape and words follow
 ``istioctl x describe`` (istio/istio ``istioctl/pkg/describe``).  Shown by
 ``meshctl describe service NAME`` and ``meshctl describe pod NAME``.
 """
 
 from __future__ import annotations
 
-from mesh.istio.analyze.context import Context, PodGroup, covers, resolve
+from collections.abc import Iterator
+
+from mesh.istio import gateway_api
+from mesh.istio.analyze.context import MESH, Context, PodGroup, covers, resolve
 from mesh.istio.analyze.mtls import effective_mode
 from mesh.istio.models.base import LabelSelector, format_duration
 from mesh.istio.models.destination_rule import TrafficPolicy
@@ -104,24 +107,35 @@ def _routes(context: Context, host: str, pod: PodGroup | None) -> list[str]:
     lines: list[str] = []
     for resource, spec in context.virtual_services():
         hosts = [resolve(each, resource.namespace) for each in spec.hosts or ()]
-        if not any(covers(each, host) for each in hosts):
-            continue
-        where = ", ".join(spec.gateways or ["mesh"])
-        lines.append(f"VirtualService: {resource.name} at {where}   ({resource.position()})")
-        reached = False
-        for rule in spec.http or ():
-            lines.append(f"   Match: {_match(rule.match)}")
-            for text, subset in _actions(rule):
-                if pod is not None and subset is not None and not _in(context, host, subset, pod):
-                    continue
-                reached = True
-                lines.append(f"      {text}")
-        if not reached:
-            count = len(spec.http or ())
-            lines.append(
-                f"   WARNING: No destinations match pod subsets (checked {count} HTTP routes)"
-            )
+        if any(covers(each, host) for each in hosts):
+            where = ", ".join(spec.gateways or [MESH])
+            lines.append(f"VirtualService: {resource.name} at {where}   ({resource.position()})")
+            lines += _http(context, spec.http or [], host, pod)
+    for converted in gateway_api.convert(context.resources).routes:
+        if converted.spec.hosts == [host] and converted.spec.gateways == [MESH]:
+            lines += [
+                f"HTTPRoute: {each.name} at {MESH}   ({each.position()})"
+                for each in context.by_kind["HTTPRoute"]
+                if f"{each.namespace}/{each.name}" in converted.origins
+            ]
+            lines += _http(context, converted.spec.http or [], host, pod)
     return lines or ["No VirtualService: every pod gets its share"]
+
+
+def _http(
+    context: Context, rules: list[HTTPRoute], host: str, pod: PodGroup | None
+) -> Iterator[str]:
+    """Say what rules match and do; for a pod, only what can reach it."""
+    reached = False
+    for rule in rules:
+        yield f"   Match: {_match(rule.match)}"
+        for text, subset in _actions(rule):
+            if pod is not None and subset is not None and not _in(context, host, subset, pod):
+                continue
+            reached = True
+            yield f"      {text}"
+    if not reached:
+        yield f"   WARNING: No destinations match pod subsets (checked {len(rules)} HTTP routes)"
 
 
 def _in(context: Context, host: str, subset: str, pod: PodGroup) -> bool:

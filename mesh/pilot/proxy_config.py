@@ -129,6 +129,8 @@ def _match(match: RouteMatch | None) -> str:
         text = match.path
     elif match.safe_regex is not None:
         text = f"regex {match.safe_regex.regex}"
+    elif match.path_separated_prefix is not None:
+        text = f"PathPrefix:{match.path_separated_prefix}"
     else:
         text = f"{match.prefix or '/'}*"
     more = [each.name for each in match.headers] + [

@@ -14,6 +14,7 @@ from mesh.istio.analyze.context import Context
 from mesh.istio.analyze.deny_paths import deny_paths
 from mesh.istio.analyze.duplicate_hosts import duplicate_hosts
 from mesh.istio.analyze.faults import fault_percentage
+from mesh.istio.analyze.gateway_api import http_routes
 from mesh.istio.analyze.gateway_hosts import gateway_hosts
 from mesh.istio.analyze.matches import double_slash, forwarded_headers, whole_value_regex
 from mesh.istio.analyze.mtls import permissive, principals
@@ -39,6 +40,7 @@ ANALYZERS: tuple[Analyzer, ...] = (
     unused_rules,
     route_ports,
     gateway_hosts,
+    http_routes,
     subsets,
     unused_subset_policies,
     per_try_timeout,

@@ -161,3 +161,31 @@ def test_explain_refuses_with_a_sentence(words: tuple[str, ...], says: str) -> N
     result = meshctl("explain", *words)
     assert result.exit_code == 1
     assert says in result.output
+
+
+HTTP_ROUTE = """\
+apiVersion: gateway.networking.k8s.io/v1
+kind: HTTPRoute
+metadata: {name: shop}
+spec:
+  parentRefs: [{group: "", kind: Service, name: recommendation}]
+  rules:
+    - matches: [{path: {value: /foo}}]
+      filters: [{type: URLRewrite, urlRewrite: {hostname: a.example}}]
+      backendRefs: [{name: customer, port: 8080}]
+    - backendRefs: [{name: nobody, port: 8080}, {name: recommendation, port: 8080, weight: 3}]
+"""
+
+
+def test_an_http_route_is_described_and_explained(tmp_path: Path) -> None:
+    path = tmp_path / "route.yaml"
+    path.write_text(HTTP_ROUTE)
+    said = meshctl("describe", "service", "recommendation", "--lab", 1, "-f", path).output
+    assert "HTTPRoute: shop at mesh" in said
+    assert "route.yaml:1:1" in said
+    assert 'Route to host "nobody.tutorial.svc.cluster.local" with weight 25%' in said
+    answer = explain(path, "http://recommendation:8080/foobar", "--from", "preference")
+    assert [each["matches"] for each in answer["tried"]] == [False, True]  # type: ignore[attr-defined]
+    assert "500, flag NC (no such service)" in text_of(answer)
+    answer = explain(path, "http://recommendation:8080/foo/x", "--from", "preference")
+    assert "rewrite: host -> a.example" in text_of(answer)

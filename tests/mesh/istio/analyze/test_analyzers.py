@@ -76,11 +76,26 @@ class Case:
     era: str = "istio-current"
 
 
+def api(spec: str, kind: str = "HTTPRoute", name: str = "r") -> str:
+    lines = "".join(f"  {line}\n" for line in spec.strip("\n").split("\n"))
+    head = (
+        f"---\napiVersion: gateway.networking.k8s.io/v1\nkind: {kind}\nmetadata: {{name: {name}}}\n"
+    )
+    return f"{head}spec:\n{lines}"
+
+
 ROUTE = "- route: [{destination: {host: recommendation}}]"
 CANARY = vs(
     "- route:\n  - destination: {host: recommendation, subset: version-v1}\n    weight: 90\n"
     "  - destination: {host: recommendation, subset: version-v2}\n    weight: 10"
 )
+SHOP = api(
+    "gatewayClassName: istio\nlisteners:\n- {name: http, port: 80, protocol: HTTP, hostname: '*.shop'}",
+    "Gateway",
+    "shop",
+)
+AT_SHOP = "parentRefs:\n- name: shop\n"
+AT_SERVICE = "parentRefs:\n- {group: '', kind: Service, name: recommendation}\n"
 STRICT = "---\n" + authz("mtls: {mode: STRICT}", "PeerAuthentication")
 OUT = "trafficPolicy:\n  outlierDetection:\n    consecutive5xxErrors: 1\n"
 
@@ -418,6 +433,70 @@ CASES = {
         "apiVersion: networking.istio.io/v1\nkind: ServiceEntry\nmetadata: {name: e}\nspec:\n"
         "  hosts: [a.example]\n  ports:\n  - {number: 80, name: http, protocol: HTTP}\n",
     ),
+    "an HTTPRoute to nobody": Case(
+        "IST0101",
+        api(AT_SERVICE + "rules:\n- backendRefs:\n  - {name: recomendation, port: 8080}"),
+        10,
+        '"recomendation"',
+        api(AT_SERVICE + "rules:\n- backendRefs:\n  - {name: recommendation, port: 8080}"),
+    ),
+    "an HTTPRoute to a port that nobody has": Case(
+        "IST0101",
+        api(AT_SERVICE + "rules:\n- backendRefs:\n  - {name: shop, port: 80}"),
+        10,
+        'host:port not found: "shop:80"',
+        api(AT_SERVICE + "rules:\n- backendRefs:\n  - {name: shop, port: 9090}"),
+    ),
+    "an HTTPRoute of a Gateway that is not there": Case(
+        "IST0101",
+        SHOP + api("parentRefs:\n- name: shap"),
+        15,
+        'gateway not found: "tutorial/shap"',
+        SHOP + api(AT_SHOP + "hostnames: [de.shop]"),
+    ),
+    "no listener of that name": Case(
+        "KIT0114",
+        SHOP + api(AT_SHOP + "  sectionName: https"),
+        16,
+        'sectionName "https" not found',
+        SHOP + api(AT_SHOP + "  sectionName: http"),
+    ),
+    "no host in common": Case(
+        "KIT0114",
+        SHOP + api(AT_SHOP + "hostnames: [other.example]"),
+        15,
+        'no hostnames matched parent hostname "*.shop"',
+        SHOP + api(AT_SHOP),
+    ),
+    "a namespace that is not let in": Case(
+        "KIT0114",
+        (SHOP + api(AT_SHOP)).replace("{name: shop}", "{name: shop, namespace: front}", 1)
+        + "    namespace: front\n",
+        15,
+        'namespace "tutorial" is not allowed by the parent',
+        SHOP + api(AT_SHOP),
+    ),
+    "a backend of another namespace": Case(
+        "KIT0115",
+        SHOP + api(AT_SHOP + "rules:\n- backendRefs:\n  - {name: b, namespace: other, port: 80}"),
+        18,
+        "missing a ReferenceGrant?",
+        SHOP + api(AT_SHOP + "rules:\n- backendRefs:\n  - {name: recommendation, port: 8080}"),
+    ),
+    "a backend that is no Service": Case(
+        "KIT0115",
+        api(AT_SERVICE + "rules:\n- backendRefs:\n  - {group: a.example, kind: Bucket, name: b}"),
+        10,
+        'kind "Bucket"',
+        api(AT_SERVICE + "rules:\n- backendRefs:\n  - {kind: Service, name: shop, port: 8080}"),
+    ),
+    "an HTTPRoute and a VirtualService": Case(
+        "KIT0116",
+        vs(ROUTE) + api(AT_SERVICE),
+        14,
+        "only one of them is in force",
+        vs(ROUTE, "customer") + api(AT_SERVICE),
+    ),
 }
 
 
@@ -470,7 +549,7 @@ def test_an_old_era_honours_consecutive_errors() -> None:
 
 def test_every_analyzer_has_a_case() -> None:
     codes = {case.code for case in CASES.values()}
-    assert {f"KIT01{n:02}" for n in range(1, 14)} <= codes
+    assert {f"KIT01{n:02}" for n in range(1, 17)} <= codes
     assert len(ANALYZERS) <= len(CASES)
 
 

@@ -14,6 +14,7 @@ from envoy_data_plane.envoy.config.route.v3 import (
 from mesh.istio import has_errors, load_text
 from mesh.istio.eras import ISTIO_1_28
 from mesh.pilot.node import ProxyNode
+from mesh.pilot.proxy_config import routes
 from mesh.pilot.registry import Registry
 from mesh.pilot.translate import RDS, translate
 from mesh.pilot.translate.view import MeshView
@@ -170,3 +171,10 @@ spec:
 """
     (only,) = routes_of(table(node, text), "recommendation")
     assert only.name == "default"
+
+
+def test_how_meshctl_shows_a_prefix(registry: Registry, node: ProxyNode) -> None:
+    rules = f"[{{matches: [{{path: {{value: /a}}}}], {BACKEND}}}]"
+    loaded = load_text(route(rules, SERVICE % ""), era=ISTIO_1_28, namespace="tutorial")
+    snapshot = translate(MeshView(registry, tuple(loaded.resources)), node)
+    assert ["PathPrefix:/a", "r.tutorial"] in [row[3:] for row in routes(snapshot)]
