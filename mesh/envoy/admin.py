@@ -50,6 +50,11 @@ class Admin:
         """Return the configuration that is in force."""
         return self._json("/config_dump")
 
+    def explain(self, request_id: str) -> list[dict[str, Any]]:
+        """Return the records of one request; the mitmproxy sidecar alone has them."""
+        found = self._json(f"/explain?request_id={quote(request_id, safe='')}")
+        return list(found["records"])
+
     def reopen_logs(self) -> None:
         """Return when everything logged so far is in the access log file: the barrier before reading.
 

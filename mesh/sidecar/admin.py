@@ -1,8 +1,9 @@
 """The admin port: Envoy's paths, so that the same tools read both data planes.
 
 ``GET /ready``, ``/stats?format=json`` (``&filter=``), ``/clusters?format=json``, ``/config_dump``,
-``POST /reopen_logs`` (returns when everything logged so far is in the
-file).  In a real mesh: ``istioctl proxy-config`` and port 15000.
+``POST /reopen_logs`` (returns when everything logged so far is in the file).  In a real mesh:
+``istioctl proxy-config`` and port 15000.  One path is the kit's own: ``GET /explain`` with
+``request_id=ID`` or ``limit=N`` (``mesh.sidecar.explain``).
 
 Source: Envoy, "Administration interface" (operations/admin).
 """
@@ -19,6 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from mesh.sidecar.access_log import LogFiles
 from mesh.sidecar.config import CDS, EDS, LDS, RDS, Config
+from mesh.sidecar.explain import Explanations
 from mesh.sidecar.stats import Stats
 from mesh.sidecar.upstream.cluster_manager import Cluster, ClusterManager
 
@@ -35,12 +37,18 @@ class Admin:
     """Answers the admin requests of one sidecar on 127.0.0.1."""
 
     def __init__(
-        self, stats: Stats, clusters: ClusterManager, config: Config, logs: LogFiles
+        self,
+        stats: Stats,
+        clusters: ClusterManager,
+        config: Config,
+        logs: LogFiles,
+        explanations: Explanations,
     ) -> None:
         self._stats = stats
         self._clusters = clusters
         self._config = config
         self._logs = logs
+        self._explanations = explanations
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -90,6 +98,7 @@ class Admin:
             "/clusters": self._clusters_page,
             "/config_dump": self._config_dump,
             "/reopen_logs": self._reopen_logs,
+            "/explain": self._explain,
         }
         handler = routes.get(url.path)
         if handler is None:
@@ -150,6 +159,13 @@ class Admin:
                 dump["error_state"] = {"details": state.error, "version_info": state.error_version}
             configs.append(dump)
         return _json({"configs": configs})
+
+    def _explain(self, query: dict[str, str]) -> Answer:
+        limit = query.get("limit", "20")
+        if not limit.isdecimal():
+            return 400, "text/plain", b"limit has to be a number\n"
+        found = self._explanations.find(query.get("request_id", ""), int(limit))
+        return _json({"records": found})
 
     def _reopen_logs(self, _query: dict[str, str]) -> Answer:
         self._logs.reopen()

@@ -102,11 +102,14 @@ class HttpConnectionManager:
         self._append_xff = self._edge and not config.skip_xff_append
         self._keep_request_id = not self._edge or config.preserve_external_request_id
         self._stats: Stats = context.stats
+        self._active = self.stat_prefix + "downstream_rq_active"
+        self._explanations = context.explanations
         self._rng: Random = context.rng
         self._date = _Date()
 
     def prepare_request(self, head: RawHead, remote: tuple[str, int]) -> None:
         """Change the headers of ``head`` as Envoy does before the first filter."""
+        self._stats.inc(self._active)
         fields = head.fields
         names = {name for name, _ in fields}
         if not names.isdisjoint(_NOT_FROM_CALLERS):
@@ -180,11 +183,10 @@ class HttpConnectionManager:
         stats.inc(prefix + "downstream_rq_completed")
         if info.response_code:
             stats.inc(f"{prefix}downstream_rq_{info.response_code // 100}xx")
-        if not self._loggers:
-            return
         request: dict[bytes, bytes] = {}
         response = None
         if flow is not None:
+            stats.inc(self._active, -1)
             data = flow.request.data
             request = dict(reversed(data.headers.fields))
             request[b":method"] = data.method
@@ -192,6 +194,8 @@ class HttpConnectionManager:
             request[b":authority"] = request[b"host"] = data.authority
             request[b":scheme"] = data.scheme
             response = flow.response.headers if flow.response is not None else None
+            request_id = request.get(b"x-request-id", b"")
+            self._explanations.add(info, flow, request_id, prefix)
         context = LogContext(info, request, response)
         for logger in self._loggers:
             logger.log(context)

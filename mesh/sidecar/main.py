@@ -76,7 +76,7 @@ async def _run(options: SidecarOptions) -> None:
     context = FilterContext(clusters, stats, rng, loop.time)
     listeners = ListenerManager(master, context, logs)
     config = Config(clusters, listeners)
-    admin = Admin(stats, clusters, config, logs)
+    admin = Admin(stats, clusters, config, logs, context.explanations)
     node = Node(id=options.node_id, cluster=options.cluster or options.node_id)
     ads = AdsClient(options.ads_socket, node, config, stats, rng)
     try:

@@ -56,7 +56,8 @@ class StreamInfo:
 
     ``start`` is Unix time and ``started`` the monotonic clock, both in seconds; sizes are bytes of
     bodies; ``explanation`` holds one entry per decision, in order: which rule matched, which
-    draw chose which cluster, which endpoint was taken and why.
+    draw chose which cluster, which endpoint was taken and why.  ``asked`` is the request as it
+    was matched, before the route changed it.
     """
 
     start: float
@@ -85,6 +86,7 @@ class StreamInfo:
     upstream_connection: Any = None
     response_stream: Any = None
     head: Any = None
+    asked: Any = None
     upgrade: bytes = b""
     upgrade_allowed: bool = True
     set_cookies: tuple[str, ...] = ()

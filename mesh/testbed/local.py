@@ -18,8 +18,8 @@ from mesh.accesslog import AccessLogRecord
 from mesh.istio.resource import Resource
 from mesh.pilot.client import ApplyResult, PilotClient, PilotError
 from mesh.state import KEPT, RunFolder, StateError, reap, write_atomic
+from mesh.testbed import hops, records, request
 from mesh.testbed import pods as podlib
-from mesh.testbed import records, request
 from mesh.testbed.base import Answer, ApplyError, Document
 from mesh.testbed.client import TestbedError, ZygoteClient, last_words
 from mesh.testbed.deployment import Deployment
@@ -284,6 +284,14 @@ class LocalTestbed:
         running, killed = self._chosen(pod)
         lines = [line for each in (*killed, *running) for line in self._records.journal(each)]
         return tuple(sorted(lines, key=lambda line: float(line["time"])))
+
+    def explain(self, request_id: str) -> tuple[hops.Hop, ...]:
+        """Return why the request of that ``x-request-id`` went where it went, hop by hop."""
+        running, _ = self._chosen("")
+        if self.engine == "mitmproxy":
+            records.flush(running)
+            return tuple(hops.of_sidecars(running, request_id))
+        return tuple(hops.of_access_log(self.access_log(), request_id))
 
     def logs(self, name: str) -> str:
         """Return what a pod's processes, ``pilot`` or ``zygote`` printed."""

@@ -95,6 +95,23 @@ def test_proxy_status_and_config() -> None:
     assert "no pod is called 'nobody'" in unknown.stderr
 
 
+def test_explain_a_request_and_one_that_was_sent() -> None:
+    shown = meshctl("explain", "--from", "preference", "http://recommendation:8080/")
+    assert shown.exit_code == 0, shown.output
+    assert "route 0 (default): path begins with /" in shown.stdout
+    assert "endpoint:    attempt 1 at recommendation-v" in shown.stdout
+    asked = ("--from", "preference", "http://recommendation:8080/", "-o", "json")
+    found = json.loads(meshctl("explain", *asked).stdout)
+    assert found["status"] == 200
+    assert [hop["direction"] for hop in found["hops"]] == ["outbound", "inbound"]
+    again = json.loads(meshctl("explain", found["request_id"], "-o", "json").stdout)
+    assert again["hops"] == found["hops"]
+    unknown = meshctl("explain", "abc")
+    assert unknown.exit_code == 1
+    assert "no sidecar knows a request 'abc'" in unknown.stderr
+    assert "files are for --dry-run" in meshctl("explain", "/", "-f", "x.yaml").stderr
+
+
 def test_curl_from_a_pod_and_its_log() -> None:
     asked = meshctl(
         "curl", "-i", "--from", "preference", "http://recommendation:8080/", "-H", "x-request-id: 7"

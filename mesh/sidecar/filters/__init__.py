@@ -11,13 +11,14 @@ Order in Istio: authorization CUSTOM, JWT, authorization DENY and ALLOW, fault, 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import HttpFilter
 
 from mesh.sidecar.errors import ConfigRefusedError
+from mesh.sidecar.explain import Explanations
 from mesh.sidecar.stats import Stats
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class FilterContext:
     """What a filter may need of its sidecar.
 
     ``clock`` is monotonic, in seconds; ``stat_prefix`` begins the names of the listener's
-    counters (``http.NAME.``).
+    counters (``http.NAME.``); ``explanations`` remembers why requests went where they went.
     """
 
     clusters: ClusterManager
@@ -41,6 +42,7 @@ class FilterContext:
     rng: Random
     clock: Callable[[], float]
     stat_prefix: str = "http."
+    explanations: Explanations = field(default_factory=Explanations)
 
 
 FilterFactory = Callable[[Any, FilterContext, str], Any]

@@ -36,7 +36,7 @@ from mesh.sidecar.filters.headers import HeaderMutations, compile_mutations
 from mesh.sidecar.filters.mirror import Mirror, compile_mirror
 from mesh.sidecar.filters.redirect import Redirect, compile_redirect
 from mesh.sidecar.filters.rewrite import Rewrite, compile_rewrite
-from mesh.sidecar.filters.route_match import RouteTest, compile_match
+from mesh.sidecar.filters.route_match import Condition, RouteTest, compile_match
 from mesh.sidecar.filters.weighted_clusters import (
     NO_CLUSTER,
     ClusterChoice,
@@ -71,6 +71,7 @@ class CompiledRoute:
     path_kind: str
     path_value: str
     test: RouteTest
+    conditions: tuple[Condition, ...] = ()
     single: ClusterChoice = NO_CLUSTER
     cluster_header: str = ""
     weighted: WeightedClusters | None = None
@@ -204,6 +205,7 @@ def compile_route(route: Route, number: int, inherited: Inherited) -> CompiledRo
         path_kind=match.kind,
         path_value=match.value,
         test=match.test,
+        conditions=match.conditions,
         request_headers=_ordered(own_request, inherited.request_headers, inherited.specific_wins),
         response_headers=_ordered(
             own_response, inherited.response_headers, inherited.specific_wins

@@ -34,11 +34,24 @@ RouteTest = Callable[[RequestHead, str, Callable[[], int]], bool]
 
 
 @dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition of a match: in words, as a test, and what of the request it looks at.
+
+    ``subject`` is ``path``, ``header NAME``, ``query NAME``, ``cookie NAME`` or empty.
+    """
+
+    text: str
+    subject: str
+    holds: Callable[[RequestHead, str], bool]
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
     """A compiled match.
 
     ``kind`` and ``value`` serve the index: ``exact`` and ``prefix`` can be looked up, anything
     else is ``other``.  ``prefix`` is what a prefix rewrite replaces (None: the whole path).
+    ``conditions`` are for explanations: which of them a request did not meet.
     """
 
     test: RouteTest
@@ -46,6 +59,7 @@ class Match:
     value: str
     prefix: str | None
     text: str
+    conditions: tuple[Condition, ...]
 
 
 def compile_match(match: RouteMatch) -> Match:
@@ -56,9 +70,11 @@ def compile_match(match: RouteMatch) -> Match:
         raise ValueError("path_match_policy is not executed here")
     fold = match.case_sensitive is False
     tests = _conditions(match)
-    text = _text(match, fold)
+    words = _words(match, fold)
+    text = " and ".join(words)
     if match.connect_matcher is not None:
-        return Match(_pathless(tests, match), "other", "", None, text)
+        connect = _explained(match, words, tests, lambda head, path: head.method == "CONNECT")
+        return Match(_pathless(tests, match), "other", "", None, text, connect)
     if match.path is not None:
         value = _folded(match.path, fold)
         test: StringTest = lambda path: path == value  # noqa: E731
@@ -81,7 +97,28 @@ def compile_match(match: RouteMatch) -> Match:
         sensitive = test
         test = lambda path: sensitive(path.lower())  # noqa: E731
         kind = "other"
-    return Match(_with_path(test, tests, match), kind, value, prefix, text)
+    explained = _explained(match, words, tests, lambda head, path: path != "" and test(path))
+    return Match(_with_path(test, tests, match), kind, value, prefix, text, explained)
+
+
+def _explained(
+    match: RouteMatch,
+    words: list[str],
+    tests: tuple[HeadTest, ...],
+    first: Callable[[RequestHead, str], bool],
+) -> tuple[Condition, ...]:
+    """Put words and tests together; ``first`` is the path's, or that of the method CONNECT."""
+    subjects = ["header :method" if match.connect_matcher is not None else "path"]
+    subjects += [f"header {matcher.name.lower()}" for matcher in match.headers]
+    subjects += [f"query {matcher.name}" for matcher in match.query_parameters]
+    subjects += [f"cookie {matcher.name}" for matcher in match.cookies]
+    subjects += [""] * (len(tests) + 1 - len(subjects))
+    holds = [first, *(_of_head(test) for test in tests)]
+    return tuple(map(Condition, words, subjects, holds))
+
+
+def _of_head(test: HeadTest) -> Callable[[RequestHead, str], bool]:
+    return lambda head, _path: test(head)
 
 
 def _folded(text: str, fold: bool) -> str:
@@ -131,7 +168,7 @@ def _pathless(tests: tuple[HeadTest, ...], match: RouteMatch) -> RouteTest:
     return check
 
 
-def _text(match: RouteMatch, fold: bool) -> str:
+def _words(match: RouteMatch, fold: bool) -> list[str]:
     if match.connect_matcher is not None:
         words = ["CONNECT"]
     elif match.path is not None:
@@ -152,7 +189,7 @@ def _text(match: RouteMatch, fold: bool) -> str:
     if match.runtime_fraction is not None:
         numerator, denominator = runtime_fraction(match.runtime_fraction)
         words.append(f"draw below {numerator}/{denominator}")
-    return " and ".join(words)
+    return words
 
 
 def _header_text(matcher: HeaderMatcher) -> str:

@@ -74,18 +74,19 @@ class Router:
         head = head_of(flow, info)
         if route is None:
             why = info.route_table.why_not(head) if info.route_table is not None else "no routes"
-            info.explain("route", matched=None, why=why)
+            info.explain("no route", why=why)
             local_reply(flow, info, 404, b"", "route_not_found", "NR")
             return
         info.route_name = route.name
-        info.explain("route", virtual_host=route.virtual_host, matched=route.matched)
         if route.redirect is not None:
             answer = redirects.decide(route.redirect, head)
             location = [(b"location", answer.location.encode("latin-1"))]
+            info.explain("redirect", status=answer.status, location=answer.location)
             local_reply(flow, info, answer.status, b"", "direct_response", "", location)
             self._mutate_response(flow, info, route, NO_CLUSTER, head)
         elif route.direct_response is not None:
             reply = direct.decide(route.direct_response)
+            info.explain("direct response", status=reply.status)
             local_reply(flow, info, reply.status, reply.body, "direct_response")
             self._mutate_response(flow, info, route, NO_CLUSTER, head)
         else:

@@ -20,8 +20,12 @@ from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration, VirtualHo
 
 from mesh.sidecar.filters.head import RequestHead
 from mesh.sidecar.filters.route import Action, CompiledRoute, Inherited, compile_route
+from mesh.sidecar.filters.why_not import failing
 
 __all__ = ["Action", "CompiledRoute", "RequestHead", "RouteTable"]
+
+MOST_EXPLAINED = 30
+"""Of so many routes that were not taken an explanation says why."""
 
 _LINEAR = 8
 """Up to this many routes a plain walk is quicker than looking the path up."""
@@ -186,6 +190,29 @@ class RouteTable:
             return value
 
         return host.match(head, draw)
+
+    def not_taken(self, head: RequestHead, taken: CompiledRoute | None) -> list[dict[str, str]]:
+        """Explain for each route before ``taken`` (None: for all) which condition did not hold.
+
+        ``{"route": its match in words, "because": the condition and what the request has}``; a
+        long list is cut.
+        """
+        host = self._find(head.authority)
+        before: list[CompiledRoute] = []
+        for route in host.routes if host is not None else ():
+            if route is taken:
+                break
+            before.append(route)
+        found = [
+            {
+                "route": each.matched.removeprefix(f"virtual host {each.virtual_host}, "),
+                "because": failing(each.conditions, head),
+            }
+            for each in before[:MOST_EXPLAINED]
+        ]
+        if len(before) > MOST_EXPLAINED:
+            found.append({"route": f"{len(before) - MOST_EXPLAINED} more", "because": ""})
+        return found
 
     def why_not(self, head: RequestHead) -> str:
         """Explain in one sentence why no route matched ``head``."""

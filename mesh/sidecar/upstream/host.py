@@ -25,7 +25,7 @@ class Host:
     """One endpoint.  Equal to another only by identity; ``key`` names the same place.
 
     ``health`` is what EDS says, ``check_failed`` what active health checks found, ``ejected``
-    what outlier detection did, ``active_requests`` what the pool counts.  ``added_at`` (seconds
+    what outlier detection did (``ejected_for``: its reason), ``active_requests`` what the pool counts.  ``added_at`` (seconds
     of the clock) starts the warm-up.  ``weight`` is at least 1.
     """
 
@@ -35,6 +35,7 @@ class Host:
         "address",
         "check_failed",
         "ejected",
+        "ejected_for",
         "hash_key",
         "health",
         "hostname",
@@ -77,6 +78,7 @@ class Host:
         self.metadata: dict[str, Any] = {} if metadata is None else metadata
         self.active_requests = 0
         self.ejected = False
+        self.ejected_for = ""
         self.check_failed = False
         self.added_at: float | None = None
 

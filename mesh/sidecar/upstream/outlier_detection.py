@@ -247,6 +247,7 @@ class OutlierDetector:
             self.counters["ejections_enforced_total"] += 1
             self.counters[f"ejections_enforced_{statistic}"] += 1
             self._eject(monitor)
+            monitor.host.ejected_for = kind.value
         self._report(monitor, "EJECT", enforced, before, kind, details)
 
     def _enforce(self, percent: int) -> bool:

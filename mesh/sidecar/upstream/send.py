@@ -69,6 +69,19 @@ def make_plan(route: CompiledRoute) -> Plan:
     return Plan(rules, hashing, times)
 
 
+def out_of_play(host: Host) -> dict[str, str]:
+    """Say why an endpoint was no candidate."""
+    if host.ejected:
+        because = f"ejected: {host.ejected_for}"
+    elif host.check_failed:
+        because = "its health checks fail"
+    elif host.available:
+        because = f"another priority ({host.priority}) or locality takes the request"
+    else:
+        because = f"the control plane says: {host.health}"
+    return {"pod": host.pod, "address": host.key, "because": because}
+
+
 @dataclass(slots=True)
 class Sender:
     """Sends one request to ``cluster``; ``serialize(attempt, elapsed)`` makes its bytes."""
@@ -100,6 +113,7 @@ class Sender:
                 return await self._run(started)
         except TimeoutError:
             self.cluster.counters["upstream_rq_timeout"] += 1
+            self.info.explain("timeout", seconds=times.route)
             if self.host is not None:
                 self._report_timeout(self.host)
             raise RequestTimeoutError(timeouts.DETAILS_GLOBAL) from None
@@ -138,8 +152,9 @@ class Sender:
                     if self.retried and response.status < 500:
                         counters["upstream_rq_retry_success"] += 1
                     return response
-                self._note_retry(response, failure)
-                await asyncio.sleep(state.back_off(self.rng))
+                pause = state.back_off(self.rng)
+                self._note_retry(response, pause)
+                await asyncio.sleep(pause)
         finally:
             state.done()
 
@@ -149,15 +164,15 @@ class Sender:
 
     def _note_verdict(self, verdict: Verdict) -> None:
         if verdict.flag:
+            self.info.explain("no further attempt", because=verdict.value)
             self.info.flag(verdict.flag)
             name = "limit_exceeded" if verdict is Verdict.LIMIT else "overflow"
             self.cluster.counters[f"upstream_rq_retry_{name}"] += 1
 
-    def _note_retry(self, response: UpstreamResponse | None, failure: Exception | None) -> None:
+    def _note_retry(self, response: UpstreamResponse | None, pause: float) -> None:
         self.retried = True
+        self.info.explain("retry", after_ms=round(pause * 1000))
         self.cluster.counters["upstream_rq_retry"] += 1
-        why = f"status {response.status}" if response is not None else str(failure)
-        self.info.explain("retry", because=why)
         if response is not None and response.stream is not None:
             self.info.upstream_connection.abort()
 
@@ -170,17 +185,37 @@ class Sender:
             avoid = state.avoid()
             context = Context(self.hash, avoid, self.plan.rules.host_attempts if avoid else 1)
         host = self.cluster.choose(context)
+        if context.out:
+            info.explain("not in play", hosts=[out_of_play(each) for each in context.out])
         if host is None:
             self.cluster.counters["upstream_cx_none_healthy"] += 1
+            info.explain("no endpoint", cluster=self.cluster.name, known=len(self.cluster.hosts))
             raise NoHealthyHostError
         self.host = host
         info.upstream_host = host.key
-        info.explain("endpoint", attempt=info.attempts, address=host.key, pod=host.pod)
+        info.explain(
+            "endpoint", attempt=info.attempts, address=host.key, pod=host.pod, why=context.why
+        )
         return host
 
     async def _try(self, host: Host, started: float) -> UpstreamResponse:
+        began, ejected = self.clock(), host.ejected
+        try:
+            response = await self._attempt(host, began - started if started else 0.0)
+        except (UpstreamResetError, RequestTimeoutError) as failure:
+            self._explain_outcome(host, ejected, began, reset=str(failure))
+            raise
+        self._explain_outcome(host, ejected, began, status=response.status)
+        return response
+
+    def _explain_outcome(self, host: Host, ejected: bool, began: float, **how: object) -> None:
+        took = round((self.clock() - began) * 1000, 1)
+        self.info.explain("outcome", attempt=self.info.attempts, **how, ms=took)
+        if host.ejected and not ejected:
+            self.info.explain("ejection", address=host.key, pod=host.pod, because=host.ejected_for)
+
+    async def _attempt(self, host: Host, elapsed: float) -> UpstreamResponse:
         info = self.info
-        elapsed = self.clock() - started if started else 0.0
         request = self.serialize(info.attempts, elapsed)
         per_try = self.plan.times.per_try
         priority = self.route.priority

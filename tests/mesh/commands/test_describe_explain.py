@@ -152,7 +152,7 @@ def test_explain_at_the_gateway(file: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("/",), "--dry-run"),
+        (("/", "-f", "a.yaml"), "--dry-run"),
         (("--dry-run", "http://recommendation:8080/"), "--from"),
         (("--dry-run", "--from", "customer", "http://"), "is no URL"),
     ],

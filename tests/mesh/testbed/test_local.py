@@ -92,6 +92,17 @@ def test_every_hop_is_logged_when_the_log_is_read(bed: LocalTestbed) -> None:
         assert len([line for line in bed.journal() if line["request_id"] == name]) == 2
 
 
+def test_a_request_is_explained_hop_by_hop(bed: LocalTestbed) -> None:
+    bed.request("/customer", headers={"x-request-id": "explained"})
+    hops = bed.explain("explained")
+    ways = ["outbound", "inbound", "outbound", "inbound", "outbound", "inbound"]
+    assert [hop["direction"] for hop in hops] == ways
+    assert {hop["response_code"] for hop in hops} == {200}
+    assert hops[4]["upstream_cluster"].startswith("outbound|8080||recommendation.")
+    assert all(hop["steps"] for hop in hops) == (bed.engine == "mitmproxy")
+    assert bed.explain("nobody-sent-this") == ()
+
+
 def test_apply_is_in_force_when_it_returns(bed: LocalTestbed) -> None:
     result = bed.apply([("v1.yaml", V1_ONLY)])
     assert result.in_force and len(result.applied) == 2

@@ -31,11 +31,14 @@ class Context:
 
     ``hash`` is the 64-bit hash of the route's hash policy (None: no key in this request).
     ``avoid`` are hosts that a retry should not take; ``attempts`` how often to pick again.
+    The choice leaves its reasons: ``why`` in words, and the hosts that were not in play (``out``).
     """
 
     hash: int | None = None
     avoid: Container[Host] = field(default_factory=tuple)
     attempts: int = 1
+    why: str = ""
+    out: tuple[Host, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,8 +99,11 @@ class Balancer(ABC):
             if group is None or not group.hosts:
                 return None
             host = self.pick(group, context, attempt, rng, clock)
+            if len(group.hosts) == 1:
+                context.why = "the only endpoint in play"
             if host is None or host not in context.avoid:
                 return host
+            context.why += ", which has failed already"
         return host
 
     def group(self, hosts: Sequence[Host], context: Context, rng: random.Random) -> Group | None:
@@ -112,9 +118,10 @@ class Balancer(ABC):
         chosen = choose_priority(hosts, self.settings, value)
         if chosen is None:
             return None
-        if not self.settings.locality_weighted or chosen.panic:
-            return chosen
-        return _locality(chosen, hosts, self.settings, rng)
+        if self.settings.locality_weighted and not chosen.panic:
+            chosen = _locality(chosen, hosts, self.settings, rng)
+        context.out = tuple(host for host in hosts if host not in chosen.hosts)
+        return chosen
 
     @abstractmethod
     def pick(

@@ -54,6 +54,8 @@ class HashingBalancer(Balancer):
     ) -> Host | None:
         """Look the request's hash up, or a random one."""
         value = rng.getrandbits(64) if context.hash is None else context.hash
+        key = "no key in the request: a random hash" if context.hash is None else "the key's hash"
+        context.why = f"consistent hashing: {key} {value:016x}"
         return self.look_up(self.table(group.hosts), value, attempt)
 
     @abstractmethod

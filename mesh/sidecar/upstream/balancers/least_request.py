@@ -54,6 +54,10 @@ class LeastRequest(Balancer):
                 other = hosts[rng.randrange(len(hosts))]
                 if other.active_requests < best.active_requests:
                     best = other
+            context.why = (
+                f"least request: {best.active_requests} under way, "
+                f"the fewest of {self._choice_count} draws among {len(hosts)}"
+            )
             return best
         now = clock() if self._slow_start.window > 0 else 0.0
 
@@ -69,4 +73,5 @@ class LeastRequest(Balancer):
         if known is None or known[0] != hosts:
             known = (hosts, Schedule(hosts, weight, rng.randrange(len(hosts))))
             self._schedules[group.name] = known
+        context.why = f"least request by weight, {len(hosts)} hosts"
         return known[1].next(weight)

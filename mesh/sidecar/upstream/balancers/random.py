@@ -22,4 +22,5 @@ class Random(Balancer):
         self, group: Group, context: Context, attempt: int, rng: random.Random, clock: Clock
     ) -> Host | None:
         """Draw one of the hosts."""
+        context.why = f"random: one of {len(group.hosts)}"
         return group.hosts[rng.randrange(len(group.hosts))]

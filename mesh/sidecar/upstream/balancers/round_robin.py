@@ -45,6 +45,7 @@ class RoundRobin(Balancer):
             if turn is None:
                 turn = rng.getrandbits(32)
             self._turns[group.name] = turn + 1
+            context.why = f"round robin: turn {turn % len(hosts) + 1} of {len(hosts)}"
             return hosts[turn % len(hosts)]
         now = clock() if self._slow_start.window > 0 else 0.0
 
@@ -56,4 +57,5 @@ class RoundRobin(Balancer):
             skip = rng.randrange(min(len(hosts), _MAX_SKIP))
             known = (hosts, Schedule(hosts, weight, skip))
             self._schedules[group.name] = known
+        context.why = f"round robin by weight, {len(hosts)} hosts"
         return known[1].next(weight)
