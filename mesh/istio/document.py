@@ -14,10 +14,9 @@ import itertools
 import re
 from dataclasses import dataclass
 
-from mesh.istio.problem import Level, Position, Problem
+from mesh.istio.problem import LIMIT, Level, Position, Problem
 from mesh.istio.tree import (
     ENCODING,
-    LIMIT,
     MAX_DEPTH,
     MAX_VALUES,
     SYNTAX,

@@ -8,14 +8,14 @@ the document is checked all the same, so that one run shows everything.
 from __future__ import annotations
 
 import re
-from difflib import get_close_matches
 
 from pydantic import BaseModel
 
 from mesh.istio.eras import Era
 from mesh.istio.kinds import KINDS, Kind, find_kind, kinds_named
 from mesh.istio.models.base import fields_of
-from mesh.istio.problem import Level, Position, Problem
+from mesh.istio.nearest import nearest
+from mesh.istio.problem import Level, Position, Problem, Room
 from mesh.istio.resource import Source, show
 from mesh.istio.schema import SCHEMA, check, schema_error
 
@@ -85,8 +85,7 @@ def _same_group(kinds: list[Kind], api_version: str) -> Kind:
 def _nearest_kind(name: str) -> str:
     folded = {kind.name.lower(): kind.name for kind in reversed(KINDS)}
     bare = name.lower().replace("-", "").replace("_", "")[:80]
-    close = get_close_matches(bare, folded, n=1, cutoff=0.8)
-    return folded[close[0]] if close else ""
+    return folded.get(nearest(bare, folded, cutoff=0.8), "")
 
 
 def _unknown_kind(name: str, api_version: str, guess: str, source: Source, era: Era) -> Problem:
@@ -178,24 +177,26 @@ def name_problems(kind: Kind, source: Source) -> list[Problem]:
     ]
 
 
-def spec_of(kind: Kind, source: Source, owner: str) -> tuple[BaseModel | None, list[Problem]]:
+def spec_of(
+    kind: Kind, source: Source, owner: str, room: Room
+) -> tuple[BaseModel | None, list[Problem]]:
     """Read the spec (or, for kinds without one, the object) into its model."""
     data = source.root.plain()
     rest = {key: value for key, value in data.items() if key not in _TOP}
     if kind.whole:
-        return check(kind.model, rest, source, (), owner)
-    problems = [_misplaced(key, kind, source) for key in rest]
-    spec, found = check(
-        kind.model, {} if data.get("spec") is None else data["spec"], source, ("spec",), owner
-    )
-    return (None if problems else spec), problems + found
+        return check(kind.model, rest, source, (), owner, room)
+    told = list(rest)[: room.take(len(rest))]
+    problems = [_misplaced(key, kind, source) for key in told]
+    body = {} if data.get("spec") is None else data["spec"]
+    spec, found = check(kind.model, body, source, ("spec",), owner, room)
+    return (None if rest else spec), problems + found
 
 
 def _misplaced(key: str, kind: Kind, source: Source) -> Problem:
-    nearest = next(iter(get_close_matches(key[:80], _TOP, n=1)), "")
+    near = nearest(key, _TOP)
     hint = f"An object has {', '.join(_TOP[:4])} at this level."
-    if nearest:
-        hint = f"Did you mean `{nearest}`?"
+    if near:
+        hint = f"Did you mean `{near}`?"
     if key in fields_of(kind.model):
         hint = f"`{key}` belongs below `spec:`; indent it."
     return Problem(
@@ -206,6 +207,6 @@ def _misplaced(key: str, kind: Kind, source: Source) -> Problem:
         key,
         read=show(key),
         expected=", ".join(_TOP[:4]),
-        nearest=nearest,
+        nearest=near,
         hint=hint,
     )

@@ -16,10 +16,10 @@ from mesh.istio.document import MAX_BYTES, MAX_DOCUMENTS, decode, parse
 from mesh.istio.envelope import KIND, kind_of, name_problems, spec_of, word
 from mesh.istio.eras import Era
 from mesh.istio.metadata import ObjectMeta
-from mesh.istio.problem import Level, Position, Problem
+from mesh.istio.problem import LIMIT, Level, Position, Problem, Room
 from mesh.istio.resource import Resource, Source, show
 from mesh.istio.schema import SCHEMA, check, removed_fields, schema_error
-from mesh.istio.tree import ENCODING, LIMIT
+from mesh.istio.tree import ENCODING
 
 
 @dataclass(slots=True)
@@ -71,22 +71,25 @@ def load_text(text: str | bytes, file: str = "", *, era: Era, namespace: str = "
 
     Never raises for what stands in the text.
     """
-    loaded = Loaded()
+    loaded, room, objects = Loaded(), Room(), 0
     if isinstance(text, bytes):
         text, loaded.problems = decode(text, file)
     documents, problems = parse(text, file)
     for document in documents:
-        loaded.problems += document.problems
+        loaded.problems += room.keep(list(document.problems))
         if document.root is None:
             continue
         source = Source(file, document.index, document.text, document.root)
         for each in _objects(source, loaded.problems):
-            if len(loaded.resources) >= MAX_DOCUMENTS:
+            objects += 1
+            if objects > MAX_DOCUMENTS:
                 message = f"more than {MAX_DOCUMENTS} objects in one file"
                 loaded.problems.append(Problem(LIMIT, Level.ERROR, message, each.position()))
                 break
-            _load(each, era, namespace, loaded)
+            _load(each, era, namespace, loaded, room)
     loaded.problems += problems
+    if loaded.problems:
+        loaded.problems += room.rest(loaded.problems[-1].position)
     return loaded
 
 
@@ -108,28 +111,31 @@ def _objects(source: Source, problems: list[Problem]) -> Iterator[Source]:
         yield from _objects(Source(source.file, source.index, source.text, item), problems)
 
 
-def _load(source: Source, era: Era, namespace: str, loaded: Loaded) -> None:
+def _load(source: Source, era: Era, namespace: str, loaded: Loaded, room: Room) -> None:
     if source.root.kind != "map":
+        if not room.take(1):
+            return
         message = "this document is no object: it has no apiVersion, kind, metadata and spec"
         read = show(source.root.plain())
         loaded.problems.append(Problem(KIND, Level.ERROR, message, source.position(), read=read))
         return
-    problems: list[Problem] = []
-    kind, stated = kind_of(source, era, problems)
+    found: list[Problem] = []
+    kind, stated = kind_of(source, era, found)
+    problems = room.keep(found)
     named = kind.name if kind else word(source, "kind") or "object"
     space = word(source, "metadata.namespace") or namespace
     name = word(source, "metadata.name")
     owner = f"{show(named)} {show(space)}/{show(name)}" if name else show(named)
     raw = source.value("metadata")
-    meta, found = check(ObjectMeta, {} if raw is None else raw, source, ("metadata",), owner)
+    meta, found = check(ObjectMeta, {} if raw is None else raw, source, ("metadata",), owner, room)
     problems += found
     if kind is not None:
-        problems += name_problems(kind, source)
-        spec, found = spec_of(kind, source, owner)
+        problems += room.keep(name_problems(kind, source))
+        spec, found = spec_of(kind, source, owner, room)
         problems += found
         if spec is not None:
             base = () if kind.whole else ("spec",)
-            problems += removed_fields(spec, source, base, era, owner)
+            problems += room.keep(removed_fields(spec, source, base, era, owner))
             if stated and meta is not None:
                 api_version, name = word(source, "apiVersion"), meta.name or ""
                 labels, notes = meta.labels or {}, meta.annotations or {}

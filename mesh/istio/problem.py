@@ -84,6 +84,38 @@ class Problem:
         }
 
 
+MAX_IN_FILE = 300
+"""How many problems of one file are told; nobody reads more, and hostile files have millions."""
+LIMIT = "KIT0002"
+
+
+@dataclass(slots=True)
+class Room:
+    """How many problems of a file can still be told; the others are counted only."""
+
+    left: int = MAX_IN_FILE
+    hidden: int = 0
+
+    def take(self, wanted: int) -> int:
+        """Return how many of so many problems are told."""
+        told = min(self.left, wanted)
+        self.left -= told
+        self.hidden += wanted - told
+        return told
+
+    def keep(self, problems: list[Problem]) -> list[Problem]:
+        """Return those of some problems that are told."""
+        return problems[: self.take(len(problems))]
+
+    def rest(self, position: Position, level: Level = Level.ERROR) -> list[Problem]:
+        """Return the problem that stands for those that are not told, when there are any."""
+        if not self.hidden:
+            return []
+        text = f"and {self.hidden} more problems in this file, which are not shown"
+        hint = "Repair these first; often one mistake is the cause of many."
+        return [Problem(LIMIT, level, text, position, hint=hint)]
+
+
 def has_errors(problems: list[Problem]) -> bool:
     """True when something must be refused."""
     return any(problem.level is Level.ERROR for problem in problems)

@@ -9,7 +9,6 @@ type`` of the API server (https://github.com/kubernetes/apimachinery
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -17,7 +16,8 @@ from pydantic_core import ErrorDetails
 
 from mesh.istio.eras import Era
 from mesh.istio.models.base import child_model, fields_of, is_map
-from mesh.istio.problem import Level, Problem
+from mesh.istio.nearest import MAX_WORD, nearest
+from mesh.istio.problem import Level, Problem, Room
 from mesh.istio.resource import Source, Step, format_path, show
 
 SCHEMA = "IST0106"
@@ -48,18 +48,27 @@ def schema_warning(text: str) -> str:
 
 
 def check[M: BaseModel](
-    model: type[M], data: object, source: Source, base: tuple[Step, ...], resource: str
+    model: type[M],
+    data: object,
+    source: Source,
+    base: tuple[Step, ...],
+    resource: str,
+    room: Room | None = None,
 ) -> tuple[M | None, list[Problem]]:
-    """Read ``data`` (at path ``base`` of the source) into a model, or say all that is wrong."""
+    """Read ``data`` (at path ``base`` of the source) into a model, or say all that is wrong.
+
+    ``room`` is what is left for problems of the file; what is over it is counted there.
+    """
+    room = room or Room()
     try:
         return model.model_validate(data), []
     except ValidationError as error:
-        details = error.errors(include_url=False, include_context=True)
-    problems = [
-        _problem(model, detail, source, base, resource) for detail in details[:MAX_PROBLEMS]
-    ]
-    if len(details) > MAX_PROBLEMS:
-        text = f"{len(details) - MAX_PROBLEMS} further problems are not shown"
+        count = error.error_count()
+        told = room.take(min(count, MAX_PROBLEMS))
+        details = error.errors(include_url=False, include_context=True)[:told] if told else []
+    problems = [_problem(model, detail, source, base, resource) for detail in details]
+    if count > MAX_PROBLEMS and room.take(1):
+        text = f"{count - MAX_PROBLEMS} further problems are not shown"
         place = source.position(base)
         problems.append(Problem(SCHEMA, Level.ERROR, schema_error(text), place, resource=resource))
     return None, problems
@@ -75,11 +84,11 @@ def _problem(
     loc = tuple(step for step in detail["loc"] if step != "[key]")
     path = format_path((*base, *loc))
     kind = detail["type"]
-    expected = nearest = hint = ""
+    expected = near = hint = ""
     read = show(detail["input"])
     if kind == "extra_forbidden":
         text = f'unknown field "{path}"'
-        expected, nearest, hint = _about_unknown(model, base, loc)
+        expected, near, hint = _about_unknown(model, base, loc)
         read = str(loc[-1])
     elif kind == "missing":
         text, read = f"{path}: Required value", ""
@@ -88,8 +97,8 @@ def _problem(
         words = _words(str(detail.get("ctx", {}).get("expected", "")))
         supported = ", ".join(f'"{word}"' for word in words)
         text = f'{path}: Unsupported value: "{read}": supported values: {supported}'
-        expected, nearest = " | ".join(words), _nearest(read, words)
-        hint = f"Did you mean {nearest}?" if nearest else f"Write one of {', '.join(words)}."
+        expected, near = " | ".join(words), _nearest(read, words)
+        hint = f"Did you mean {near}?" if near else f"Write one of {', '.join(words)}."
     elif kind in _TYPES:
         expected, got = _TYPES[kind], _type_name(detail["input"])
         text = f'{path}: Invalid value: "{got}": {path} in body must be of type {expected}: "{got}"'
@@ -108,7 +117,7 @@ def _problem(
         path=path,
         read=read,
         expected=expected,
-        nearest=nearest,
+        nearest=near,
         hint=hint,
         resource=resource,
     )
@@ -120,11 +129,10 @@ def _words(text: str) -> list[str]:
 
 
 def _nearest(word: str, words: Sequence[str]) -> str:
-    if len(word) > 80:
+    if len(word) > MAX_WORD:
         return ""
     folded = {each.lower().replace("_", ""): each for each in words}
-    close = get_close_matches(word.lower().replace("_", ""), folded, n=1, cutoff=0.65)
-    return folded[close[0]] if close else ""
+    return folded.get(nearest(word.lower().replace("_", ""), folded, cutoff=0.65), "")
 
 
 def _type_name(value: object) -> str:
@@ -170,9 +178,9 @@ def _about_unknown(
         below = child_model(field)
         if below is not None and name in fields_of(below) and not is_map(field):
             return expected, name, f"`{name}` is a field of `{word}`: indent it below `{word}:`."
-    nearest = _nearest(name, words)
-    if nearest:
-        return expected, nearest, f"Did you mean `{nearest}`?"
+    near = _nearest(name, words)
+    if near:
+        return expected, near, f"Did you mean `{near}`?"
     place = format_path((*base, *loc[:-1]))
     return expected, "", f"{place} knows: {expected}."
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import yaml
 
-from mesh.istio.problem import Level, Position, Problem
+from mesh.istio.problem import LIMIT, Level, Position, Problem
 from mesh.istio.scalars import BadScalarError, resolve
 
 MAX_DEPTH = 64
@@ -21,7 +21,6 @@ MAX_KEYS = 5_000
 MAX_DUPLICATES = 50
 
 SYNTAX = "KIT0001"
-LIMIT = "KIT0002"
 ENCODING = "KIT0003"
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)

@@ -28,7 +28,7 @@ from mesh.istio.analyze.timeouts import fault_and_timeout, per_try_timeout
 from mesh.istio.analyze.tls import unchecked_servers
 from mesh.istio.analyze.unused_rules import unused_rules
 from mesh.istio.eras import Era
-from mesh.istio.problem import Problem
+from mesh.istio.problem import LIMIT, MAX_IN_FILE, Level, Problem, Room
 from mesh.istio.resource import Resource
 from mesh.topology import Topology
 
@@ -69,10 +69,30 @@ def analyze(resources: list[Resource], era: Era, services: Topology | None = Non
     well.  Without either, nothing is said about hosts and pods that may exist elsewhere.
     """
     context = Context(resources, era, services)
-    found = [problem for analyzer in ANALYZERS for problem in analyzer(context)]
+    files = {each.source.file for each in resources}
+    found = [problem for analyzer in ANALYZERS for problem in _told(analyzer(context), len(files))]
     return sorted(
         found, key=lambda each: (each.position.file, each.position.line, each.position.column)
     )
+
+
+def _told(found: Iterator[Problem], files: int) -> list[Problem]:
+    """Take what one analyzer finds, so much of each file; it stops where nobody would read on."""
+    told: list[Problem] = []
+    rooms: dict[str, Room] = {}
+    for problem in found:
+        room = rooms.setdefault(problem.position.file, Room())
+        if room.take(1):
+            told.append(problem)
+        elif sum(each.hidden for each in rooms.values()) > MAX_IN_FILE * files:
+            break
+    for file, room in rooms.items():
+        if room.hidden:
+            last = next(each for each in reversed(told) if each.position.file == file)
+            text = f"more of [{last.code}] in this file is not shown"
+            hint = "Repair these first; often one mistake is the cause of many."
+            told.append(Problem(LIMIT, Level.WARNING, text, last.position, hint=hint))
+    return told
 
 
 __all__ = ["ANALYZERS", "Analyzer", "Context", "analyze"]

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from mesh.istio.analyze.hosts import HostSet
+from mesh.istio.analyze.peer_modes import PeerModes
 from mesh.istio.eras import Era
 from mesh.istio.models.destination_rule import DestinationRule, Subset, TrafficPolicy
 from mesh.istio.models.gateway import Gateway
@@ -18,6 +20,7 @@ from mesh.istio.models.kubernetes import Deployment
 from mesh.istio.models.kubernetes import Service as KubernetesService
 from mesh.istio.models.service_entry import ServiceEntry
 from mesh.istio.models.virtual_service import Destination, HTTPRoute, VirtualService
+from mesh.istio.nearest import listed
 from mesh.istio.resource import Resource
 from mesh.topology import DOMAIN_SUFFIX, Topology
 
@@ -101,6 +104,11 @@ class Context:
                 yield each, each.spec, resolve(each.spec.host, each.namespace)
 
     @cached_property
+    def peer_modes(self) -> PeerModes:
+        """The mTLS modes that PeerAuthentications state."""
+        return PeerModes.of(self.by_kind.get("PeerAuthentication", ()))
+
+    @cached_property
     def policies(self) -> list[Policy]:
         """All traffic policies, of hosts and of subsets."""
         found = []
@@ -127,14 +135,11 @@ class Context:
 
     def subsets_of(self, host: str) -> dict[str, Subset]:
         """Return the subsets that are defined for a host, by a rule of its own or a wildcard's."""
-        if host in self.subsets:
-            return self.subsets[host]
-        fitting = [each for each in self._wildcard_rules if covers(each, host)]
-        return self.subsets[max(fitting, key=len)] if fitting else {}
+        return self.subsets.get(self._ruled_hosts.best(host), {})
 
     @cached_property
-    def _wildcard_rules(self) -> list[str]:
-        return [host for host in self.subsets if host.startswith("*")]
+    def _ruled_hosts(self) -> HostSet:
+        return HostSet(self.subsets)
 
     @cached_property
     def references(self) -> list[Reference]:
@@ -167,6 +172,18 @@ class Context:
             for each in self.references
         }
 
+    def routes_to(self, host: str, subset: str) -> bool:
+        """True when some route or mirror names a subset of the host, which may be a pattern."""
+        found = self._hosts_by_subset.get(subset)
+        return found is not None and found.any_within(host)
+
+    @cached_property
+    def _hosts_by_subset(self) -> dict[str, HostSet]:
+        found: dict[str, set[str]] = {}
+        for host, subset in self.routed:
+            found.setdefault(subset, set()).add(host)
+        return {subset: HostSet(hosts) for subset, hosts in found.items()}
+
     @cached_property
     def gateways(self) -> dict[str, Gateway]:
         """Gateways by ``namespace/name``."""
@@ -193,6 +210,21 @@ class Context:
         if self.topology and self.topology.gateway:
             found.setdefault(f"{self.topology.gateway}.{ROOT_NAMESPACE}.svc.{DOMAIN_SUFFIX}", ())
         return found
+
+    @cached_property
+    def known_hosts(self) -> HostSet:
+        """The known hosts, to be asked."""
+        return HostSet(self.services)
+
+    @cached_property
+    def service_names(self) -> dict[str, str]:
+        """First labels of the known hosts, for the question which one was meant."""
+        return {name.split(".")[0]: name for name in self.services}
+
+    @cached_property
+    def services_text(self) -> str:
+        """The known hosts, to be shown."""
+        return listed(self.services)
 
     @property
     def knows_services(self) -> bool:
@@ -231,11 +263,27 @@ class Context:
 
     def select(self, namespace: str, labels: dict[str, str]) -> int:
         """Count the pods of a namespace that carry all these labels."""
-        return sum(
-            group.count
-            for group in self.pods.get(namespace, ())
-            if labels.items() <= group.labels.items()
-        )
+        key = namespace, frozenset(labels.items())
+        if key not in self._selected:
+            groups = self.pods.get(namespace, [])
+            places = [self._carriers.get((namespace, *item), frozenset()) for item in key[1]]
+            chosen = frozenset.intersection(*places) if places else range(len(groups))
+            self._selected[key] = sum(groups[each].count for each in chosen)
+        return self._selected[key]
+
+    @cached_property
+    def _selected(self) -> dict[tuple[str, frozenset[tuple[str, str]]], int]:
+        return {}
+
+    @cached_property
+    def _carriers(self) -> dict[tuple[str, str, str], frozenset[int]]:
+        """Which pods of a namespace carry a label."""
+        found: dict[tuple[str, str, str], set[int]] = {}
+        for namespace, groups in self.pods.items():
+            for number, group in enumerate(groups):
+                for key, value in group.labels.items():
+                    found.setdefault((namespace, key, value), set()).add(number)
+        return {key: frozenset(numbers) for key, numbers in found.items()}
 
     @cached_property
     def _selectors(self) -> dict[str, tuple[str, dict[str, str]]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mesh.istio.analyze.context import MESH, Context, resolve
+from mesh.istio.nearest import MAX_SHOWN
 from mesh.istio.problem import Level, Problem
 from mesh.istio.resource import Resource
 
@@ -20,9 +21,11 @@ def duplicate_hosts(context: Context) -> Iterator[Problem]:
     for host, places in owners.items():
         if len({id(resource) for resource, _ in places}) < 2:
             continue
-        names = ",".join(f"{resource.namespace}/{resource.name}" for resource, _ in places)
+        names = ",".join(f"{each.namespace}/{each.name}" for each, _ in places[:MAX_SHOWN])
+        if len(places) > MAX_SHOWN:
+            names += f" and {len(places) - MAX_SHOWN} more"
         for resource, index in places:
-            others = [each for each, _ in places if each is not resource]
+            other = next(each for each, _ in places if each is not resource)
             yield resource.problem(
                 "IST0109",
                 Level.ERROR,
@@ -30,6 +33,6 @@ def duplicate_hosts(context: Context) -> Iterator[Problem]:
                 f"{host} which can lead to undefined behavior. This can be fixed by merging the "
                 "conflicting VirtualServices into a single resource.",
                 f"spec.hosts[{index}]",
-                hint=f"Put the http rules of {others[0].name} and this one into one "
-                f"VirtualService, the special ones first ({others[0].position()}).",
+                hint=f"Put the http rules of {other.name} and this one into one "
+                f"VirtualService, the special ones first ({other.position()}).",
             )

@@ -17,7 +17,7 @@ from mesh.istio.fix.suggest import with_fixes
 from mesh.istio.legacy import convert
 from mesh.istio.legacy import problem as legacy_problem
 from mesh.istio.load import Loaded, load_paths, load_text
-from mesh.istio.problem import Problem
+from mesh.istio.problem import MAX_IN_FILE, Problem
 from mesh.istio.resource import Resource
 from mesh.istio.validate import validate
 from mesh.topology import Topology
@@ -81,20 +81,25 @@ def _convert(
     problems: list[Problem],
 ) -> None:
     """Load the documents of a legacy format as what they mean, and say so instead of refusing."""
+    answered: set[int] = set()
+    found: list[Problem] = []
     for document in parse(text, file)[0]:
         converted = convert(document, era)
         if converted is None:
             continue
-        lines = range(document.line, document.line + document.text.count("\n") + 1)
-        problems[:] = [
-            each
-            for each in problems
-            if each.position.file != file or each.position.line not in lines
-        ]
-        problems.append(legacy_problem(document, converted, file))
+        answered.update(range(document.line, document.line + document.text.count("\n") + 1))
+        found.append(legacy_problem(document, converted, file))
         part = load_text(converted.text, f"{file} (converted)", era=era, namespace=namespace)
         resources += part.resources
-        problems += part.problems
+        found += part.problems
+        if len(found) > MAX_IN_FILE:
+            break
+    problems[:] = [
+        each
+        for each in problems
+        if each.position.file != file or each.position.line not in answered
+    ]
+    problems += found
 
 
 def _text(file: str) -> str:

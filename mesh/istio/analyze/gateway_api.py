@@ -9,15 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 from mesh.istio.analyze.context import MESH, Context, resolve
 from mesh.istio.gateway_api.backends import granted, is_service
-from mesh.istio.gateway_api.listeners import CLASS, OpenListener, open_listeners
+from mesh.istio.gateway_api.listeners import CLASS, OpenListener, by_parent, open_listeners
 from mesh.istio.gateway_api.objects import Named, Objects, hostname, sort_out
-from mesh.istio.gateway_api.parents import is_gateway, of_parent, shared_host
+from mesh.istio.gateway_api.parents import (
+    MAX_HOSTNAMES,
+    MAX_PARENTS,
+    is_gateway,
+    of_parent,
+    shared_host,
+)
 from mesh.istio.gateway_api.parents import is_service as is_service_parent
-from mesh.istio.models.gateway_api import BackendObjectReference, HTTPRoute, ParentReference
+from mesh.istio.models.gateway_api import (
+    BackendObjectReference,
+    HTTPRoute,
+    KubernetesGateway,
+    ParentReference,
+)
+from mesh.istio.nearest import listed, nearest
 from mesh.istio.problem import Level, Problem
 from mesh.istio.resource import Resource
 
@@ -33,7 +44,10 @@ class _Scene:
 
     context: Context
     objects: Objects
-    listeners: list[OpenListener]
+    listeners: dict[str, list[OpenListener]]
+    gateways: dict[str, KubernetesGateway]
+    mesh_services: dict[str, list[Resource]]
+    """VirtualServices of the mesh by host."""
 
 
 def http_routes(context: Context) -> Iterator[Problem]:
@@ -46,21 +60,27 @@ def http_routes(context: Context) -> Iterator[Problem]:
     if not routes:
         return
     objects = sort_out(context.resources)
-    scene = _Scene(context, objects, open_listeners(objects))
-    for resource, spec in routes:
+    gateways = {f"{each.namespace}/{each.name}": each.spec for each in objects.gateways}
+    mesh_services: dict[str, list[Resource]] = {}
+    for other, spec in context.virtual_services():
+        if MESH in (spec.gateways or [MESH]):
+            for host in spec.hosts or ():
+                mesh_services.setdefault(resolve(host, other.namespace), []).append(other)
+    scene = _Scene(context, objects, by_parent(open_listeners(objects)), gateways, mesh_services)
+    for resource, route in routes:
         at_gateway = False
-        for index, ref in enumerate(spec.parent_refs or ()):
+        for index, ref in enumerate((route.parent_refs or [])[:MAX_PARENTS]):
             path = f"spec.parentRefs[{index}]"
             at_gateway = at_gateway or is_gateway(ref)
             if is_service_parent(ref):
                 yield from _service(scene, resource, ref, path)
             elif is_gateway(ref):
-                yield from _gateway(scene, resource, spec, ref, path)
+                yield from _gateway(scene, resource, route, ref, path)
             else:
                 text = f'parentRef of kind "{ref.kind}": accepted, no effect in this kit'
                 hint = 'Name a Gateway, or a Service (`group: ""`, `kind: Service`).'
                 yield resource.problem(ATTACHED, Level.WARNING, text, path, hint=hint)
-        for path, backend in _backends(spec):
+        for path, backend in _backends(route):
             yield from _backend(scene, resource, backend, path, at_gateway=at_gateway)
 
 
@@ -70,38 +90,35 @@ def _service(
     context, host = scene.context, hostname(ref.name, ref.namespace or resource.namespace)
     if context.knows_services and host not in context.services:
         yield _not_found(context, resource, f"{path}.name", "host", ref.name)
-    for other, spec in context.virtual_services():
-        hosts = [resolve(each, other.namespace) for each in spec.hosts or ()]
-        if host in hosts and MESH in (spec.gateways or [MESH]):
-            text = (
-                f"VirtualService {other.namespace}/{other.name} and this HTTPRoute both route "
-                f"{host} in the mesh: only one of them is in force"
-            )
-            hint = f"Keep one of the two; here the VirtualService wins ({other.position()})."
-            yield resource.problem(BOTH, Level.WARNING, text, path, hint=hint)
+    for other in scene.mesh_services.get(host, ())[:1]:
+        text = (
+            f"VirtualService {other.namespace}/{other.name} and this HTTPRoute both route "
+            f"{host} in the mesh: only one of them is in force"
+        )
+        hint = f"Keep one of the two; here the VirtualService wins ({other.position()})."
+        yield resource.problem(BOTH, Level.WARNING, text, path, hint=hint)
 
 
 def _gateway(
     scene: _Scene, resource: Resource, spec: HTTPRoute, ref: ParentReference, path: str
 ) -> Iterator[Problem]:
-    gateways = scene.objects.gateways
     namespace = ref.namespace or resource.namespace
-    found = [each for each in gateways if (each.namespace, each.name) == (namespace, ref.name)]
-    if not found:
-        if gateways:
-            near = get_close_matches(ref.name, [each.name for each in gateways], n=1)
-            there = ", ".join(f"{each.namespace}/{each.name}" for each in gateways)
+    found = scene.gateways.get(f"{namespace}/{ref.name}")
+    if found is None:
+        if scene.gateways:
+            there = listed(scene.gateways)
+            names = [each.partition("/")[2] for each in scene.gateways]
             yield resource.problem(
                 CODE,
                 Level.ERROR,
                 f'Referenced gateway not found: "{namespace}/{ref.name}"',
                 f"{path}.name",
                 expected=there,
-                nearest=near[0] if near else "",
+                nearest=nearest(ref.name, names),
                 hint=f"There is {there} (`namespace:` names another namespace).",
             )
         return
-    if found[0].spec.gateway_class_name != CLASS:
+    if found.gateway_class_name != CLASS:
         return
     text, hint, where = _why_not(scene, resource, spec, ref)
     if text:
@@ -112,12 +129,8 @@ def _why_not(
     scene: _Scene, resource: Resource, spec: HTTPRoute, ref: ParentReference
 ) -> tuple[str, str, str]:
     """Return the reason why the route is not attached, what to do, and the field; empty: it is."""
-    all_of_it = [
-        each
-        for each in scene.listeners
-        if each.parent == f"{ref.namespace or resource.namespace}/{ref.name}"
-    ]
-    sections = ", ".join(f"{each.section} ({each.port})" for each in all_of_it) or "none for HTTP"
+    all_of_it = scene.listeners.get(f"{ref.namespace or resource.namespace}/{ref.name}", [])
+    sections = listed(f"{each.section} ({each.port})" for each in all_of_it) or "none for HTTP"
     hint = f"The listeners of this Gateway: {sections}."
     if ref.section_name is not None and ref.section_name not in [one.section for one in all_of_it]:
         return f'sectionName "{ref.section_name}" not found', hint, ".sectionName"
@@ -134,11 +147,11 @@ def _why_not(
             "Set `allowedRoutes: {namespaces: {from: All}}` at the listener.",
             ".name",
         )
-    names = spec.hostnames or ["*"]
+    names = (spec.hostnames or ["*"])[:MAX_HOSTNAMES]
     if not any(
         shared_host(name.lower(), each.hostname.lower()) for name in names for each in allowed
     ):
-        shown = ", ".join(dict.fromkeys(each.hostname for each in allowed))
+        shown = listed({each.hostname for each in allowed})
         return (
             f'no hostnames matched parent hostname "{_shown(allowed[0])}"',
             f"The Gateway listens to {shown}: use one of these hosts.",
@@ -205,14 +218,13 @@ def _backend(
 
 
 def _not_found(context: Context, resource: Resource, path: str, what: str, name: str) -> Problem:
-    names = [each.split(".")[0] for each in context.services]
-    near = get_close_matches(name.lower(), names, n=1)
+    near = nearest(name.lower(), context.service_names)
     return resource.problem(
         CODE,
         Level.ERROR,
         f'Referenced {what} not found: "{name}"',
         path,
-        expected=", ".join(sorted(context.services)),
-        nearest=near[0] if near else "",
-        hint=f"Did you mean {near[0]}?" if near else "Name a Service that runs.",
+        expected=context.services_text,
+        nearest=near,
+        hint=f"Did you mean {near}?" if near else "Name a Service that runs.",
     )

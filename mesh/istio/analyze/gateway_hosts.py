@@ -4,30 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mesh.istio.analyze.context import MESH, Context, covers
+from mesh.istio.analyze.context import MESH, Context
+from mesh.istio.analyze.hosts import HostSet
 from mesh.istio.models.gateway import Gateway
+from mesh.istio.nearest import listed, words
 from mesh.istio.problem import Level, Problem
 
 
 def gateway_hosts(context: Context) -> Iterator[Problem]:
     """Compare the hosts of VirtualServices with those of the gateways that they name."""
+    opened: dict[tuple[str, str], tuple[list[str], HostSet]] = {}
     for resource, spec in context.virtual_services():
-        for index, name in enumerate(spec.gateways or ()):
+        if MESH in (spec.gateways or [MESH]):
+            continue
+        for name, index in {name: at for at, name in enumerate(spec.gateways or ())}.items():
             full = name if "/" in name else f"{resource.namespace}/{name}"
             gateway = context.gateways.get(full)
-            if name == MESH or gateway is None:
+            if gateway is None:
                 continue
-            open_hosts = _hosts(gateway, full.partition("/")[0], resource.namespace)
-            missing = [
-                host
-                for host in spec.hosts or ()
-                if not any(
-                    covers(each, host.lower()) or covers(host.lower(), each) for each in open_hosts
-                )
-            ]
-            if missing and open_hosts and MESH not in (spec.gateways or ()):
+            key = full, resource.namespace
+            if key not in opened:
+                found = _hosts(gateway, full.partition("/")[0], resource.namespace)
+                opened[key] = found, HostSet(found)
+            open_hosts, known = opened[key]
+            missing = [host for host in spec.hosts or () if not known.meets(host.lower())]
+            if missing and open_hosts:
                 text = (
-                    f"one or more host {missing} defined in VirtualService "
+                    f"one or more host [{words(missing)}] defined in VirtualService "
                     f"{resource.namespace}/{resource.name} not found in Gateway {full}."
                 )
                 yield resource.problem(
@@ -35,8 +38,8 @@ def gateway_hosts(context: Context) -> Iterator[Problem]:
                     Level.WARNING,
                     text,
                     f"spec.gateways[{index}]",
-                    expected=", ".join(open_hosts),
-                    hint=f"The Gateway opens {', '.join(open_hosts)}: use one of these hosts, or "
+                    expected=listed(open_hosts),
+                    hint=f"The Gateway opens {listed(open_hosts)}: use one of these hosts, or "
                     "add yours to its servers.",
                 )
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mesh.istio.analyze.context import ROOT_NAMESPACE, Context, covers
+from mesh.istio.analyze.context import ROOT_NAMESPACE, Context
+from mesh.istio.analyze.hosts import HostSet
 from mesh.istio.models.authorization_policy import AuthorizationPolicy, Source
 from mesh.istio.models.legacy_authentication import Policy
 from mesh.istio.models.peer_authentication import PeerAuthentication
@@ -49,6 +50,12 @@ def _permissive(resource: Resource, path: str, right: str) -> Problem:
 
 def principals(context: Context) -> Iterator[Problem]:
     """Find rules about who calls where the mesh does not know who calls."""
+    disabled = {
+        each.host: each.resource.name
+        for each in reversed(context.policies)
+        if each.subset is None and each.policy.tls and each.policy.tls.mode == "DISABLE"
+    }
+    hosts = HostSet(disabled)
     for resource in context.by_kind.get("AuthorizationPolicy", ()):
         spec = resource.spec
         if not isinstance(spec, AuthorizationPolicy):
@@ -57,7 +64,7 @@ def principals(context: Context) -> Iterator[Problem]:
         labels = selector.match_labels if selector else None
         mode = effective_mode(context, resource.namespace, labels)
         action = getattr(spec, "action", None) or "ALLOW"
-        plain = _plain_text_rule(context, resource.namespace)
+        plain = _plain_text_rule(disabled, hosts, resource.namespace)
         for index, rule in enumerate(spec.rules or ()):
             for number, each in enumerate(rule.from_ or ()):
                 name = _identity(each.source)
@@ -102,36 +109,20 @@ def _identity(source: Source | None) -> str:
 
 def effective_mode(context: Context, namespace: str, labels: dict[str, str] | None) -> str:
     """Return the mTLS mode of pods: the workload's policy, else the namespace's, else the mesh's."""
-    best, rank = "PERMISSIVE", -1
-    for resource, spec in _peers(context):
-        if spec.mtls is None or spec.mtls.mode in (None, "UNSET"):
-            continue
-        own = spec.selector.match_labels if spec.selector else None
-        if own:
-            fits = resource.namespace == namespace and own.items() <= (labels or {}).items()
-            this = 2
-        else:
-            fits = resource.namespace in (namespace, ROOT_NAMESPACE)
-            this = 1 if resource.namespace == namespace else 0
-        if fits and this > rank:
-            best, rank = str(spec.mtls.mode), this
-    return best
+    modes = context.peer_modes
+    for own, mode in modes.selected.get(namespace, ()):
+        if own.items() <= (labels or {}).items():
+            return mode
+    return modes.whole.get(namespace) or modes.whole.get(ROOT_NAMESPACE) or "PERMISSIVE"
 
 
 def _broader(context: Context, resource: Resource, labels: dict[str, str] | None) -> str:
-    best, rank = "", -1
-    for other, spec in _peers(context):
-        if other is resource or spec.selector is not None or spec.mtls is None:
-            continue
-        if other.namespace == resource.namespace and labels:
-            this = 1
-        elif other.namespace == ROOT_NAMESPACE:
-            this = 0
-        else:
-            continue
-        if this > rank:
-            best, rank = str(spec.mtls.mode or ""), this
-    return best
+    """Return the mode that would hold without a policy: the namespace's, else the mesh's."""
+    whole = context.peer_modes.whole
+    own = whole.get(resource.namespace, "") if labels else ""
+    if own or resource.namespace == ROOT_NAMESPACE:
+        return own
+    return whole.get(ROOT_NAMESPACE, "")
 
 
 def _peers(context: Context) -> Iterator[tuple[Resource, PeerAuthentication]]:
@@ -140,12 +131,7 @@ def _peers(context: Context) -> Iterator[tuple[Resource, PeerAuthentication]]:
             yield each, each.spec
 
 
-def _plain_text_rule(context: Context, namespace: str) -> str:
+def _plain_text_rule(disabled: dict[str, str], hosts: HostSet, namespace: str) -> str:
     """Return a DestinationRule that makes all clients of a namespace speak plain text."""
-    for each in context.policies:
-        tls = each.policy.tls
-        if tls is None or tls.mode != "DISABLE" or each.subset is not None:
-            continue
-        if covers(each.host, f"any.{namespace}.svc.cluster.local"):
-            return f"the tls mode DISABLE of DestinationRule {each.resource.name}"
-    return ""
+    best = hosts.best(f"any.{namespace}.svc.cluster.local")
+    return f"the tls mode DISABLE of DestinationRule {disabled[best]}" if best else ""

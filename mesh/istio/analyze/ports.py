@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from mesh.istio.analyze.context import Context, resolve
 from mesh.istio.models.kubernetes import Service
+from mesh.istio.nearest import words
 from mesh.istio.problem import Level, Problem
 
 _PREFIXES = frozenset(
@@ -42,7 +43,7 @@ def route_ports(context: Context) -> Iterator[Problem]:
                 "IST0112",
                 Level.ERROR,
                 f'This VirtualService routes to a service "{each.destination.host}" that exposes '
-                f"multiple ports {list(ports)}. Specifying a port in the destination is required "
+                f"multiple ports [{words(map(str, ports))}]. Specifying a port in the destination is required "
                 "to disambiguate.",
                 each.path,
                 expected="port.number",

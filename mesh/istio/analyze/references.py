@@ -7,9 +7,9 @@ Istio says it before: ``Referenced host+subset in destinationrule not found``.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from difflib import get_close_matches
 
-from mesh.istio.analyze.context import MESH, Context, Reference, covers, resolve
+from mesh.istio.analyze.context import MESH, Context, Reference, resolve
+from mesh.istio.nearest import listed, nearest
 from mesh.istio.problem import Level, Problem
 
 CODE = "IST0101"
@@ -27,14 +27,13 @@ def references(context: Context) -> Iterator[Problem]:
             if "." in name:
                 continue
             known = [key.partition("/")[2] for key in context.gateways]
-            near = get_close_matches(name, known, n=1)
             yield resource.problem(
                 CODE,
                 Level.ERROR,
                 f'Referenced gateway not found: "{name}"',
                 f"spec.gateways[{index}]",
-                expected=", ".join(sorted(context.gateways)),
-                nearest=near[0] if near else "",
+                expected=listed(context.gateways),
+                nearest=nearest(name, known),
                 hint="Name the metadata.name of a Gateway (namespace/name for another namespace).",
             )
 
@@ -42,18 +41,17 @@ def references(context: Context) -> Iterator[Problem]:
 def _destination(context: Context, each: Reference) -> Iterator[Problem]:
     host = resolve(each.destination.host, each.resource.namespace)
     subset = each.destination.subset
-    if context.knows_services and not _known(context, host):
-        names = {name.split(".")[0]: name for name in context.services}
-        near = get_close_matches(each.destination.host.split(".")[0].lower(), names, n=1)
+    if context.knows_services and not context.known_hosts.covers(host):
+        near = nearest(each.destination.host.split(".")[0].lower(), context.service_names)
         what = "mirror host" if each.mirror else "host"
         yield each.resource.problem(
             CODE,
             Level.ERROR,
             f'Referenced {what} not found: "{each.destination.host}"',
             f"{each.path}.host",
-            expected=", ".join(sorted(context.services)),
-            nearest=near[0] if near else "",
-            hint=f"Did you mean {near[0]}?"
+            expected=context.services_text,
+            nearest=near,
+            hint=f"Did you mean {near}?"
             if near
             else "Name a Service that runs, or add a ServiceEntry for a host outside the mesh.",
         )
@@ -63,12 +61,12 @@ def _destination(context: Context, each: Reference) -> Iterator[Problem]:
     known = context.subsets_of(host)
     if subset in known:
         return
-    near = get_close_matches(subset, known, n=1, cutoff=0.3)
+    near = nearest(subset, known, cutoff=0.3)
     what = "mirror+subset" if each.mirror else "host+subset"
     if known:
-        hint = f"The DestinationRule of this host defines {', '.join(sorted(known))}."
+        hint = f"The DestinationRule of this host defines {listed(known)}."
         if near:
-            hint += f" Did you mean {near[0]}?"
+            hint += f" Did you mean {near}?"
     else:
         hint = (
             f"Write a DestinationRule with host {each.destination.host} and a subset named "
@@ -79,13 +77,7 @@ def _destination(context: Context, each: Reference) -> Iterator[Problem]:
         Level.ERROR,
         f'Referenced {what} in destinationrule not found: "{each.destination.host}+{subset}"',
         f"{each.path}.subset",
-        expected=", ".join(sorted(known)),
-        nearest=near[0] if near else "",
+        expected=listed(known),
+        nearest=near,
         hint=hint,
     )
-
-
-def _known(context: Context, host: str) -> bool:
-    if host in context.services:
-        return True
-    return any(name.startswith("*") and covers(name, host) for name in context.services)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from mesh.istio.analyze.context import Context
 from mesh.istio.models.sidecar import Sidecar
+from mesh.istio.nearest import MAX_SHOWN
 from mesh.istio.problem import Level, Problem
 from mesh.istio.resource import Resource
 
@@ -34,7 +35,7 @@ def no_workload(context: Context) -> Iterator[Problem]:
                     Level.WARNING,
                     f"No matching workloads for this resource with the following labels: {text}",
                     path,
-                    expected="; ".join(known),
+                    expected="; ".join(known[:MAX_SHOWN]),
                     hint=f"The pods of {resource.namespace} have {', '.join(known[:6])}."
                     if known
                     else f"No pod runs in namespace {resource.namespace}.",
@@ -52,7 +53,9 @@ def sidecars(context: Context) -> Iterator[Problem]:
     for (namespace, key), found in seen.items():
         if len(found) < 2:
             continue
-        names = ",".join(f"{each.namespace}/{each.name}" for each in found)
+        names = ",".join(f"{each.namespace}/{each.name}" for each in found[:MAX_SHOWN])
+        if len(found) > MAX_SHOWN:
+            names += f" and {len(found) - MAX_SHOWN} more"
         for each in found:
             if key:
                 text = f"The Sidecars [{names}] in namespace {namespace} select the same workload pod {key}, which can lead to undefined behavior."

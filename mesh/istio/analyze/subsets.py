@@ -9,23 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mesh.istio.analyze.context import Context, covers
+from mesh.istio.analyze.context import Context
 from mesh.istio.problem import Level, Problem
 
 
 def subsets(context: Context) -> Iterator[Problem]:
     """Check every DestinationRule's host, subsets and the policies on subsets."""
     for resource, spec, host in context.destination_rules():
-        if context.knows_services and not any(
-            covers(host, each) or covers(each, host) for each in context.services
-        ):
+        if context.knows_services and not context.known_hosts.meets(host):
             yield resource.problem(
                 "IST0174",
                 Level.WARNING,
                 f"The host {spec.host} defined in the DestinationRule does not match any services "
                 "in the mesh.",
                 "spec.host",
-                expected=", ".join(sorted(context.services)),
+                expected=context.services_text,
                 hint=f"It stands for {host}: is the service of that name in that namespace?",
             )
             continue
@@ -45,11 +43,7 @@ def subsets(context: Context) -> Iterator[Problem]:
 def unused_subset_policies(context: Context) -> Iterator[Problem]:
     """Check that the policy of each subset has a route that leads to it."""
     for each in context.policies:
-        if each.subset is None or (each.host, each.subset.name) in context.routed:
-            continue
-        if any(
-            name == each.subset.name and covers(each.host, host) for host, name in context.routed
-        ):
+        if each.subset is None or context.routes_to(each.host, each.subset.name):
             continue
         yield each.resource.problem(
             "KIT0110",

@@ -14,6 +14,8 @@ from mesh.istio.models.virtual_service import HTTPMatchRequest, HTTPRoute
 from mesh.istio.problem import Level, Problem
 from mesh.istio.resource import Resource
 
+_EVERYTHING = frozenset(("{}", '{"uri": {"prefix": "/"}}'))
+"""Forms of matches that every request fits."""
 type Known = dict[str, int]
 """Canonical form of a match -> the rule that has it."""
 
@@ -31,6 +33,7 @@ def _rules(resource: Resource, rules: list[HTTPRoute]) -> Iterator[Problem]:
         name = rule.name or f"#{index}"
         path = f"spec.http[{index}]"
         matches = list(rule.match or ())
+        forms = [_form(each) for each in matches]
         reason = hint = ""
         if catch_all is not None:
             above = rules[catch_all].name or f"#{catch_all}"
@@ -43,25 +46,25 @@ def _rules(resource: Resource, rules: list[HTTPRoute]) -> Iterator[Problem]:
                     f"Rule {above} takes everything already. To split traffic, put both "
                     "destinations into the `route` of one rule with weights."
                 )
-        elif matches and all(_form(each) in seen for each in matches):
+        elif matches and all(form in seen for form in forms):
             reason = "all matches used by prior rules"
-            hint = f"Rule #{seen[_form(matches[0])]} has the same matches and stands above."
+            hint = f"Rule #{seen[forms[0]]} has the same matches and stands above."
         if reason:
             text = f"VirtualService rule {name} not used ({reason})."
             yield resource.problem("IST0130", Level.WARNING, text, path, hint=hint)
         else:
-            for number, each in enumerate(matches):
-                if _form(each) in seen:
+            for number, (each, form) in enumerate(zip(matches, forms, strict=True)):
+                if form in seen:
                     text = (
                         f"VirtualService rule {name} match {each.name or f'#{number}'} is not used "
-                        f"(duplicate/overlapping match in rule #{seen[_form(each)]})."
+                        f"(duplicate/overlapping match in rule #{seen[form]})."
                     )
                     place = f"{path}.match[{number}]"
                     hint = "The rule above takes these requests: remove the match here or there."
                     yield resource.problem("IST0131", Level.INFO, text, place, hint=hint)
-        for each in matches:
-            seen.setdefault(_form(each), index)
-        if catch_all is None and (not matches or any(_everything(each) for each in matches)):
+        for form in forms:
+            seen.setdefault(form, index)
+        if catch_all is None and (not matches or not _EVERYTHING.isdisjoint(forms)):
             catch_all = index
 
 
@@ -69,9 +72,3 @@ def _form(match: HTTPMatchRequest) -> str:
     data = match.to_json()
     data.pop("name", None)
     return json.dumps(data, sort_keys=True)
-
-
-def _everything(match: HTTPMatchRequest) -> bool:
-    data = match.to_json()
-    data.pop("name", None)
-    return not data or data == {"uri": {"prefix": "/"}}

@@ -15,7 +15,7 @@ from typing import Any
 
 from mesh.istio.gateway_api.backends import destinations, mirror
 from mesh.istio.gateway_api.filters import rule_fields
-from mesh.istio.gateway_api.listeners import open_listeners
+from mesh.istio.gateway_api.listeners import by_parent, open_listeners
 from mesh.istio.gateway_api.matches import converted_match, path_prefix, precedence
 from mesh.istio.gateway_api.objects import Named, Object, Objects, sort_out
 from mesh.istio.gateway_api.parents import MESH, attachments
@@ -54,9 +54,10 @@ def convert(resources: Iterable[Object]) -> Converted:
     """Convert what is there of the Gateway API; the order is the order in which it was applied."""
     objects = sort_out(resources)
     listeners = open_listeners(objects)
+    parents = by_parent(listeners)
     merged: dict[tuple[str, str, str], list[tuple[HTTPRoute, str, str]]] = {}
     for route in objects.routes:
-        for place in attachments(route, listeners):
+        for place in attachments(route, parents):
             # Everything at a listener's host belongs together, in the mesh what one namespace says.
             key = (place.gateway, place.host, route.namespace if place.gateway == MESH else "")
             origin = f"{route.namespace}/{route.name}"

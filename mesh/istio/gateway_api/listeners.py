@@ -10,6 +10,7 @@ Shown by ``meshctl proxy-config listener GATEWAY``.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mesh.istio.gateway_api.objects import GROUP, Named, Objects
@@ -17,6 +18,8 @@ from mesh.istio.models.gateway import Gateway, Port, Server
 from mesh.istio.models.gateway_api import KubernetesGateway, Listener, NamespaceSelector
 
 CLASS = "istio"
+MAX_LISTENERS = 64
+"""The API server refuses more."""
 SELECTOR = {"istio": "ingressgateway"}
 PLAIN = ("HTTP",)
 """Protocols of listeners that the kit opens; HTTPS and TLS wait for certificates."""
@@ -45,9 +48,17 @@ def open_listeners(objects: Objects) -> list[OpenListener]:
         _open(each, listener, objects)
         for each in objects.gateways
         if each.spec.gateway_class_name == CLASS
-        for listener in each.spec.listeners or ()
+        for listener in (each.spec.listeners or [])[:MAX_LISTENERS]
         if listener.protocol in PLAIN and _takes_http_routes(listener)
     ]
+
+
+def by_parent(listeners: Iterable[OpenListener]) -> dict[str, list[OpenListener]]:
+    """Return listeners by their Gateway, ``namespace/name``."""
+    found: dict[str, list[OpenListener]] = {}
+    for each in listeners:
+        found.setdefault(each.parent, []).append(each)
+    return found
 
 
 def gateway_key(namespace: str, name: str, section: str) -> str:

@@ -10,7 +10,7 @@ Shown by ``meshctl analyze FILE`` (KIT0114) and ``meshctl describe service NAME`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mesh.istio.gateway_api.listeners import OpenListener
@@ -18,6 +18,11 @@ from mesh.istio.gateway_api.objects import GROUP, Named, hostname
 from mesh.istio.models.gateway_api import HTTPRoute, ParentReference
 
 MESH = "mesh"
+MAX_PARENTS = 32
+MAX_HOSTNAMES = 16
+"""The API server refuses more."""
+Listeners = Mapping[str, Sequence[OpenListener]]
+"""Listeners by their Gateway, ``namespace/name``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +34,10 @@ class Attachment:
     port: int = 0
 
 
-def attachments(
-    route: Named[HTTPRoute], listeners: Sequence[OpenListener]
-) -> tuple[Attachment, ...]:
+def attachments(route: Named[HTTPRoute], listeners: Listeners) -> tuple[Attachment, ...]:
     """Return where a route works, each place once."""
     found: list[Attachment] = []
-    for ref in route.spec.parent_refs or ():
+    for ref in (route.spec.parent_refs or [])[:MAX_PARENTS]:
         if is_service(ref):
             host = hostname(ref.name, ref.namespace or route.namespace)
             found.append(Attachment(MESH, host, ref.port or 0))
@@ -55,17 +58,12 @@ def is_gateway(ref: ParentReference) -> bool:
     )
 
 
-def of_parent(
-    ref: ParentReference, namespace: str, listeners: Sequence[OpenListener]
-) -> list[OpenListener]:
+def of_parent(ref: ParentReference, namespace: str, listeners: Listeners) -> list[OpenListener]:
     """Return the listeners that a parentRef of a route in ``namespace`` means."""
-    parent = f"{ref.namespace or namespace}/{ref.name}"
     return [
         each
-        for each in listeners
-        if each.parent == parent
-        and ref.section_name in (None, each.section)
-        and ref.port in (None, each.port)
+        for each in listeners.get(f"{ref.namespace or namespace}/{ref.name}", ())
+        if ref.section_name in (None, each.section) and ref.port in (None, each.port)
     ]
 
 
@@ -77,15 +75,15 @@ def shared_host(route_host: str, listener_host: str) -> str:
 
 
 def _at_gateway(
-    route: Named[HTTPRoute], ref: ParentReference, listeners: Sequence[OpenListener]
+    route: Named[HTTPRoute], ref: ParentReference, listeners: Listeners
 ) -> list[Attachment]:
     found: list[Attachment] = []
     for listener in of_parent(ref, route.namespace, listeners):
         if not listener.allows(route.namespace):
             continue
-        for name in route.spec.hostnames or ["*"]:
+        for name in (route.spec.hostnames or ["*"])[:MAX_HOSTNAMES]:
             host = shared_host(name.lower(), listener.hostname.lower())
-            if host and not _taken(host, listener, listeners):
+            if host and not _taken(host, listener, listeners[listener.parent]):
                 found.append(Attachment(listener.key, host))
     return found
 
@@ -93,8 +91,7 @@ def _at_gateway(
 def _taken(host: str, own: OpenListener, listeners: Sequence[OpenListener]) -> bool:
     """True when a more exact listener of the same port is the one for this host."""
     return any(
-        other.parent == own.parent
-        and other.port == own.port
+        other.port == own.port
         and len(other.hostname) > len(own.hostname)
         and _covers(other.hostname.lower(), host)
         for other in listeners

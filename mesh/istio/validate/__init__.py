@@ -8,10 +8,10 @@ depends on the era.  Source: istio/istio ``pkg/config/validation``.
 from __future__ import annotations
 
 from mesh.istio.eras import Era
-from mesh.istio.problem import Problem
+from mesh.istio.problem import Position, Problem
 from mesh.istio.resource import Resource
 from mesh.istio.validate.checks import CHECKS, WITHOUT_EFFECT
-from mesh.istio.validate.findings import NO_EFFECT, Findings
+from mesh.istio.validate.findings import NO_EFFECT, FileRoom, Findings
 
 
 def validate(resources: list[Resource], era: Era) -> list[Problem]:
@@ -20,8 +20,10 @@ def validate(resources: list[Resource], era: Era) -> list[Problem]:
     Errors carry IST0106, warnings IST0133, remarks of the kit INFO.
     """
     problems: list[Problem] = []
+    rooms: dict[str, FileRoom] = {}
     for resource in resources:
-        found = Findings(resource, era)
+        room = rooms.setdefault(resource.source.file, FileRoom())
+        found = Findings(resource, era, room)
         check = CHECKS.get(type(resource.spec))
         if check is not None:
             check(resource.spec, found)
@@ -29,4 +31,6 @@ def validate(resources: list[Resource], era: Era) -> list[Problem]:
             text = f"{resource.kind}: accepted, no effect in this kit"
             found.info(NO_EFFECT, ("kind",), text, "A real mesh would execute it.")
         problems += found.problems
+    for file, room in rooms.items():
+        problems += room.rest(Position(file, 1, 1), room.worst)
     return problems

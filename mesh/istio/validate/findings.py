@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 from mesh.istio.eras import Era
 from mesh.istio.models.base import LabelSelector, TargetRef
-from mesh.istio.problem import Level, Problem
+from mesh.istio.problem import LIMIT, Level, Problem, Room
 from mesh.istio.resource import Resource, Step
 from mesh.istio.schema import SCHEMA, WARNING, schema_error, schema_warning
 from mesh.istio.validate import names
@@ -14,15 +15,32 @@ from mesh.istio.validate import names
 WEIGHTS = "KIT0010"
 NO_EFFECT = "KIT0011"
 MAX_PROBLEMS = 100
+MAX_PATTERNS = 100_000
+"""Characters of regular expressions in a file: compiling them is what costs."""
 
 type Steps = tuple[Step, ...]
+
+
+_SEVERITY = (Level.ERROR, Level.WARNING, Level.INFO)
+
+
+@dataclass(slots=True)
+class FileRoom(Room):
+    """What is left of a file's room for problems and for regular expressions (characters).
+
+    ``worst`` is the worst level among the problems that are not told.
+    """
+
+    patterns: int = MAX_PATTERNS
+    worst: Level = Level.INFO
 
 
 class Findings:
     """Collects the problems of a resource; texts are Istio's, hints are the kit's."""
 
-    def __init__(self, resource: Resource, era: Era) -> None:
+    def __init__(self, resource: Resource, era: Era, room: FileRoom | None = None) -> None:
         self.resource, self.era = resource, era
+        self.room = room or FileRoom()
         self.problems: list[Problem] = []
 
     def error(
@@ -56,6 +74,9 @@ class Findings:
         nearest: str = "",
     ) -> None:
         if len(self.problems) > MAX_PROBLEMS:
+            return
+        if not self.room.take(1):
+            self.room.worst = min(self.room.worst, level, key=_SEVERITY.index)
             return
         if len(self.problems) == MAX_PROBLEMS:
             text = f"more than {MAX_PROBLEMS} problems in one resource, the others are not shown"
@@ -149,6 +170,11 @@ class Findings:
             self.error(("spec", "exportTo"), text)
 
     def regex(self, path: Steps, pattern: str, where: str) -> None:
-        """Check a regular expression, as RE2 reads it."""
+        """Check a regular expression, as RE2 reads it; a file has room for so many only."""
+        self.room.patterns -= len(pattern[: names.MAX_REGEX])
+        if self.room.patterns < 0:
+            text = f"more than {MAX_PATTERNS} characters of regular expressions in one file"
+            self._add(LIMIT, Level.ERROR, text, path, "Split the file.")
+            return
         hint = "RE2 knows no look-around and no back-references."
         self.check(path, names.regex_error(pattern, where), hint)

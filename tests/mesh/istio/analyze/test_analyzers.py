@@ -180,7 +180,7 @@ CASES = {
         "IST0112",
         vs("- route: [{destination: {host: shop}}]"),
         7,
-        "[8080, 9090]",
+        "[8080 9090]",
         vs("- route: [{destination: {host: shop, port: {number: 9090}}}]"),
     ),
     "host not at the gateway": Case(
