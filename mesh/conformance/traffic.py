@@ -32,13 +32,15 @@ from mesh.istio.load import load_text
 from mesh.istio.problem import has_errors
 from mesh.istio.resource import Resource
 from mesh.testbed.base import Answer, Testbed
-from mesh.testbed.client import TestbedError
+from mesh.testbed.client import NoAnswerError, TestbedError
 
 SETTLE_SECONDS = 5.0
 """How long records of answered requests may take to appear in the logs."""
 WAIT_SECONDS = 30.0
 """How long an event may take that a case waits for."""
 ID = "x-request-id"
+NO_ANSWER = Answer(0, (), b"")
+"""The connection broke before the answer, or in the middle of it."""
 
 
 @dataclass(slots=True)
@@ -132,13 +134,16 @@ class CaseRun:
             own = {name: value.replace("{n}", count) for name, value in headers.items()}
             if given[index]:
                 own[ID] = given[index]
-            return bed.request(
-                step.to.replace("{n}", count),
-                from_pod=caller,
-                headers=own,
-                method=step.method,
-                body=step.body.replace("{n}", count).encode(),
-            )
+            try:
+                return bed.request(
+                    step.to.replace("{n}", count),
+                    from_pod=caller,
+                    headers=own,
+                    method=step.method,
+                    body=step.body.replace("{n}", count).encode(),
+                )
+            except NoAnswerError:
+                return NO_ANSWER
 
         sent = Sent(number, step, caller, frozenset(filter(None, given)))
         if step.background:

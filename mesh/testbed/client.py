@@ -30,6 +30,10 @@ class TestbedError(Exception):
     __test__ = False
 
 
+class NoAnswerError(TestbedError):
+    """A request brought no whole answer: the connection broke."""
+
+
 @dataclass(slots=True)
 class Started:
     """A child that was asked for; ``ready_fd`` is -1 once its readiness was seen."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from mesh.testbed.base import Answer
-from mesh.testbed.client import TestbedError
+from mesh.testbed.client import NoAnswerError
 
 TIMEOUT = 60.0
 
@@ -31,7 +31,7 @@ def send(
 ) -> Answer:
     """Send to a port of 127.0.0.1 or a Unix socket; ``target`` is a path, or a URL at a proxy.
 
-    TestbedError when no HTTP answer came.
+    NoAnswerError when no HTTP answer came, or half of one.
     """
     given = {name.lower(): value for name, value in (headers or {}).items()}
     if "://" in target:
@@ -55,7 +55,7 @@ def send(
         data = response.read()
     except (OSError, http.client.HTTPException, ValueError) as problem:
         what = f"{type(problem).__name__}: {problem}"
-        raise TestbedError(f"no answer to {method} {target} ({what})") from None
+        raise NoAnswerError(f"no answer to {method} {target} ({what})") from None
     finally:
         connection.close()
     found = tuple((name.lower(), value) for name, value in response.getheaders())

@@ -14,7 +14,7 @@ from mesh.conformance import traffic
 from mesh.conformance.case import Case
 from mesh.conformance.traffic import CaseRun, Mesh
 from mesh.testbed.base import Answer
-from mesh.testbed.client import TestbedError
+from mesh.testbed.client import NoAnswerError, TestbedError
 from mesh.topology import INJECT, Pod
 
 LABELS = {"app": "backend"}
@@ -51,6 +51,8 @@ class FakeBed:
         if "hold" in headers.get("x-script", ""):
             self.gate.wait(10)
         name = headers.get("x-request-id", "made-by-the-sidecar")
+        if path.endswith("/broken"):
+            raise NoAnswerError("no answer")
         with self.lock:
             self.lines.append({"pod": PODS[0].name, "request_id": name, "headers": headers})
             sides = [("outbound", from_pod)]
@@ -102,6 +104,13 @@ def test_records_belong_to_the_step_of_their_id() -> None:
         "http://backend:8080/2",
     ]
     assert bed.lines[-1]["request_id"] == "made-by-the-sidecar"
+
+
+def test_a_broken_connection_is_an_answer_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traffic, "SETTLE_SECONDS", 0.0)
+    seen = run(FakeBed(), {**ASK, "to": "http://backend:8080/broken"}).seen[0]
+    assert seen is not None
+    assert seen.answers[0]["status"] == "0"
 
 
 def test_a_pod_without_a_sidecar_logs_nothing() -> None:
