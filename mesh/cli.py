@@ -26,6 +26,7 @@ from mesh.commands import (
     logs,
     proxy_config,
     proxy_status,
+    schemas,
     status,
     up,
     validate,
@@ -57,6 +58,7 @@ app.command("logs")(logs.logs)
 app.command("proxy-status")(proxy_status.proxy_status)
 app.command("proxy-config")(proxy_config.proxy_config)
 app.command("conform")(conform.conform)
+app.command("schemas")(schemas.schemas)
 app.command("doctor")(doctor.doctor)
 
 

@@ -15,7 +15,7 @@ from mesh.istio.analyze.context import MESH, Context, PodGroup, covers, resolve
 from mesh.istio.analyze.mtls import effective_mode
 from mesh.istio.models.base import LabelSelector, format_duration
 from mesh.istio.models.destination_rule import TrafficPolicy
-from mesh.istio.models.virtual_service import HTTPMatchRequest, HTTPRoute
+from mesh.istio.models.virtual_service import HTTPMatchRequest, HTTPRoute, VirtualService
 from mesh.istio.resource import Resource
 from mesh.topology import DOMAIN_SUFFIX
 
@@ -106,8 +106,7 @@ def _fields(policy: TrafficPolicy) -> str:
 def _routes(context: Context, host: str, pod: PodGroup | None) -> list[str]:
     lines: list[str] = []
     for resource, spec in context.virtual_services():
-        hosts = [resolve(each, resource.namespace) for each in spec.hosts or ()]
-        if any(covers(each, host) for each in hosts):
+        if _applies(resource, spec, host):
             where = ", ".join(spec.gateways or [MESH])
             lines.append(f"VirtualService: {resource.name} at {where}   ({resource.position()})")
             lines += _http(context, spec.http or [], host, pod)
@@ -120,6 +119,14 @@ def _routes(context: Context, host: str, pod: PodGroup | None) -> list[str]:
             ]
             lines += _http(context, converted.spec.http or [], host, pod)
     return lines or ["No VirtualService: every pod gets its share"]
+
+
+def _applies(resource: Resource, spec: VirtualService, host: str) -> bool:
+    """True for the rules that sidecars follow to a host, and those of a gateway that lead to it."""
+    if MESH in (spec.gateways or [MESH]):
+        return any(covers(resolve(each, resource.namespace), host) for each in spec.hosts or ())
+    targets = [each.destination for rule in spec.http or () for each in rule.route or ()]
+    return any(resolve(each.host, resource.namespace) == host for each in targets)
 
 
 def _http(

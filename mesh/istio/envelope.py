@@ -128,11 +128,25 @@ def _no_api_version(kind: Kind, source: Source, era: Era) -> Problem:
     )
 
 
+_SUCCESSORS = {
+    "Policy": "PeerAuthentication",
+    "MeshPolicy": "PeerAuthentication",
+    "ServiceRole": "AuthorizationPolicy",
+    "ServiceRoleBinding": "AuthorizationPolicy",
+    "ClusterRbacConfig": "AuthorizationPolicy",
+}
+"""What took the place of the kinds that went with Istio 1.6."""
+
+
 def _not_in_era(kind: Kind, api_version: str, source: Source, era: Era) -> Problem:
     if kind.until is not None and era.release > kind.until:
         why = f"Istio knew it until {kind.until[0]}.{kind.until[1]}"
     else:
         why = f"Istio knows it since {kind.since[0]}.{kind.since[1]}"
+    successor = _SUCCESSORS.get(kind.name, "") if kind.until else ""
+    instead = (
+        f"write {successor} instead" if successor else "take the resource that this one offers"
+    )
     return Problem(
         ERA,
         Level.ERROR,
@@ -140,7 +154,8 @@ def _not_in_era(kind: Kind, api_version: str, source: Source, era: Era) -> Probl
         source.position("kind"),
         "kind",
         read=kind.name,
-        hint=f"{why}; choose another era, or the resource that this one offers instead.",
+        expected=successor,
+        hint=f"{why}; {instead}, or choose another era.",
     )
 
 

@@ -1,4 +1,4 @@
-"""``python -m mesh.istio.schemas DIR``: JSON schemas of all kinds, for completion in an editor.
+"""``meshctl schemas FOLDER``: JSON schemas of all kinds, for completion in an editor.
 
 One file a kind and group, ``virtualservice.networking.istio.io.json``, and ``all.json`` for files
 with several kinds.  Editors with yaml-language-server take it from a first line
@@ -64,21 +64,3 @@ def write_schemas(folder: Path) -> list[Path]:
 def _write(file: Path, schema: dict[str, Any]) -> Path:
     file.write_text(json.dumps(schema, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return file
-
-
-def main(arguments: list[str]) -> int:
-    """Run the command; return 0, or 2 when it is misused or the folder cannot be written."""
-    if len(arguments) != 1:
-        print("usage: python -m mesh.istio.schemas DIR", file=sys.stderr)
-        return 2
-    try:
-        files = write_schemas(Path(arguments[0]))
-    except OSError as error:
-        print(f"{arguments[0]}: {error.strerror}", file=sys.stderr)
-        return 2
-    print(f"{len(files)} schemas in {arguments[0]}")
-    return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

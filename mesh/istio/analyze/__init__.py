@@ -10,19 +10,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from mesh.istio.analyze.annotations import istio_annotations
 from mesh.istio.analyze.context import Context
 from mesh.istio.analyze.deny_paths import deny_paths
+from mesh.istio.analyze.deprecated import deprecated_fields
 from mesh.istio.analyze.duplicate_hosts import duplicate_hosts
 from mesh.istio.analyze.faults import fault_percentage
 from mesh.istio.analyze.gateway_api import http_routes
+from mesh.istio.analyze.gateway_conflicts import (
+    claim_routes,
+    gateway_conflicts,
+    gateway_ports,
+    subsets_behind_gateway,
+)
 from mesh.istio.analyze.gateway_hosts import gateway_hosts
+from mesh.istio.analyze.injection import namespaces, pods_without_proxy
 from mesh.istio.analyze.matches import double_slash, forwarded_headers, whole_value_regex
-from mesh.istio.analyze.mtls import permissive, principals
+from mesh.istio.analyze.mtls import conflicts, permissive, principals
 from mesh.istio.analyze.outliers import consecutive_errors, ejection_percent
 from mesh.istio.analyze.ports import port_names, route_ports
 from mesh.istio.analyze.references import references
-from mesh.istio.analyze.selectors import no_workload, sidecars
-from mesh.istio.analyze.service_entries import entry_addresses
+from mesh.istio.analyze.selectors import no_workload, sidecars, telemetries
+from mesh.istio.analyze.service_entries import entry_addresses, entry_protocols
+from mesh.istio.analyze.shared_pods import shared_pods
 from mesh.istio.analyze.subsets import subsets, unused_subset_policies
 from mesh.istio.analyze.timeouts import fault_and_timeout, per_try_timeout
 from mesh.istio.analyze.tls import unchecked_servers
@@ -59,6 +69,18 @@ ANALYZERS: tuple[Analyzer, ...] = (
     sidecars,
     port_names,
     entry_addresses,
+    entry_protocols,
+    telemetries,
+    conflicts,
+    gateway_conflicts,
+    gateway_ports,
+    subsets_behind_gateway,
+    claim_routes,
+    shared_pods,
+    namespaces,
+    pods_without_proxy,
+    istio_annotations,
+    deprecated_fields,
 )
 
 

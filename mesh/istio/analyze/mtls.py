@@ -1,8 +1,9 @@
-"""KIT0111, KIT0112: mTLS that is not enforced, and policies that trust it.
+"""IST0113, KIT0111, KIT0112: mTLS that is not enforced or cannot work, and policies that trust it.
 
 PERMISSIVE, the default, takes plain text as well, so a PeerAuthentication that says PERMISSIVE
 (as the tutorial's ``enable-mtls.yml`` does) changes nothing.  A principal comes from the client's
-certificate: a caller in plain text has none, so a DENY by principal does not meet it.
+certificate: a caller in plain text has none, so a DENY by principal does not meet it.  A client
+whose DestinationRule says DISABLE cannot speak to a server whose policy says STRICT.
 """
 
 from __future__ import annotations
@@ -93,6 +94,35 @@ def principals(context: Context) -> Iterator[Problem]:
                         hint="Add a PeerAuthentication with `mtls: {mode: STRICT}` for this "
                         "namespace.",
                     )
+
+
+def conflicts(context: Context) -> Iterator[Problem]:
+    """Find clients that are told to speak plain text to pods that take only mTLS."""
+    strict: dict[str, Resource] = {}
+    for resource, spec in _peers(context):
+        if spec.mtls is not None and spec.mtls.mode == "STRICT" and spec.selector is None:
+            strict.setdefault(resource.namespace, resource)
+    for each in context.policies:
+        tls = each.policy.tls
+        labels = each.host.split(".")
+        if tls is None or tls.mode != "DISABLE" or labels[2:3] != ["svc"]:
+            continue
+        namespace = labels[1]
+        rule = strict.get(namespace) or strict.get(ROOT_NAMESPACE)
+        if rule is None or effective_mode(context, namespace, None) != "STRICT":
+            continue
+        yield each.resource.problem(
+            "IST0113",
+            Level.ERROR,
+            "A DestinationRule and Policy are in conflict with regards to mTLS for host "
+            f'{each.host}. The DestinationRule "{each.resource.namespace}/{each.resource.name}" '
+            f"specifies that mTLS must be false but the Policy object "
+            f'"{rule.namespace}/{rule.name}" specifies STRICT.',
+            f"{each.path}.tls.mode",
+            expected="ISTIO_MUTUAL",
+            hint="Leave `tls:` out (the sidecar then speaks mTLS by itself), or make the "
+            "PeerAuthentication PERMISSIVE.",
+        )
 
 
 def _identity(source: Source | None) -> str:

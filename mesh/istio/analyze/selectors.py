@@ -1,11 +1,10 @@
-"""IST0110, IST0111, IST0127: selectors that pick the same pods twice, or none at all."""
+"""IST0110, IST0111, IST0127, IST0159, IST0160: selectors that pick the same pods twice, or none at all."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from mesh.istio.analyze.context import Context
-from mesh.istio.models.sidecar import Sidecar
 from mesh.istio.nearest import MAX_SHOWN
 from mesh.istio.problem import Level, Problem
 from mesh.istio.resource import Resource
@@ -44,26 +43,41 @@ def no_workload(context: Context) -> Iterator[Problem]:
 
 def sidecars(context: Context) -> Iterator[Problem]:
     """Find Sidecars that compete for the same pods."""
+    return _rivals(context, "Sidecar", "Sidecars", ("IST0110", "IST0111"), "spec.workloadSelector")
+
+
+def telemetries(context: Context) -> Iterator[Problem]:
+    """Find Telemetry resources that compete for the same pods."""
+    return _rivals(context, "Telemetry", "Telemetries", ("IST0159", "IST0160"), "spec.selector")
+
+
+def _rivals(
+    context: Context, kind: str, plural: str, codes: tuple[str, str], selector: str
+) -> Iterator[Problem]:
     seen: dict[tuple[str, str], list[Resource]] = {}
-    for resource in context.by_kind.get("Sidecar", ()):
-        if isinstance(resource.spec, Sidecar):
-            labels = _labels(resource) or {}
-            key = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
-            seen.setdefault((resource.namespace, key), []).append(resource)
+    for resource in context.by_kind.get(kind, ()):
+        if getattr(resource.spec, "target_refs", None) or getattr(
+            resource.spec, "target_ref", None
+        ):
+            continue
+        labels = _labels(resource) or {}
+        key = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
+        seen.setdefault((resource.namespace, key), []).append(resource)
     for (namespace, key), found in seen.items():
         if len(found) < 2:
             continue
         names = ",".join(f"{each.namespace}/{each.name}" for each in found[:MAX_SHOWN])
         if len(found) > MAX_SHOWN:
             names += f" and {len(found) - MAX_SHOWN} more"
+        what = f'select the same workload pod "{key}"' if key else "have no workload selector"
+        text = (
+            f'The {plural} [{names}] in namespace "{namespace}" {what}, which can lead to '
+            "undefined behavior."
+        )
+        hint = f"Keep one, or give each a {selector.removeprefix('spec.')} of its own."
         for each in found:
-            if key:
-                text = f"The Sidecars [{names}] in namespace {namespace} select the same workload pod {key}, which can lead to undefined behavior."
-            else:
-                text = f"The Sidecars [{names}] in namespace {namespace} have no workload selector, which can lead to undefined behavior."
-            hint = "Keep one, or give each a workloadSelector of its own."
-            path = "spec.workloadSelector" if key else "spec"
-            yield each.problem("IST0110" if key else "IST0111", Level.ERROR, text, path, hint=hint)
+            path = selector if key else "spec"
+            yield each.problem(codes[0] if key else codes[1], Level.ERROR, text, path, hint=hint)
 
 
 def _labels(resource: Resource) -> dict[str, str] | None:

@@ -1,6 +1,7 @@
-"""IST0134: a ServiceEntry whose protocol needs addresses and has none.
+"""IST0134, IST0177: ServiceEntries whose protocol cannot work as it is written.
 
-TCP carries no host name, so only the address tells one outside host from another.
+TCP carries no host name, so only the address tells one outside host from another.  Two entries
+for one host and port must agree on what is spoken there.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from collections.abc import Iterator
 
 from mesh.istio.analyze.context import Context
 from mesh.istio.models.service_entry import ServiceEntry
+from mesh.istio.nearest import listed
 from mesh.istio.problem import Level, Problem
+from mesh.istio.resource import Resource
 
 
 def entry_addresses(context: Context) -> Iterator[Problem]:
@@ -27,3 +30,45 @@ def entry_addresses(context: Context) -> Iterator[Problem]:
                     f"spec.ports[{index}]",
                     hint="Add `addresses:`, or say the protocol that is spoken (HTTP, TLS).",
                 )
+
+
+def entry_protocols(context: Context) -> Iterator[Problem]:
+    """Find ServiceEntries that disagree about the protocol of one host and port."""
+    found: dict[tuple[str, int], list[tuple[Resource, str, int]]] = {}
+    for resource in context.by_kind.get("ServiceEntry", ()):
+        spec = resource.spec
+        if not isinstance(spec, ServiceEntry):
+            continue
+        for host in spec.hosts:
+            for index, port in enumerate(spec.ports or ()):
+                entry = resource, (port.protocol or "").upper(), index
+                found.setdefault((host.lower(), port.number), []).append(entry)
+    told: set[int] = set()
+    for (host, number), entries in found.items():
+        for resource, protocol, index in entries:
+            rivals = [each for each in entries if _meet(resource, each[0])]
+            protocols = sorted({each[1] or "unset" for each in rivals})
+            if len(protocols) < 2 or id(resource) in told:
+                continue
+            told.add(id(resource))
+            names = dict.fromkeys(f"{each[0].namespace}/{each[0].name}" for each in rivals)
+            yield resource.problem(
+                "IST0177",
+                Level.WARNING,
+                f"Multiple ServiceEntries ({listed(names)}) define the same host "
+                f'"{host}" and port {number} with conflicting protocols ({", ".join(protocols)}).',
+                f"spec.ports[{index}].protocol" if protocol else f"spec.ports[{index}]",
+                hint="Use one protocol in all of them, or put the host into one ServiceEntry.",
+            )
+
+
+def _meet(one: Resource, other: Resource) -> bool:
+    """True when some namespace sees both."""
+    mine, theirs = _scopes(one), _scopes(other)
+    return "*" in mine or "*" in theirs or bool(mine & theirs)
+
+
+def _scopes(resource: Resource) -> set[str]:
+    spec = resource.spec
+    said = spec.export_to if isinstance(spec, ServiceEntry) else None
+    return {resource.namespace if each == "." else each for each in said or ["*"]}

@@ -89,6 +89,25 @@ def test_describe_service(file: Path) -> None:
         assert text in result.output
 
 
+def test_describe_leaves_out_a_gateway_that_leads_elsewhere(file: Path) -> None:
+    file.write_text(
+        CONFIG
+        + """\
+---
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: front}
+spec:
+  hosts: ["*"]
+  gateways: [gate]
+  http: [{route: [{destination: {host: customer}}]}]
+"""
+    )
+    asked = ["describe", "service", "--lab", 1, "-f", file]
+    assert "front at gate" not in meshctl(*asked, "recommendation").output
+    assert "front at gate" in meshctl(*asked, "customer").output
+
+
 def test_describe_pod(file: Path) -> None:
     result = meshctl("describe", "pod", "recommendation-v2", "--lab", 1, "-f", file)
     assert "Matching subsets: v2" in result.output

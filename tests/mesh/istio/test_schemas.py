@@ -3,10 +3,8 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from mesh.istio.kinds import KINDS
-from mesh.istio.schemas import main, write_schemas
+from mesh.istio.schemas import write_schemas
 
 
 def test_a_schema_for_every_kind(tmp_path: Path) -> None:
@@ -35,12 +33,3 @@ def test_every_reference_leads_somewhere(tmp_path: Path) -> None:
         for line in file.read_text().splitlines():
             if '"$ref": "#/$defs/' in line:
                 assert line.split("/")[-1].strip('", ') in schema["$defs"]
-
-
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([str(tmp_path)]) == 0
-    assert f"{len(KINDS) + 1} schemas" in capsys.readouterr().out
-    assert main([]) == 2
-    (tmp_path / "file").write_text("")
-    assert main([str(tmp_path / "file")]) == 2
-    assert "usage" in capsys.readouterr().err

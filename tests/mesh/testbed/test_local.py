@@ -128,6 +128,20 @@ def test_resources_are_the_whole_configuration(bed: LocalTestbed) -> None:
     assert len(bed.pilot.resources()) == 2
 
 
+def test_describe_asks_the_running_mesh(bed: LocalTestbed) -> None:
+    from typer.testing import CliRunner
+
+    from mesh.cli import app
+
+    bed.apply([("v1.yaml", V1_ONLY)])
+    asked = ["describe", "service", "recommendation", "--mesh", bed.run.name]
+    result = CliRunner().invoke(app, asked)
+    bed.apply([])
+    assert result.exit_code == 0, result.output
+    assert "VirtualService: recommendation at mesh   (v1.yaml:" in result.output
+    assert "with weight 100%" in result.output
+
+
 def test_a_refused_configuration_changes_nothing(bed: LocalTestbed) -> None:
     before = bed.pilot.resources()
     with pytest.raises(ApplyError, match=r"bad\.yaml:"):

@@ -1,0 +1,186 @@
+"""IST0145, IST0162, IST0140, IST0149: gateways that get in each other's way or are bypassed.
+
+Two Gateways with the same pods, port and host: which one's VirtualServices count is not defined.
+A port that the gateway's Service does not have cannot be reached through it.  A VirtualService of
+the mesh does not meet what a gateway sends: the gateway has chosen the pod already.  Routing by
+a JWT's claims needs a RequestAuthentication at the gateway, which reads them.
+Source: istio/istio ``pkg/config/analysis/analyzers/gateway`` and ``virtualservice``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mesh.istio.analyze.context import MESH, ROOT_NAMESPACE, Context, resolve
+from mesh.istio.analyze.hosts import HostSet
+from mesh.istio.models.gateway import Gateway
+from mesh.istio.models.kubernetes import Service
+from mesh.istio.models.virtual_service import VirtualService
+from mesh.istio.nearest import listed
+from mesh.istio.problem import Level, Problem
+from mesh.istio.resource import Resource
+
+_CLAIM = "@request.auth.claims"
+_MAX_OTHERS = 50
+
+
+def _gateways(context: Context) -> Iterator[tuple[Resource, Gateway]]:
+    for each in context.by_kind.get("Gateway", ()):
+        if isinstance(each.spec, Gateway):
+            yield each, each.spec
+
+
+def _selector(gateway: Gateway) -> str:
+    return ",".join(f"{key}={value}" for key, value in sorted((gateway.selector or {}).items()))
+
+
+def gateway_conflicts(context: Context) -> Iterator[Problem]:
+    """Find Gateways with one selector, one port and a host in common."""
+    opened: dict[tuple[str, int | None], list[tuple[Resource, HostSet]]] = {}
+    for resource, spec in _gateways(context):
+        for server in spec.servers or ():
+            key = _selector(spec), server.port.number
+            hosts = HostSet(_bare(each) for each in server.hosts)
+            opened.setdefault(key, []).append((resource, hosts))
+    for resource, spec in _gateways(context):
+        for index, server in enumerate(spec.servers or ()):
+            selector = _selector(spec)
+            rivals = [
+                f"{other.namespace}/{other.name}"
+                for other, hosts in opened[selector, server.port.number][:_MAX_OTHERS]
+                if other is not resource and any(hosts.meets(_bare(each)) for each in server.hosts)
+            ]
+            if rivals:
+                yield resource.problem(
+                    "IST0145",
+                    Level.ERROR,
+                    f"Conflict with gateways {','.join(dict.fromkeys(rivals))} (workload selector "
+                    f"{selector}, port {server.port.number}, hosts {','.join(server.hosts)}).",
+                    f"spec.servers[{index}].hosts",
+                    hint="Put the servers into one Gateway, or give each host to one of them.",
+                )
+
+
+def _bare(host: str) -> str:
+    """Return a host of a server without the namespace that may bind to it."""
+    return host.rpartition("/")[2].lower()
+
+
+def gateway_ports(context: Context) -> Iterator[Problem]:
+    """Find ports of a Gateway that the Service of its pods does not have."""
+    pods = {
+        (each.namespace, frozenset(each.labels.items())) for each in context.by_kind.get("Pod", ())
+    }
+    services = [
+        (each.namespace, each.spec.selector.items(), [port.port for port in each.spec.ports or ()])
+        for each in context.by_kind.get("Service", ())
+        if isinstance(each.spec, Service) and each.spec.selector
+    ]
+    open_ports: dict[tuple[str, frozenset[tuple[str, str]]], set[int]] = {}
+    for resource, spec in _gateways(context):
+        wanted = (spec.selector or {}).items()
+        places = [pod for pod in pods if wanted and wanted <= pod[1]]
+        for pod in places:
+            if pod not in open_ports:
+                found = [each for space, own, each in services if space == pod[0] and own <= pod[1]]
+                open_ports[pod] = {port for each in found for port in each}
+        known = {port for pod in places for port in open_ports[pod]}
+        for index, server in enumerate(spec.servers or ()):
+            if places and server.port.number not in known:
+                ports = listed(map(str, known))
+                yield resource.problem(
+                    "IST0162",
+                    Level.WARNING,
+                    f"The gateway is listening on a target port (port {server.port.number}) that "
+                    "is not defined in the Service associated with its workload instances (Pod "
+                    f"selector {_selector(spec)}). If you need to access the gateway port through "
+                    "the gateway Service, it will not be available.",
+                    f"spec.servers[{index}].port.number",
+                    expected=ports,
+                    hint=f"The Service has {ports}; add the port there, or use one of these."
+                    if known
+                    else "Write a Service for these pods.",
+                )
+
+
+def subsets_behind_gateway(context: Context) -> Iterator[Problem]:
+    """Find a gateway's routes to hosts whose split is written for the sidecars only."""
+    split: dict[str, str] = {}
+    for resource, spec in context.virtual_services():
+        if MESH in (spec.gateways or [MESH]):
+            for host in _split_hosts(resource, spec):
+                split.setdefault(host, f"{resource.namespace}/{resource.name}")
+    for resource, spec in context.virtual_services():
+        if MESH in (spec.gateways or [MESH]):
+            continue
+        for index, route in enumerate(spec.http or ()):
+            for number, each in enumerate(route.route or ()):
+                other = split.get(resolve(each.destination.host, resource.namespace))
+                if each.destination.subset or other is None:
+                    continue
+                own = f"{resource.namespace}/{resource.name}"
+                yield resource.problem(
+                    "IST0140",
+                    Level.WARNING,
+                    f"Subset in virtual service {other} has no effect on ingress gateway {own} "
+                    "requests",
+                    f"spec.http[{index}].route[{number}].destination",
+                    hint="Name the subsets here, or add this gateway to the gateways of "
+                    f"{other} and let it route the host.",
+                )
+
+
+def _split_hosts(resource: Resource, spec: VirtualService) -> set[str]:
+    own = {resolve(host, resource.namespace) for host in spec.hosts or ()}
+    routed = {
+        resolve(each.destination.host, resource.namespace)
+        for route in spec.http or ()
+        for each in route.route or ()
+        if each.destination.subset
+    }
+    return own & routed
+
+
+def claim_routes(context: Context) -> Iterator[Problem]:
+    """Find routes by the claims of a token that nothing at the gateway reads."""
+    readers = [
+        (each.namespace, getattr(getattr(each.spec, "selector", None), "match_labels", None) or {})
+        for each in context.by_kind.get("RequestAuthentication", ())
+    ]
+    for resource, spec in context.virtual_services():
+        found = _claim(spec)
+        if found is None:
+            continue
+        path, key = found
+        for name in spec.gateways or ():
+            full = name if "/" in name else f"{resource.namespace}/{name}"
+            gateway = context.gateways.get(full)
+            if gateway is None:
+                continue
+            labels = (gateway.selector or {}).items()
+            spaces = {ROOT_NAMESPACE, full.partition("/")[0]}
+            if any(space in spaces and own.items() <= labels for space, own in readers):
+                continue
+            yield resource.problem(
+                "IST0149",
+                Level.ERROR,
+                f"The virtual service uses the JWT claim based routing (key: {key}) but found no "
+                f"request authentication for the gateway ({full}) pod ({_selector(gateway)}). The "
+                "request authentication must first be applied for the gateway pods to validate "
+                "the JWT token and make the claims available for routing.",
+                path,
+                hint="Add a RequestAuthentication whose selector picks the gateway's pods.",
+            )
+
+
+def _claim(spec: VirtualService) -> tuple[str, str] | None:
+    for index, route in enumerate(spec.http or ()):
+        for number, match in enumerate(route.match or ()):
+            for name, headers in (
+                ("headers", match.headers),
+                ("withoutHeaders", match.without_headers),
+            ):
+                for key in headers or ():
+                    if key.startswith(_CLAIM):
+                        return f'spec.http[{index}].match[{number}].{name}["{key}"]', key
+    return None
