@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 DOMAIN_SUFFIX = "cluster.local"
+ROOT_NAMESPACE = "istio-system"
+"""Namespace whose resources hold for the whole mesh (``meshConfig.rootNamespace``)."""
 INJECT = "sidecar.istio.io/inject"
 """Label of a pod; "false": it gets no sidecar."""
 
@@ -47,12 +49,16 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A Service: a stable name whose endpoints are the pods of its workloads."""
+    """A Service: a stable name whose endpoints are the pods of its workloads.
+
+    ``export_to`` is the annotation ``networking.istio.io/exportTo``; empty: every namespace.
+    """
 
     name: str
     namespace: str = "tutorial"
     ports: tuple[Port, ...] = (Port(),)
     workloads: tuple[Workload, ...] = ()
+    export_to: tuple[str, ...] = ()
 
     @property
     def hostname(self) -> str:

@@ -20,6 +20,7 @@ from mesh.istio.resource import Resource
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.registry import Registry
 from mesh.pilot.translate import RDS, names, translate
+from mesh.pilot.translate.scope import scoped
 from mesh.pilot.translate.view import MeshView
 from mesh.sidecar.filters.routing import Action, CompiledRoute, RequestHead, RouteTable
 from mesh.topology import Pod, Topology, Workload
@@ -44,10 +45,11 @@ def explain(
 
     UserError when the source or the URL makes no sense.
     """
-    view = MeshView(_registry(topology), tuple(resources), era)
+    whole = MeshView(_registry(topology), tuple(resources), era)
     gateway = request.url.startswith("/")
     node = _gateway(topology) if gateway else _sidecar(topology, request.source)
-    tables: dict[str, Any] = dict(translate(view, node)[RDS])
+    view = scoped(whole, node)
+    tables: dict[str, Any] = dict(translate(whole, node)[RDS])
     table = tables.get("http.80" if gateway else "http_proxy")
     if not isinstance(table, RouteConfiguration):
         raise UserError("no Gateway opens port 80 of the ingress gateway: nothing listens")

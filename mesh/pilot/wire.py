@@ -18,6 +18,7 @@ def service_from_dict(data: dict[str, Any]) -> Service:
     fields = dict(data)
     fields["ports"] = tuple(Port(**each) for each in fields.get("ports") or [{}])
     fields["workloads"] = tuple(Workload(**each) for each in fields.get("workloads") or [])
+    fields["export_to"] = tuple(fields.get("export_to") or ())
     return Service(**fields)
 
 

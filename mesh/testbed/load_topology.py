@@ -15,7 +15,8 @@
 
 Further keys of a workload: ``name`` (<service>-<version>), ``app`` (the service's name if there is
 such an application, else ``scripted``), ``labels`` (beside app and version), ``service_account``
-(the service's name), ``locality`` (region/zone/subzone).
+(the service's name), ``locality`` (region/zone/subzone).  ``export_to`` of a service is the
+annotation ``networking.istio.io/exportTo``: a list of namespaces, ``.``, ``*`` or ``~``.
 """
 
 from __future__ import annotations
@@ -119,7 +120,7 @@ def load_topology(raw: object, where: str = "topology") -> Topology:
 
 def _service(name: str, raw: object, namespace: str, where: str) -> Service:
     keys = {item for item in Workload.__dataclass_fields__ if item != "name"}
-    item = _mapping(raw, where, {"namespace", "ports", "workloads", *keys})
+    item = _mapping(raw, where, {"namespace", "ports", "workloads", "export_to", *keys})
     workloads = item.get("workloads")
     if workloads is None:  # the short form: one workload, its keys beside the service's
         workloads = [{key: value for key, value in item.items() if key in keys}]
@@ -137,6 +138,7 @@ def _service(name: str, raw: object, namespace: str, where: str) -> Service:
         workloads=tuple(
             _workload(name, each, f"{where}.workloads[{n}]") for n, each in enumerate(workloads)
         ),
+        export_to=_texts(item.get("export_to"), f"{where}.export_to"),
     )
 
 
@@ -190,6 +192,12 @@ def _text(raw: object, where: str, *, empty: bool = False) -> str:
     if not isinstance(raw, str) or (not raw and not empty):
         raise TopologyError(f"{where}: a text is needed, not {raw!r} (put it in quotes)")
     return raw
+
+
+def _texts(raw: object, where: str) -> tuple[str, ...]:
+    if raw is not None and not isinstance(raw, list):
+        raise TopologyError(f"{where}: a list is needed, not {raw!r}")
+    return tuple(_text(each, f"{where}[{n}]") for n, each in enumerate(raw or []))
 
 
 def _number(raw: object, where: str, low: int, high: int) -> int:

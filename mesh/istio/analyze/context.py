@@ -22,9 +22,8 @@ from mesh.istio.models.service_entry import ServiceEntry
 from mesh.istio.models.virtual_service import Destination, HTTPRoute, VirtualService
 from mesh.istio.nearest import listed
 from mesh.istio.resource import Resource
-from mesh.topology import DOMAIN_SUFFIX, Topology
+from mesh.topology import DOMAIN_SUFFIX, ROOT_NAMESPACE, Topology
 
-ROOT_NAMESPACE = "istio-system"
 MESH = "mesh"
 
 

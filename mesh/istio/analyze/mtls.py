@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mesh.istio.analyze.context import ROOT_NAMESPACE, Context
+from mesh.istio.analyze.context import Context
 from mesh.istio.analyze.hosts import HostSet
 from mesh.istio.models.authorization_policy import AuthorizationPolicy, Source
 from mesh.istio.models.legacy_authentication import Policy
 from mesh.istio.models.peer_authentication import PeerAuthentication
 from mesh.istio.problem import Level, Problem
 from mesh.istio.resource import Resource
+from mesh.topology import ROOT_NAMESPACE
 
 
 def permissive(context: Context) -> Iterator[Problem]:

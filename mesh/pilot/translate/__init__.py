@@ -6,10 +6,13 @@ ends here, everything that moves a request starts from here.
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from dataclasses import dataclass
+
 from betterproto2 import Message
 
 from mesh.pilot.node import ProxyNode
-from mesh.pilot.translate import clusters, endpoints, gateway, listeners, routes
+from mesh.pilot.translate import clusters, endpoints, gateway, listeners, routes, scope
 from mesh.pilot.translate.messages import CDS, EDS, LDS, RDS, SHORT, TYPES
 from mesh.pilot.translate.view import MeshView
 
@@ -17,30 +20,48 @@ Snapshot = dict[str, dict[str, Message]]
 """Type URL -> resource name -> message: all that one proxy has to have."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What proxies with the same scope share."""
+
+    view: MeshView
+    clusters: dict[str, Message]
+    endpoints: dict[str, Message]
+
+
 class Translator:
-    """Translates one view for many nodes; what is equal for all of them is made once."""
+    """Translates one view for many nodes; what is equal for several of them is made once."""
 
     def __init__(self, view: MeshView) -> None:
         self.view = view
-        self._clusters: dict[str, Message] = dict(clusters.outbound_clusters(view))
-        self._endpoints: dict[str, Message] = {
-            name: endpoints.load_assignment(view, name) for name in self._clusters
-        }
+        self._parts: dict[Hashable, _Part] = {}
 
     def snapshot(self, node: ProxyNode) -> Snapshot:
         """Return the resources of ``node``."""
+        part = self._part(node)
         tables = [
-            gateway.route_configuration(self.view, node, port)
-            for port in gateway.servers(self.view, node)
+            gateway.route_configuration(part.view, node, port)
+            for port in gateway.servers(part.view, node)
         ]
         if node.outbound_port:
-            tables.append(routes.http_proxy(self.view, node))
+            tables.append(routes.http_proxy(part.view, node))
         return {
-            CDS: {**self._clusters, **clusters.inbound_clusters(self.view, node)},
-            EDS: dict(self._endpoints),
-            LDS: dict(listeners.listeners(self.view, node)),
+            CDS: {**part.clusters, **clusters.inbound_clusters(part.view, node)},
+            EDS: dict(part.endpoints),
+            LDS: dict(listeners.listeners(part.view, node)),
             RDS: {table.name: table for table in tables},
         }
+
+    def _part(self, node: ProxyNode) -> _Part:
+        key = scope.key(self.view, node)
+        if key not in self._parts:
+            view = scope.scoped(self.view, node)
+            found: dict[str, Message] = dict(clusters.outbound_clusters(view))
+            assignments: dict[str, Message] = {
+                name: endpoints.load_assignment(view, name) for name in found
+            }
+            self._parts[key] = _Part(view, found, assignments)
+        return self._parts[key]
 
 
 def translate(view: MeshView, node: ProxyNode) -> Snapshot:

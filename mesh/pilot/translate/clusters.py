@@ -29,12 +29,13 @@ from mesh.pilot.translate import (
     outlier_detection,
     traffic_policy,
 )
-from mesh.pilot.translate.view import MeshView, Rule
+from mesh.pilot.translate.destination_rule import Rule
+from mesh.pilot.translate.view import MeshView
 from mesh.topology import Port
 
 
 def outbound_clusters(view: MeshView) -> dict[str, Cluster]:
-    """Return the clusters of all services; they are the same for every node of the mesh."""
+    """Return the clusters of all services that the view knows."""
     found: dict[str, Cluster] = {}
     for hostname in sorted(view.registry.services):
         rule = view.rule(hostname)
@@ -79,7 +80,7 @@ def inbound_clusters(view: MeshView, node: ProxyNode) -> dict[str, Cluster]:
                 endpoints=[LocalityLbEndpoints(lb_endpoints=[LbEndpoint(endpoint=endpoint)])],
             ),
         )
-        connection_pool.apply(cluster, None, _protocol(view, node, port))
+        connection_pool.apply(cluster, view.inbound_pool, _protocol(view, node, port))
         found[cluster.name] = cluster
     return found
 

@@ -9,9 +9,12 @@ Shown by ``meshctl proxy-config route POD``.
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from envoy_data_plane.envoy.config.route.v3 import (
     DirectResponseAction,
     Route,
+    RouteAction,
     RouteConfiguration,
     RouteMatch,
     VirtualHost,
@@ -30,7 +33,7 @@ def http_proxy(view: MeshView, node: ProxyNode) -> RouteConfiguration:
     """Return the outbound route configuration of a sidecar."""
     hosts: list[VirtualHost] = []
     taken: set[str] = set()
-    for hostname in sorted(view.registry.services):
+    for hostname in sorted(set(view.registry.services) - view.unlisted):
         service = view.registry.services[hostname]
         for port in service.ports:
             host = _virtual_host(view, node, service, port.number)
@@ -45,9 +48,12 @@ def http_proxy(view: MeshView, node: ProxyNode) -> RouteConfiguration:
 def unknown_hosts(view: MeshView) -> VirtualHost:
     """Return the virtual host of everything that the registry does not know."""
     name = "block_all" if view.policy == "REGISTRY_ONLY" else "allow_any"
-    route = Route(
-        name=name, match=RouteMatch(prefix="/"), direct_response=DirectResponseAction(status=502)
-    )
+    route = Route(name=name, match=RouteMatch(prefix="/"))
+    if view.egress_proxy is not None and name == "allow_any":
+        cluster = view.cluster(view.egress_proxy, view.client, 80)
+        route.route = RouteAction(cluster=cluster, timeout=timedelta(0))
+    else:
+        route.direct_response = DirectResponseAction(status=502)
     return VirtualHost(name=name, domains=["*"], routes=[route], include_request_attempt_count=True)
 
 

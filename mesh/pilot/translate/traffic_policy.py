@@ -16,7 +16,7 @@ from mesh.istio.models.destination_rule import (
     OutlierDetection,
     TrafficPolicy,
 )
-from mesh.pilot.translate.view import Rule
+from mesh.pilot.translate.destination_rule import Rule
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,11 +12,12 @@ from typing import Any, Literal, Protocol
 
 from mesh.istio import gateway_api
 from mesh.istio.eras import ISTIO_1_28, Era
-from mesh.istio.models.destination_rule import DestinationRule, Subset, TrafficPolicy
+from mesh.istio.models.destination_rule import ConnectionPoolSettings
 from mesh.istio.models.gateway import Gateway
 from mesh.istio.models.virtual_service import Destination, VirtualService
 from mesh.pilot.registry import Registry
-from mesh.pilot.translate import names
+from mesh.pilot.translate import delegate, names
+from mesh.pilot.translate.destination_rule import DestinationRules, Rule
 from mesh.topology import DOMAIN_SUFFIX
 
 OutboundPolicy = Literal["REGISTRY_ONLY", "ALLOW_ANY"]
@@ -93,20 +94,21 @@ class Routing:
         """``namespace/name`` of its gateways, or ``mesh``, the default."""
         return [qualify_gateway(each, self.namespace) for each in self.spec.gateways or [MESH]]
 
+    @property
+    def export_to(self) -> list[str]:
+        """The namespaces that see it; empty: all."""
+        return self.spec.export_to or []
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """All DestinationRules of one host, merged: the first policy, all subsets."""
-
-    host: str
-    namespace: str
-    name: str
-    policy: TrafficPolicy | None
-    subsets: tuple[Subset, ...]
-
-    def subset(self, name: str) -> Subset | None:
-        """Return the subset of that name."""
-        return next((each for each in self.subsets if each.name == name), None)
+    @property
+    def destinations(self) -> list[str]:
+        """The hosts that its HTTP rules send or copy requests to, fully qualified."""
+        found: dict[str, None] = {}
+        for rule in self.spec.http or []:
+            named = [each.destination for each in rule.route or []]
+            named += [each.destination for each in rule.mirrors or []]
+            named += [rule.mirror] if rule.mirror else []
+            found |= dict.fromkeys(names.resolve(each.host, self.namespace) for each in named)
+        return list(found)
 
 
 def qualify_gateway(name: str, namespace: str) -> str:
@@ -123,6 +125,11 @@ class MeshView:
 
     ``outbound_policy`` empty means the era's; ``world`` maps outside ``host:port`` to the
     ``(address, port)`` that plays it on this machine.
+
+    A view of the whole mesh has no ``client``.  One that ``scope.scoped`` cut down for a proxy has
+    its namespace and ``labels``, the ``imported`` VirtualServices, services that are ``unlisted``
+    (routes name them, nobody can call them), and stands on the ``whole`` one.  ``egress_proxy`` and
+    ``inbound_pool`` are what its Sidecar resource says.
     """
 
     registry: Registry
@@ -130,6 +137,13 @@ class MeshView:
     era: Era = ISTIO_1_28
     outbound_policy: OutboundPolicy | None = None
     world: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    whole: MeshView | None = None
+    client: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    imported: tuple[Routing, ...] = ()
+    unlisted: frozenset[str] = frozenset()
+    egress_proxy: Destination | None = None
+    inbound_pool: ConnectionPoolSettings | None = None
 
     @property
     def policy(self) -> OutboundPolicy:
@@ -142,10 +156,14 @@ class MeshView:
 
     @cached_property
     def virtual_services(self) -> list[Routing]:
-        """All VirtualServices, then those that HTTPRoutes became."""
-        own = [
-            Routing(each.name, each.namespace, each.spec) for each in self.of_kind("VirtualService")
+        """All VirtualServices, delegates merged into their roots, then what HTTPRoutes became."""
+        if self.whole is not None:
+            return list(self.imported)
+        placed = [
+            delegate.Placed(each.name, each.namespace, each.spec)
+            for each in self.of_kind("VirtualService")
         ]
+        own = [Routing(each.name, each.namespace, each.spec) for each in delegate.merge(placed)]
         return own + [
             Routing(each.name, each.namespace, each.spec, each.origins)
             for each in self.gateway_api.routes
@@ -154,26 +172,17 @@ class MeshView:
     @cached_property
     def gateway_api(self) -> gateway_api.Converted:
         """What the Gateway API's Gateways and HTTPRoutes are in Istio's words."""
-        return gateway_api.convert(self.resources)
+        return self.whole.gateway_api if self.whole else gateway_api.convert(self.resources)
 
     @cached_property
-    def rules(self) -> dict[str, Rule]:
-        """DestinationRules by host; those of one host are merged, as istiod does."""
-        merged: dict[str, Rule] = {}
+    def destination_rules(self) -> DestinationRules:
+        """All DestinationRules, by who obeys them."""
+        if self.whole is not None:
+            return self.whole.destination_rules
+        found = DestinationRules()
         for each in self.of_kind("DestinationRule"):
-            spec: DestinationRule = each.spec
-            host = names.resolve(spec.host, each.namespace)
-            old = merged.get(host)
-            known = {subset.name for subset in old.subsets} if old else set()
-            new = tuple(subset for subset in spec.subsets or [] if subset.name not in known)
-            merged[host] = Rule(
-                host,
-                each.namespace,
-                old.name if old else each.name,
-                (old.policy if old else None) or spec.traffic_policy,
-                (*(old.subsets if old else ()), *new),
-            )
-        return merged
+            found.add(each.name, each.namespace, each.spec)
+        return found
 
     @cached_property
     def gateways(self) -> dict[str, Gateway]:
@@ -186,9 +195,22 @@ class MeshView:
         return own | self.gateway_api.gateways
 
     def rule(self, hostname: str) -> Rule | None:
-        """Return the DestinationRule that is in force for a host."""
-        best = names.most_specific(self.rules, hostname)
-        return self.rules[best] if best else None
+        """Return the DestinationRule that is in force for a host.
+
+        Until 1.0 a rule held wherever it stood.
+        """
+        if hostname not in self._rules:
+            service = self.registry.service(hostname)
+            client = self.client if self.era.release >= (1, 1) else ""
+            owner = service.namespace if service else ""
+            self._rules[hostname] = self.destination_rules.find(
+                hostname, owner, client, self.labels
+            )
+        return self._rules[hostname]
+
+    @cached_property
+    def _rules(self) -> dict[str, Rule | None]:
+        return {}
 
     def virtual_service(self, hostname: str, client: str) -> Routing | None:
         """Return what sidecars of the namespace ``client`` obey: exact name, longest suffix.
