@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mesh.istio.analyze.context import MESH, ROOT_NAMESPACE, Context, resolve
+from mesh.istio.analyze.context import MESH, Context, resolve
 from mesh.istio.analyze.hosts import HostSet
 from mesh.istio.models.gateway import Gateway
 from mesh.istio.models.kubernetes import Service
@@ -19,6 +19,7 @@ from mesh.istio.models.virtual_service import VirtualService
 from mesh.istio.nearest import listed
 from mesh.istio.problem import Level, Problem
 from mesh.istio.resource import Resource
+from mesh.topology import ROOT_NAMESPACE
 
 _CLAIM = "@request.auth.claims"
 _MAX_OTHERS = 50

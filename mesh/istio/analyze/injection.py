@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mesh.istio.analyze.context import ROOT_NAMESPACE, Context
+from mesh.istio.analyze.context import Context
 from mesh.istio.models.kubernetes import Pod
 from mesh.istio.problem import Level, Problem
+from mesh.topology import ROOT_NAMESPACE
 
 _LABEL, _REVISION, _INJECT = "istio-injection", "istio.io/rev", "sidecar.istio.io/inject"
 _PROXY = "istio-proxy"

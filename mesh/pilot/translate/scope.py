@@ -3,7 +3,8 @@
 By default a sidecar knows every service that is exported to it, so a change anywhere is pushed
 everywhere.  The resource Sidecar cuts that down: ``egress[].hosts`` (``namespace/host``, ``./*``,
 ``*/*``) says what it imports, ``outboundTrafficPolicy`` what happens to the rest,
-``inboundConnectionPool`` how much the own application takes.  The one that holds: with a fitting ``workloadSelector``, else the namespace's, else the root namespace's.
+``inboundConnectionPool`` how much the own application takes.  The Sidecar that holds: with a fitting
+``workloadSelector``, else the namespace's, else the root namespace's.
 What a VirtualService routes to is imported with it, without a name of its own.
 An egress listener with a port has that port for itself.  Gateways know everything exported to them.
 Source: istio/istio ``pilot/pkg/model/sidecar.go`` (ConvertToSidecarScope).
