@@ -10,25 +10,32 @@ verdict can be reached again, months later, without a mesh (``judge`` on ``load_
     def share_is_right(evidence: Evidence) -> Outcome:
         \"\"\"Recommendation v2 gets the share that the task asks for.\"\"\"   # the student reads this
 
-What a check needs and a probe could not find out makes the check ungradable.
+What a check needs and a probe could not find out makes the check ungradable.  An **answer** is
+judged in the same way (``labs/NN-name/answers.py``), by what the run measured:
+
+    @answer(points=1, needs=("copies",))
+    def copies(evidence: Evidence, given: float) -> Outcome: ...   # named as in answers.yaml
 """
 
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
+from grader.answers import Answers, Question
 from grader.evidence.record import Evidence
-from grader.verdict import CheckResult, Outcome, Verdict, ungradable
+from grader.verdict import CheckResult, Outcome, Verdict, failed, ungradable
 
 if TYPE_CHECKING:
     from grader.collect import Lab
 
 Judge = Callable[[Evidence], Outcome]
 Collector = Callable[["Lab"], None]
+JudgeAnswer = Callable[[Evidence, Any], Outcome]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,16 @@ class Probe:
     name: str
     title: str
     collect: Collector
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerCheck:
+    """How one answer is judged; ``name`` is the question's."""
+
+    name: str
+    points: int
+    needs: tuple[str, ...]
+    judge: JudgeAnswer
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,40 +106,102 @@ def _sentence(function: Callable[..., object]) -> str:
     return " ".join(text.split())
 
 
+def answer(*, points: int, needs: tuple[str, ...]) -> Callable[[JudgeAnswer], AnswerCheck]:
+    """Make a function of the evidence and the student's answer its judge."""
+
+    def wrap(judge: JudgeAnswer) -> AnswerCheck:
+        return AnswerCheck(_name(judge), points, needs, judge)
+
+    return wrap
+
+
 def load_checks(path: Path) -> CheckFile:
-    """Run a lab's ``checks.py`` (the kit's own file, never a student's) and collect from it."""
-    spec = importlib.util.spec_from_file_location(f"lab_checks_{path.parent.name[:2]}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    found = list(vars(module).values())
+    """Run a lab's ``checks.py`` (the kit's own file, never a student's) and collect from it.
+
+    ``staff.py`` beside it, if there, has more probes and checks, which no handout contains.
+    """
+    found: list[object] = []
+    for each in (path, path.with_name("staff.py")):
+        if each == path or each.exists():
+            found += vars(_load(each)).values()
     return CheckFile(
         tuple(item for item in found if isinstance(item, Probe)),
         tuple(item for item in found if isinstance(item, Check)),
     )
 
 
+def load_answer_checks(folder: Path) -> tuple[AnswerCheck, ...]:
+    """The judges of a lab's answers; none in a handout, where the staff judges them."""
+    path = folder / "answers.py"
+    if not path.exists():
+        return ()
+    return tuple(item for item in vars(_load(path)).values() if isinstance(item, AnswerCheck))
+
+
+def _load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(f"lab_{path.parent.name[:2]}_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def judge(checks: tuple[Check, ...], evidence: Evidence) -> tuple[CheckResult, ...]:
     """Judge recorded evidence; a check that stumbles over it is ungradable, never a zero."""
-    return tuple(_judge_one(item, evidence) for item in checks)
+    return tuple(
+        _result(item, item.description, _outcome(item.needs, evidence, _bind(item, evidence)))
+        for item in checks
+    )
 
 
-def _judge_one(item: Check, evidence: Evidence) -> CheckResult:
-    broken = [name for name in item.needs if "error" in evidence.notes.get(name, {})]
-    missing = [name for name in item.needs if name not in evidence.notes]
+def _bind(item: Check, evidence: Evidence) -> Callable[[], Outcome]:
+    return lambda: item.judge(evidence)
+
+
+def judge_answers(
+    checks: tuple[AnswerCheck, ...],
+    questions: Sequence[Question],
+    answers: Answers,
+    evidence: Evidence,
+) -> tuple[CheckResult, ...]:
+    """Judge the answers in the order of the questions; one that is not given earns nothing."""
+    by_name = {item.name: item for item in checks}
+    return tuple(
+        _judge_answer(by_name[question.name], question, answers, evidence)
+        for question in questions
+        if question.name in by_name
+    )
+
+
+def _judge_answer(
+    item: AnswerCheck, question: Question, answers: Answers, evidence: Evidence
+) -> CheckResult:
+    given = answers.given.get(question.name)
+    if given is None:
+        help_text = "Write it into answers.yaml, before you look at what the traffic did."
+        return _result(item, question.text, failed("Not answered yet.", help=help_text))
+    outcome = _outcome(item.needs, evidence, lambda: item.judge(evidence, given))
+    return _result(item, f"{question.text} Your answer: {given}", outcome)
+
+
+def _outcome(needs: tuple[str, ...], evidence: Evidence, judge: Callable[[], Outcome]) -> Outcome:
+    broken = [name for name in needs if "error" in evidence.notes.get(name, {})]
+    missing = [name for name in needs if name not in evidence.notes]
     if broken:
-        outcome = ungradable(str(evidence.notes[broken[0]]["error"]))
-    elif missing:
-        outcome = ungradable(f"the probe {missing[0]} was not run")
-    else:
-        try:
-            outcome = item.judge(evidence)
-        except Exception as error:
-            outcome = ungradable(f"the check itself broke ({type(error).__name__}: {error})")
+        return ungradable(str(evidence.notes[broken[0]]["error"]))
+    if missing:
+        return ungradable(f"the probe {missing[0]} was not run")
+    try:
+        return judge()
+    except Exception as error:
+        return ungradable(f"the check itself broke ({type(error).__name__}: {error})")
+
+
+def _result(item: Check | AnswerCheck, description: str, outcome: Outcome) -> CheckResult:
     return CheckResult(
         name=item.name,
-        description=item.description,
+        description=description,
         verdict=outcome.verdict,
         points=item.points if outcome.verdict is Verdict.PASS else 0,
         max_points=item.points,

@@ -22,6 +22,10 @@ Work = Annotated[
 Solution = Annotated[bool, typer.Option("--solution", help="Judge the kit's own solution.")]
 Engine = Annotated[str, typer.Option("--engine", help="mitmproxy or envoy.")]
 Runtime = Annotated[str, typer.Option("--runtime", help="local or compose.")]
+Student = Annotated[
+    Path | None,
+    typer.Option("--student", metavar="FILE", help="Use the parameters of this student.toml."),
+]
 Keep = Annotated[bool, typer.Option("--keep", help="Leave the mesh running.")]
 
 
@@ -33,11 +37,12 @@ def lab(
     runtime: Runtime = "local",
     engine: Engine = "mitmproxy",
     keep: Keep = False,
+    student: Student = None,
 ) -> None:
     """Run lab N on your files: start the mesh, drive traffic, judge it, stop."""
     from grader.run import run_lab
 
-    raise typer.Exit(run_lab(number, work, solution, engine, runtime, keep))
+    raise typer.Exit(run_lab(number, work, solution, engine, runtime, keep, student))
 
 
 @app.command("watch")
@@ -46,11 +51,12 @@ def watch(
     work: Work = None,
     runtime: Runtime = "local",
     engine: Engine = "mitmproxy",
+    student: Student = None,
 ) -> None:
     """Keep lab N's mesh up, apply your files on every save, show the split live."""
     from grader.watch import watch_lab
 
-    raise typer.Exit(watch_lab(number, work, engine, runtime))
+    raise typer.Exit(watch_lab(number, work, engine, runtime, student))
 
 
 @app.command("reset")
@@ -59,6 +65,16 @@ def reset(number: Number) -> None:
     from grader.run import reset_lab
 
     raise typer.Exit(reset_lab(number))
+
+
+@app.command("issue")
+def issue(
+    course: Annotated[Path, typer.Argument(metavar="COURSE", help="A folder with roster.csv.")],
+) -> None:
+    """Write one signed student.toml for each student of a course (staff)."""
+    from grader.staff import issue_course
+
+    raise typer.Exit(issue_course(course))
 
 
 def main() -> None:

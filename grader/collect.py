@@ -6,8 +6,10 @@ whether a sequential test wants another batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from grader.checks import Probe
@@ -28,7 +30,8 @@ Loader = Callable[[str], "tuple[Resource, ...]"]
 class Lab:
     """One run of one lab; ``student`` are the resources of the student's files.
 
-    ``nonce`` makes the request ids of this run its own.
+    ``nonce`` makes the request ids of this run its own; ``begin`` (seconds since 1970) is when it
+    began: what the mesh wrote down before is another run's.
     """
 
     definition: LabDefinition
@@ -39,6 +42,7 @@ class Lab:
     nonce: str = ""
     observations: list[Observation] = field(default_factory=list)
     notes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    begin: float = field(default_factory=time.time)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -54,6 +58,10 @@ class Lab:
         kept = tuple(item for item in self.student if not without(item))
         self.testbed.apply((*kept, *self.load_text(text)))
 
+    def apply_text(self, text: str) -> None:
+        """Apply the YAML ``text`` alone, without anything of the student's."""
+        self.testbed.apply(self.load_text(text))
+
     def drive(
         self,
         probe: str,
@@ -63,21 +71,39 @@ class Lab:
         batch: int = 25,
         users: int = 8,
         connections: Connections = "keep",
+        **more: Any,
     ) -> tuple[Observation, ...]:
-        """Send barrier batches until ``decide`` has enough; records and returns what was seen."""
-        plan = self._plan(probe, requests, batch, users, connections)
+        """Send barrier batches until ``decide`` has enough; records and returns what was seen.
+
+        ``more`` are further fields of the ``Plan``, such as ``give_up`` or ``method``.
+        """
+        plan = self._plan(probe, requests, batch, users, connections, more)
         seen = self.driver.run(plan, decide)
         self.observations.extend(seen)
         return seen
 
-    def count(self, probe: str, requests: int) -> tuple[Observation, ...]:
-        """Send exactly ``requests`` requests."""
-        return self.drive(probe, lambda _: True, requests=requests)
+    def count(self, probe: str, requests: int, **more: Any) -> tuple[Observation, ...]:
+        """Send exactly ``requests`` requests; ``more`` as for ``drive``."""
+        more.setdefault("batch", requests)
+        return self.drive(probe, lambda _: True, requests=requests, **more)
 
-    def stream(self, probe: str, *, requests: int, users: int = 8) -> Stream:
+    def hop(
+        self, caller: str, host: str, headers: Mapping[str, str] | None = None
+    ) -> dict[str, Any]:
+        """Fields of a plan that asks for ``host`` as the application of ``caller`` would.
+
+        ``lab.count("hop", 40, **lab.hop("preference", "recommendation:8080"))``: through the
+        caller's sidecar, so exactly one hop is seen, without the services before it.
+        """
+        return {
+            "host": self.testbed.proxy_url(caller),
+            "headers": {**(headers or {}), "host": host},
+        }
+
+    def stream(self, probe: str, *, requests: int, users: int = 8, **more: Any) -> Stream:
         """Start traffic that flows while the probe works; ``requests`` bounds it."""
-        plan = self._plan(probe, requests, 25, users, "keep")
-        return self.driver.stream(Plan(**{**asdict(plan), "mode": "stream"}))
+        plan = self._plan(probe, requests, 25, users, "keep", more)
+        return self.driver.stream(replace(plan, mode="stream"))
 
     def record(self, seen: Sequence[Observation]) -> None:
         """Keep the observations of a stream."""
@@ -88,16 +114,23 @@ class Lab:
         self.notes.setdefault(probe, {}).update(more)
 
     def _plan(
-        self, probe: str, requests: int, batch: int, users: int, connections: Connections
+        self,
+        probe: str,
+        requests: int,
+        batch: int,
+        users: int,
+        connections: Connections,
+        more: Mapping[str, Any],
     ) -> Plan:
+        fields: dict[str, Any] = {"host": self.testbed.gateway_url, **more}
         return Plan(
             probe=probe,
-            host=self.testbed.gateway_url,
             requests=requests,
             batch=batch,
             users=users,
             connections=connections,
             nonce=self.nonce,
+            **fields,
         )
 
     def run_probe(self, item: Probe) -> None:
@@ -112,13 +145,22 @@ class Lab:
 
     def evidence(self) -> Evidence:
         """Everything that this run recorded, with the sidecars' and the applications' records."""
+        since = datetime.fromtimestamp(self.begin, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
         return Evidence(
             parameters=dict(self.parameters),
             pods={pod.name: dict(pod.labels) for pod in self.testbed.pods()},
             notes=self.notes,
             observations=tuple(self.observations),
-            access_log=tuple(slim(asdict(line)) for line in self.testbed.access_log()),
-            journal=tuple(dict(line) for line in self.testbed.journal()),
+            access_log=tuple(
+                slim(asdict(line))
+                for line in self.testbed.access_log()
+                if not line.start_time or line.start_time >= since
+            ),
+            journal=tuple(
+                dict(line)
+                for line in self.testbed.journal()
+                if line.get("time", self.begin) >= self.begin
+            ),
         )
 
 

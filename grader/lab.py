@@ -3,10 +3,12 @@
     number: 1
     title: Canary release
     era: istio-1.9
-    files: [destination-rule.yaml, virtual-service.yaml]    # all that is taken from the student
-    topology: {services: {...}}                             # mesh/testbed/load_topology.py
-    parameters: {share: 10, alternatives: [20, 2]}          # the self-study set
-    parameters_text: 10 % to v2                             # {share} is filled in
+    minutes: 40                                  # of the chapter's core, for somebody new to it
+    files: [destination-rule.yaml, virtual-service.yaml, answers.yaml]   # taken from the student
+    topology: {services: {...}}                  # mesh/testbed/load_topology.py
+    parameters: {share: 10, alternatives: [20, 2]}                       # the self-study set
+    draw: [[{share: 15, alternatives: [27, 6]}, ...]]                    # grader/parameters.py
+    parameters_text: "{share} % to v2"           # braces are filled in, here and in task and first
     task: ...
     first: ...
 
@@ -15,15 +17,31 @@ Only the kit's own files are read here; the student's YAML goes through ``mesh.i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-LABS = Path(__file__).resolve().parents[1] / "labs"
+from grader.parameters import Groups, ParameterSet, Values
 
-_KEYS = ("number", "title", "era", "files", "topology", "parameters", "parameters_text", "task")
+LABS = Path(__file__).resolve().parents[1] / "labs"
+ANSWERS = "answers.yaml"
+CORE_MINUTES = 45
+"""The longest that the core of a lab may take."""
+
+_KEYS = (
+    "number",
+    "title",
+    "era",
+    "minutes",
+    "files",
+    "topology",
+    "parameters",
+    "parameters_text",
+    "task",
+    "first",
+)
 
 
 class LabError(Exception):
@@ -32,19 +50,24 @@ class LabError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LabDefinition:
-    """One lab; ``files`` are names within the student's folder, ``topology`` is plain data."""
+    """One lab; ``files`` are names within the student's folder, ``topology`` is plain data.
+
+    ``parameters`` are the values of this run, ``owner`` says whose; ``texts`` are the templates of
+    the properties ``parameters_text``, ``task`` and ``first``.
+    """
 
     folder: Path
     number: int
     name: str
     title: str
     era: str
+    minutes: int
     files: tuple[str, ...]
     topology: dict[str, Any]
-    parameters: dict[str, Any]
-    parameters_text: str
-    task: str
-    first: str
+    parameters: Values
+    draw: Groups
+    texts: dict[str, str]
+    set: ParameterSet
 
     @property
     def slug(self) -> str:
@@ -61,10 +84,51 @@ class LabDefinition:
         """The folder of one right answer."""
         return self.folder / "solution"
 
+    @property
+    def manifests(self) -> tuple[str, ...]:
+        """The files handed in that go into the mesh: Istio YAML."""
+        return tuple(name for name in self.files if name.endswith(".yaml") and name != ANSWERS)
+
+    @property
+    def parameters_text(self) -> str:
+        """The parameters in a few words."""
+        return self.fill(self.texts["parameters_text"])
+
+    @property
+    def task(self) -> str:
+        """What is asked for, with this run's numbers."""
+        return self.fill(self.texts["task"])
+
+    @property
+    def first(self) -> str:
+        """What to try first."""
+        return self.fill(self.texts["first"])
+
+    def fill(self, text: str) -> str:
+        """Put the parameters in place of ``{name}``; LabError when a name is none of them."""
+        try:
+            return text.format(**self.parameters)
+        except (KeyError, IndexError, ValueError) as error:
+            raise LabError(f"{self.folder}: {text[:60]!r} cannot be filled in: {error}.") from None
+
+    def with_set(self, chosen: ParameterSet) -> LabDefinition:
+        """The same lab with another set of parameters."""
+        return replace(self, parameters=dict(chosen.values), set=chosen)
+
+
+def lab_folders(labs: Path = LABS) -> list[Path]:
+    """The folders of all labs, by number."""
+    return sorted(path.parent for path in labs.glob("[0-9][0-9]-*/lab.yaml"))
+
+
+def all_labs(labs: Path = LABS) -> tuple[LabDefinition, ...]:
+    """All labs, by number."""
+    return tuple(read_lab(folder) for folder in lab_folders(labs))
+
 
 def find_lab(number: int, labs: Path = LABS) -> LabDefinition:
     """The lab with this number; LabError names those that exist."""
-    folders = sorted(path.parent for path in labs.glob("[0-9][0-9]-*/lab.yaml"))
+    folders = lab_folders(labs)
     for folder in folders:
         if int(folder.name[:2]) == number:
             return read_lab(folder)
@@ -78,20 +142,27 @@ def read_lab(folder: Path) -> LabDefinition:
     if not isinstance(raw, dict):
         raise LabError(f"{folder}/lab.yaml is not a mapping.")
     missing = [key for key in _KEYS if key not in raw]
-    unknown = sorted(set(raw) - {*_KEYS, "first"})
+    unknown = sorted(set(raw) - {*_KEYS, "draw"})
     if missing or unknown:
         fault = f"lacks {missing[0]!r}" if missing else f"has an unknown key {unknown[0]!r}"
         raise LabError(f"{folder}/lab.yaml {fault}.")
+    if not 0 < raw["minutes"] <= CORE_MINUTES:
+        raise LabError(f"{folder}/lab.yaml: the core takes {CORE_MINUTES} minutes at most.")
+    groups = raw.get("draw") or []
+    strangers = {key for group in groups for part in group for key in part} - set(raw["parameters"])
+    if strangers:
+        raise LabError(f"{folder}/lab.yaml draws {min(strangers)!r}, which is no parameter.")
     return LabDefinition(
         folder=folder,
         number=int(raw["number"]),
         name=folder.name[3:],
         title=str(raw["title"]),
         era=str(raw["era"]),
+        minutes=int(raw["minutes"]),
         files=tuple(str(name) for name in raw["files"]),
         topology=dict(raw["topology"]),
         parameters=dict(raw["parameters"]),
-        parameters_text=str(raw["parameters_text"]).format(**raw["parameters"]),
-        task=str(raw["task"]).strip(),
-        first=str(raw.get("first", "")).strip(),
+        draw=groups,
+        texts={key: str(raw[key]).strip() for key in ("parameters_text", "task", "first")},
+        set=ParameterSet(dict(raw["parameters"])),
     )

@@ -11,10 +11,15 @@ this is how its own errors are counted.
         may_lose: []                 # except these, where the truth lies between
     right:
       - name: full-names ...
+    personal:                        # edits that fit the solution to anybody's parameters
+      - [virtual-service.yaml, "weight: 90", "weight: {rest}"]
+
+A mutant may edit ``answers.yaml`` as well; ``lose`` then names the answer.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,15 +41,7 @@ class Mutant:
 
     def write(self, lab: LabDefinition, folder: Path) -> Path:
         """Write the files handed in, edited, into ``folder``; LabError when an edit finds nothing."""
-        folder.mkdir(parents=True, exist_ok=True)
-        texts = {name: (lab.solution / name).read_text(encoding="utf-8") for name in lab.files}
-        for file, old, new in self.edits:
-            if old not in texts.get(file, ""):
-                raise LabError(f"Mutant {self.name} looks for {old!r} in {file}, in vain.")
-            texts[file] = texts[file].replace(old, new, 1)
-        for name, text in texts.items():
-            (folder / name).write_text(text, encoding="utf-8")
-        return folder
+        return _write(lab, folder, self.edits, f"Mutant {self.name}")
 
     def caught(self, failed: set[str]) -> bool:
         """True when exactly the right checks failed."""
@@ -55,6 +52,27 @@ def load_mutants(lab: LabDefinition) -> tuple[Mutant, ...]:
     """The wrong and the right variants of ``lab``, wrong ones first."""
     raw = yaml.safe_load((lab.folder / "mutants.yaml").read_text(encoding="utf-8"))
     return tuple(_mutant(item) for item in [*raw["wrong"], *raw["right"]])
+
+
+def write_solution(lab: LabDefinition, folder: Path) -> Path:
+    """Write the solution for the parameters that ``lab`` has, whoever's they are."""
+    raw = yaml.safe_load((lab.folder / "mutants.yaml").read_text(encoding="utf-8"))
+    edits = [(file, old, lab.fill(new)) for file, old, new in raw.get("personal", ())]
+    return _write(lab, folder, edits if lab.set.student else (), "The solution")
+
+
+def _write(
+    lab: LabDefinition, folder: Path, edits: Sequence[tuple[str, str, str]], who: str
+) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    texts = {name: (lab.solution / name).read_text(encoding="utf-8") for name in lab.files}
+    for file, old, new in edits:
+        if old not in texts.get(file, ""):
+            raise LabError(f"{who} looks for {old!r} in {file}, in vain.")
+        texts[file] = texts[file].replace(old, new, 1)
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
 
 
 def _mutant(raw: dict[str, Any]) -> Mutant:

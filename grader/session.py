@@ -1,6 +1,8 @@
 """Session: the running half of a lab, a testbed and a load driver side by side.
 
-The driver is started first: it imports Locust in its own process while the mesh starts.
+The driver is started first: it imports Locust in its own process while the mesh starts.  One
+session can judge many answers to the same lab, one after another (``begin``): a whole
+configuration takes the place of the one before.
 """
 
 from __future__ import annotations
@@ -9,9 +11,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grader.checks import CheckFile, judge, load_checks
+from grader.answers import Answers, load_questions
+from grader.checks import CheckFile, Probe, judge, judge_answers, load_answer_checks, load_checks
 from grader.collect import Lab
+from grader.diagnosis import PROBE, diagnose, load_broken
 from grader.evidence.record import Evidence
+from grader.foreign import foreign_set
 from grader.lab import LabDefinition
 from grader.load.run import Driver
 from grader.report.progress import Progress
@@ -36,7 +41,10 @@ def local_testbed(definition: LabDefinition, options: Options) -> LocalTestbed:
 
 
 class Session:
-    """One testbed, one driver, one student's resources."""
+    """One testbed, one driver, one student's resources and answers at a time.
+
+    ``shown`` are the files of the diagnosis by name, after ``collect``.
+    """
 
     def __init__(
         self,
@@ -45,15 +53,18 @@ class Session:
         student: tuple[Resource, ...],
         *,
         nonce: str,
+        answers: Answers | None = None,
     ) -> None:
         self._definition = definition
         self._options = options
         self._student = student
         self._nonce = nonce
+        self._answers = answers or Answers({})
         self.checks: CheckFile = load_checks(definition.folder / "checks.py")
         self._driver: Driver | None = None
         self._testbed: LocalTestbed | None = None
         self.lab: Lab | None = None
+        self.shown: dict[str, str] = {}
         self.kept = ""
 
     @property
@@ -70,6 +81,25 @@ class Session:
             self._driver = Driver()
             self._testbed = local_testbed(self._definition, self._options)
             self._testbed.start()
+        self._open()
+
+    def begin(
+        self,
+        definition: LabDefinition,
+        student: tuple[Resource, ...],
+        *,
+        nonce: str,
+        answers: Answers | None = None,
+    ) -> None:
+        """Turn to another answer to the same lab, on the mesh that runs."""
+        self._definition, self._student, self._nonce = definition, student, nonce
+        self._answers = answers or Answers({})
+        self._open()
+
+    def _open(self) -> None:
+        assert self._testbed is not None
+        assert self._driver is not None
+        self.shown = {}
         self.lab = Lab(
             definition=self._definition,
             testbed=self._testbed,
@@ -80,12 +110,24 @@ class Session:
         )
 
     def _load(self, text: str) -> tuple[Resource, ...]:
-        return tuple(load_text(text, era=era(self._definition.era)).resources)
+        release = era(self._definition.era)
+        space = str(self._definition.topology.get("namespace", "tutorial"))
+        return tuple(load_text(text, era=release, namespace=space).resources)
 
     def collect(self, progress: Progress) -> None:
-        """Run the lab's probes, one after another."""
+        """Run the lab's probes, one after another, and the diagnosis' broken mesh at last."""
         assert self.lab is not None
-        for item in self.checks.probes:
+        probes = list(self.checks.probes)
+        if broken := load_broken(self._definition):
+            chosen = broken[
+                self._definition.set.choose(f"{PROBE}/{self._definition.slug}", len(broken))
+            ]
+
+            def collect(lab: Lab) -> None:
+                self.shown = diagnose(lab, chosen)
+
+            probes.append(Probe(PROBE, "Breaking the mesh for the diagnosis", collect))
+        for item in probes:
             with progress.step(item.title):
                 self.lab.run_probe(item)
             if "error" in self.lab.notes[item.name]:
@@ -94,17 +136,25 @@ class Session:
     def judge(self, files: Sequence[Path], seconds: float) -> tuple[Result, Evidence]:
         """Gather the evidence and judge it."""
         assert self.lab is not None
+        lab = self._definition
         evidence = self.lab.evidence()
+        checks = judge(self.checks.checks, evidence)
+        foreign = foreign_set(lab, self.checks.checks, evidence, checks)
         result = Result(
-            lab=self._definition.number,
+            lab=lab.number,
             seconds=seconds,
             engine=self._options.engine,
             runtime=self._options.runtime,
-            era=self._definition.era,
+            era=lab.era,
             seed=self._nonce,
-            checks=judge(self.checks.checks, evidence),
-            digest=digest(files),
+            checks=checks,
+            digest=digest([path for path in files if path.is_file()]),
             versions=versions(),
+            answers=judge_answers(
+                load_answer_checks(lab.folder), load_questions(lab).all, self._answers, evidence
+            ),
+            student=lab.set.student,
+            foreign=foreign.owner if foreign else "",
         )
         return result, evidence
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from grader.answers import load_questions
 from grader.evidence.traffic import split
-from grader.lab import LabDefinition, find_lab
+from grader.lab import LabDefinition
 from grader.load.observation import Observation
 from grader.load.plan import Plan
 from grader.load.run import Driver
@@ -25,26 +26,33 @@ from grader.run import (
     guarded,
     introduce,
     load_files,
+    open_lab,
     undisturbed,
 )
+from grader.task import write_task
 from grader.workspace import Workspace, open_workspace
 
 WINDOW = 200
 """How many of the last requests the bar shows."""
 
 
-def watch_lab(number: int, work: Path | None, engine: str, runtime: str) -> int:
+def watch_lab(
+    number: int, work: Path | None, engine: str, runtime: str, student: Path | None = None
+) -> int:
     """Watch lab ``number`` until Ctrl-C (exit 0); 1 when the files do not load at the start."""
     console = make_console()
-    code = guarded(console, lambda: _watch(console, number, Options(engine, runtime, work)))
+    options = Options(engine, runtime, work, student=student)
+    code = guarded(console, lambda: _watch(console, number, options))
     return 0 if code == EXIT_INTERRUPTED else code
 
 
 def _watch(console: Console, number: int, options: Options) -> int:
     check_options(options)
-    lab = find_lab(number)
-    space = open_workspace(lab, work=options.work, solution=False)
+    lab = open_lab(number, options.student)
+    space = open_workspace(lab, work=options.work)
     introduce(console, lab, space, options)
+    if space.own:
+        write_task(lab, space.folder, load_questions(lab))
     resources = load_files(console, lab, space)
 
     from watchfiles import watch
@@ -66,7 +74,7 @@ def _watch(console: Console, number: int, options: Options) -> int:
             raise_interrupt=True,
         )
         for changed in changes:
-            names = sorted({Path(path).name for _, path in changed} & set(lab.files))
+            names = sorted({Path(path).name for _, path in changed} & set(lab.manifests))
             if names and apply_again(console, lab, space, session.lab.testbed.apply):
                 console.print(f" ✓ {', '.join(names)} in force", markup=False)
                 view.forget()

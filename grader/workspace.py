@@ -11,23 +11,29 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader.lab import LabDefinition
+from grader.lab import ANSWERS, LabDefinition
 
 
 @dataclass(frozen=True, slots=True)
 class Workspace:
     """A folder whose files are judged.
 
-    ``created`` says that this run made it, ``untouched`` that its files are still the starter's.
+    ``created`` says that this run made it, ``untouched`` that its files are still the starter's,
+    ``own`` that it is the student's ``work/lab-NN``, where the kit may write the task.
     """
 
     folder: Path
     created: bool
     untouched: bool
+    own: bool = False
 
     def files(self, lab: LabDefinition) -> list[Path]:
         """The files handed in, in ``lab.yaml``'s order; some may not exist."""
         return [self.folder / name for name in lab.files]
+
+    def manifests(self, lab: LabDefinition) -> list[Path]:
+        """The files that go into the mesh."""
+        return [self.folder / name for name in lab.manifests]
 
     @property
     def shown(self) -> str:
@@ -38,17 +44,19 @@ class Workspace:
             return str(self.folder)
 
 
-def open_workspace(lab: LabDefinition, *, work: Path | None, solution: bool) -> Workspace:
-    """Find or make the folder; OSError when it cannot be written."""
-    if solution:
-        return Workspace(lab.solution, False, False)
+def open_workspace(
+    lab: LabDefinition, *, work: Path | None, solution: Path | None = None
+) -> Workspace:
+    """Find or make the folder; ``solution`` is the kit's own; OSError when it cannot be written."""
+    if solution is not None:
+        return Workspace(solution, False, False)
     folder = work if work is not None else Path.cwd() / "work" / lab.slug
     created = False
     if work is None and not folder.exists():
         folder.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(lab.start, folder)
         created = True
-    return Workspace(folder, created, _same(lab, folder))
+    return Workspace(folder, created, _same(lab, folder), own=work is None)
 
 
 def reset(lab: LabDefinition) -> tuple[Path, Path | None]:
@@ -69,7 +77,7 @@ def reset(lab: LabDefinition) -> tuple[Path, Path | None]:
 
 
 def _same(lab: LabDefinition, folder: Path) -> bool:
-    for name in lab.files:
+    for name in set(lab.files) - {ANSWERS}:
         try:
             if (folder / name).read_bytes() != (lab.start / name).read_bytes():
                 return False
@@ -84,5 +92,5 @@ def missing(lab: LabDefinition, space: Workspace) -> list[str]:
         f"{space.shown}/{path.name} is missing; this lab hands in {' and '.join(lab.files)}. "
         f"`make reset-{lab.number}` restores the starter and keeps your files aside."
         for path in space.files(lab)
-        if not path.is_file()
+        if path.name != ANSWERS and not path.is_file()
     ]

@@ -49,6 +49,8 @@ class Visitor(FastHttpUser):
     max_retries = 0
     max_redirects = 0
     path: ClassVar[str] = "/"
+    method: ClassVar[str] = "GET"
+    body: ClassVar[str] = ""
     new_connections: ClassVar[bool] = False
     planned: "ClassVar[Run | None]" = None
 
@@ -61,8 +63,10 @@ class Visitor(FastHttpUser):
             self.ask({})
 
     def ask(self, headers: dict[str, str]) -> FastResponse:
-        """Send ``GET path``; the response has status 0 and ``error`` when no answer came."""
-        response = self.client.get(self.path, headers=headers, allow_redirects=False)
+        """Ask for ``path``; the response has status 0 and ``error`` when no answer came."""
+        response = self.client.request(
+            self.method, self.path, data=self.body or None, headers=headers, allow_redirects=False
+        )
         if self.new_connections:
             self.client.client.close()
         return response
@@ -88,7 +92,8 @@ class Run:
         start, clock = time.time(), time.perf_counter()
         response = user.ask({**self.plan.headers, "x-request-id": request_id})
         seconds = time.perf_counter() - clock
-        error = "" if response.status_code else repr(getattr(response, "error", "no answer"))
+        failure = None if response.status_code else getattr(response, "error", "no answer")
+        slow = bool(self.plan.give_up) and isinstance(failure, TimeoutError)
         kept: Any = response.headers or {}
         self.observations.append(
             Observation(
@@ -100,8 +105,9 @@ class Run:
                 headers={name: kept[name] for name in HEADERS_OF_INTEREST if name in kept},
                 start=start,
                 seconds=seconds,
-                error=error,
+                error="" if failure is None or slow else repr(failure),
                 probe=self.plan.probe,
+                slow=slow,
             )
         )
         self.progress.set()
@@ -170,7 +176,9 @@ def execute(plan: Plan, lines: "Queue[str]") -> bool:
     traits: dict[str, Any] = {
         "host": plan.host,
         "path": plan.path,
-        "network_timeout": plan.timeout,
+        "method": plan.method,
+        "body": plan.body,
+        "network_timeout": plan.give_up or plan.timeout,
         "connection_timeout": plan.timeout,
         "new_connections": plan.connections == "new",
         "wait_time": locust.constant(plan.think_seconds),

@@ -35,7 +35,8 @@ class Observation:
     ``index`` counts from 0 within a plan, ``batch`` from 0; ``request_id`` was sent as
     ``x-request-id`` and stands in every access log and journal that saw the request; ``status`` 0
     means that no answer came, ``error`` then says why; ``start`` is in seconds since 1970,
-    ``seconds`` is how long the client waited; ``probe`` names the plan.
+    ``seconds`` is how long the client waited; ``probe`` names the plan.  ``slow``: the client
+    stopped waiting after the plan's ``give_up`` seconds (status 0, no error).
     """
 
     index: int
@@ -48,6 +49,7 @@ class Observation:
     seconds: float = 0.0
     error: str = ""
     probe: str = ""
+    slow: bool = False
 
     @property
     def version(self) -> str:

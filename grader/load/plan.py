@@ -28,13 +28,17 @@ class Plan:
     ``stream``: the users never pause until the parent says ``stop``; batches only report.
 
     ``connections`` ``keep`` lets each user keep its connection, ``new`` opens one for each request.
-    ``timeout`` is per request, in seconds.  ``output`` is the JSONL file, ``""`` for none.
+    ``timeout`` is per request, in seconds.  After ``give_up`` seconds (0: never) a user stops
+    waiting and the observation is ``slow``: what is delayed shows so without being waited out.
+    ``output`` is the JSONL file, ``""`` for none.
     """
 
     probe: str
     host: str
     requests: int
     path: str = "/"
+    method: str = "GET"
+    body: str = ""
     headers: dict[str, str] = field(default_factory=dict)
     users: int = 8
     batch: int = 25
@@ -42,6 +46,7 @@ class Plan:
     connections: Connections = "keep"
     think_seconds: float = 0.0
     timeout: float = 20.0
+    give_up: float = 0.0
     nonce: str = ""
     output: str = ""
 
@@ -58,8 +63,10 @@ class Plan:
             raise ValueError(f"the plan's mode must be barrier or stream, not {self.mode!r}")
         if self.connections not in get_args(Connections):
             raise ValueError(f"the plan's connections must be keep or new, not {self.connections}")
-        if self.timeout <= 0 or self.think_seconds < 0:
-            raise ValueError("the plan's timeout must be above 0, its think_seconds not below 0")
+        if self.timeout <= 0 or self.think_seconds < 0 or self.give_up < 0:
+            raise ValueError(
+                "the plan's timeout must be above 0, its think_seconds and give_up not below 0"
+            )
 
     def request_id(self, index: int) -> str:
         """The ``x-request-id`` of request number ``index``."""

@@ -93,6 +93,15 @@ def print_result(console: Console, result: Result, *, note: str = "") -> None:
     console.print()
     for check in result.checks:
         print_check(console, check)
+    if result.answers:
+        console.print("\nPredictions and diagnosis")
+        for answer in result.answers:
+            print_check(console, answer)
+    if result.foreign:
+        console.print(
+            f"\nThese files answer {escape(result.foreign)}, not the one in use. "
+            "That is noted in the result."
+        )
     if note:
         console.print(f"\n{escape(note)}")
     if result.verdict is Verdict.UNGRADABLE:
@@ -100,4 +109,6 @@ def print_result(console: Console, result: Result, *, note: str = "") -> None:
             "\nThis run could not be judged in full; it is the kit's fault and costs no points."
         )
     console.print()
+    if result.answers:
+        console.print(f"answers: {result.answers_score}/{result.answers_max}", style="bold")
     console.print(f"score: {result.score}/{result.max_score}", style="bold")

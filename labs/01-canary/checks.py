@@ -24,6 +24,9 @@ PINNED = 40
 SEEN = 200
 """So many requests before "none": a tenth of the traffic hides from them once in 10^9 runs."""
 
+REFUSED = 400
+"""A share that is refused is measured on: whose numbers does it fit, if not one's own?"""
+
 STAGES = (0, 10, 50, 100)
 STAGE_REQUESTS = 50
 
@@ -78,7 +81,10 @@ def share(lab: Lab) -> None:
             return False  # too much goes wrong to speak of a share
         if len(split(seen)) < len(VERSIONS) and len(seen) < SEEN:
             return True
-        return test.replay(outcomes(seen)).decision is Decision.CONTINUE
+        decision = test.replay(outcomes(seen)).decision
+        if decision is Decision.FAIL and len(seen) < REFUSED:
+            return True
+        return decision is Decision.CONTINUE
 
     lab.apply_student()
     seen = lab.drive("share", more, requests=test.n_max + 100)

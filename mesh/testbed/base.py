@@ -79,6 +79,9 @@ class Testbed(Protocol):
     def gateway_url(self) -> str:
         """Where the ingress gateway listens, ``http://127.0.0.1:PORT``; ``""`` without one."""
 
+    def proxy_url(self, pod: str) -> str:
+        """Return the outbound listener of a pod, to send requests as its application does."""
+
     def start(self) -> None:
         """Start everything; returns when it is in force, else TestbedError and nothing is left."""
 

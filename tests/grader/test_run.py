@@ -11,9 +11,11 @@ import pytest
 from grader import session
 from grader.checks import judge, load_checks
 from grader.evidence.record import load_evidence
+from grader.issue import issue
 from grader.lab import find_lab
 from grader.mutants import Mutant, load_mutants
 from grader.run import run_lab
+from grader.student import read_student
 from tests.grader.fake_mesh import FakeMesh
 
 LAB = find_lab(1)
@@ -126,3 +128,61 @@ def test_a_mesh_that_does_not_start_is_ungradable(
     monkeypatch.setattr(session, "local_testbed", lambda *_: Broken())
     assert run_lab(1, solution=True) == 3
     assert "The pilot did not come up." in capsys.readouterr().out
+
+
+def issued(tmp_path: Path) -> Path:
+    """A course of one student, whose share is not the self-study one."""
+    course = tmp_path / "course"
+    course.mkdir()
+    (course / "roster.csv").write_text("id,name\nann1,Ann Lee\n")
+    (file,) = issue(course).files
+    return file
+
+
+def test_a_student_is_asked_for_their_own_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = issued(tmp_path)
+    share = read_student(file).set_for(LAB).values["share"]
+    assert run_lab(1, solution=True, student=file) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("Lab 1, Canary release: the parameters of Ann Lee (ann1, course")
+    assert out.splitlines()[-1] == "score: 10/10"
+    assert f"asked for: {share} %" in out
+    assert (result()["student"], result()["foreign"]) == ("ann1", "")
+
+
+def test_the_task_is_written_with_the_numbers_in_use(tmp_path: Path) -> None:
+    file = issued(tmp_path)
+    share = read_student(file).set_for(LAB).values["share"]
+    run_lab(1, student=file)
+    text = Path("work/lab-01/TASK.md").read_text()
+    assert text.startswith("Lab 1, Canary release: the parameters of Ann Lee (ann1")
+    assert f"Let it answer {share} % of the requests" in " ".join(text.split())
+    file.rename("student.toml")
+    Path("work/lab-01/TASK.md").unlink()
+    run_lab(1)
+    assert Path("work/lab-01/TASK.md").read_text() == text
+
+
+def test_the_answer_to_another_set_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = issued(tmp_path)
+    assert run_lab(1, LAB.solution, student=file) == 0
+    assert "These files answer the self-study set of parameters" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    assert result()["foreign"] == "the self-study set of parameters"
+    assert result()["score"] < 10
+    assert run_lab(1, LAB.start, student=file) == 0
+    assert result()["foreign"] == ""
+
+
+def test_a_file_that_was_changed_stops_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = issued(tmp_path)
+    file.write_text(file.read_text().replace("Ann", "Eve"))
+    assert run_lab(1, student=file) == 2
+    assert "the signature does not fit" in " ".join(capsys.readouterr().out.split())

@@ -13,24 +13,24 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_folder_is_made_once_and_never_overwritten() -> None:
     lab = find_lab(1)
-    first = open_workspace(lab, work=None, solution=False)
+    first = open_workspace(lab, work=None, solution=None)
     assert (first.created, first.untouched, first.shown) == (True, True, "work/lab-01")
     (first.folder / "virtual-service.yaml").write_text("mine")
-    second = open_workspace(lab, work=None, solution=False)
+    second = open_workspace(lab, work=None, solution=None)
     assert (second.created, second.untouched) == (False, False)
     assert (second.folder / "virtual-service.yaml").read_text() == "mine"
 
 
 def test_solution_and_work_make_nothing() -> None:
     lab = find_lab(1)
-    assert open_workspace(lab, work=None, solution=True).folder == lab.solution
-    assert open_workspace(lab, work=lab.start, solution=False).untouched
+    assert open_workspace(lab, work=None, solution=lab.solution).folder == lab.solution
+    assert open_workspace(lab, work=lab.start, solution=None).untouched
     assert list(Path().iterdir()) == []
 
 
 def test_missing_files_are_named() -> None:
     lab = find_lab(1)
-    space = open_workspace(lab, work=None, solution=False)
+    space = open_workspace(lab, work=None, solution=None)
     (space.folder / "destination-rule.yaml").unlink()
     (sentence,) = missing(lab, space)
     assert sentence.startswith("work/lab-01/destination-rule.yaml is missing")
@@ -38,7 +38,7 @@ def test_missing_files_are_named() -> None:
 
 def test_reset_keeps_the_old_files_aside() -> None:
     lab = find_lab(1)
-    space = open_workspace(lab, work=None, solution=False)
+    space = open_workspace(lab, work=None, solution=None)
     (space.folder / "virtual-service.yaml").write_text("mine")
     kept = []
     for _ in range(3):
@@ -47,7 +47,7 @@ def test_reset_keeps_the_old_files_aside() -> None:
         kept.append(aside)
     assert (kept[0] / "virtual-service.yaml").read_text() == "mine"
     assert len(set(kept)) == 3
-    assert open_workspace(lab, work=None, solution=False).untouched
+    assert open_workspace(lab, work=None, solution=None).untouched
 
 
 def test_an_unknown_lab() -> None:
