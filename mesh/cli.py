@@ -14,6 +14,7 @@ import typer
 from mesh.commands import (
     analyze,
     apply,
+    ca,
     conform,
     curl,
     delete,
@@ -59,6 +60,7 @@ app.command("proxy-status")(proxy_status.proxy_status)
 app.command("proxy-config")(proxy_config.proxy_config)
 app.command("conform")(conform.conform)
 app.command("schemas")(schemas.schemas)
+app.command("ca")(ca.certificate_authority)
 app.command("doctor")(doctor.doctor)
 
 

@@ -13,6 +13,8 @@ ROOT_NAMESPACE = "istio-system"
 """Namespace whose resources hold for the whole mesh (``meshConfig.rootNamespace``)."""
 INJECT = "sidecar.istio.io/inject"
 """Label of a pod; "false": it gets no sidecar."""
+TLS_MODE, ISTIO = "security.istio.io/tlsMode", "istio"
+"""Label and its value that the injection gives to pods whose sidecar can speak mutual TLS."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from mesh.commands.common import (
 )
 from mesh.commands.errors import UserError
 
-VIEWS = {"clusters": "CDS", "endpoints": "EDS", "listeners": "LDS", "routes": "RDS"}
+VIEWS = {"clusters": "CDS", "endpoints": "EDS", "listeners": "LDS", "routes": "RDS", "secrets": ""}
 
 
 def proxy_config(
@@ -32,6 +32,15 @@ def proxy_config(
     chosen = full_view(view)
     bed = attach(mesh)
     node = find_proxy(bed, pod)
+    if chosen == "secrets":
+        from mesh.commands import secrets
+
+        found = secrets.certificates(bed.find(node.partition(".")[0]).folder, node)
+        if output == "json":
+            print_json(secrets.as_data(found))
+        else:
+            print_table(secrets.COLUMNS, secrets.rows(found, secrets.now()))
+        return
     if output == "json":
         print_json(bed.pilot.snapshot(node).get(VIEWS[chosen], {}))
         return

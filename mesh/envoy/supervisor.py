@@ -20,6 +20,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mesh.agent.agent import Agent, AgentOptions
+from mesh.agent.fresh import Watch
+
 _PR_SET_PDEATHSIG = 1
 _STOP_SECONDS = 5.0
 
@@ -33,7 +36,8 @@ class EnvoyOptions:
     """What to run: the bootstrap (``mesh.envoy.bootstrap``), and where its warnings go.
 
     ``lifeline_fd`` is the read end of a pipe whose write end the parent holds, -1 for none;
-    ``pid_fd`` gets Envoy's process id and a line feed, -1 for nobody.
+    ``pid_fd`` gets Envoy's process id and a line feed, -1 for nobody.  ``agent``: whose certificate
+    to fetch, None for none; Envoy then runs in that pod's folder, where ``sds/`` is.
     """
 
     bootstrap: dict[str, Any]
@@ -41,6 +45,8 @@ class EnvoyOptions:
     lifeline_fd: int = -1
     pid_fd: int = -1
     log_level: str = "warning"
+    admin_port: int = 0
+    agent: AgentOptions | None = None
     extra: tuple[str, ...] = field(default=())
 
 
@@ -68,19 +74,23 @@ def run(options: EnvoyOptions) -> int:
     signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
         signal.signal(number, lambda _number, _frame: None)
+    agent = Agent(options.agent) if options.agent is not None else None
+    if agent is not None:
+        agent.renew()
     with options.log_path.open("ab") as log:
         process = subprocess.Popen(
             command(find_binary(), options),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
+            cwd=options.agent.folder if options.agent is not None else None,
             preexec_fn=_die_with(os.getpid()),
         )
     if options.pid_fd >= 0:
         os.write(options.pid_fd, f"{process.pid}\n".encode())
         os.close(options.pid_fd)
     try:
-        _wait(process, wake_read, options.lifeline_fd)
+        _wait(process, wake_read, options.lifeline_fd, agent)
     finally:
         _stop(process)
         signal.set_wakeup_fd(-1)
@@ -110,18 +120,35 @@ def command(binary: Path, options: EnvoyOptions) -> list[str]:
     ]
 
 
-def _wait(process: subprocess.Popen[bytes], wake_fd: int, lifeline_fd: int) -> None:
-    """Return when Envoy has ended, or when it has to end."""
+def _wait(
+    process: subprocess.Popen[bytes], wake_fd: int, lifeline_fd: int, agent: Agent | None
+) -> None:
+    """Return when Envoy has ended, or when it has to end; keep its certificate fresh meanwhile."""
+    watch = Watch(agent) if agent is not None else None
     with selectors.DefaultSelector() as selector:
         selector.register(wake_fd, selectors.EVENT_READ)
         if lifeline_fd >= 0:
             selector.register(lifeline_fd, selectors.EVENT_READ)
         while process.poll() is None:
-            for key, _ in selector.select():
+            if watch is not None:
+                watch.ask()
+            if watch is not None and watch.sock is not None:
+                selector.register(watch.sock, selectors.EVENT_READ)
+            events = selector.select(watch.timeout() if watch is not None else None)
+            if watch is not None and watch.sock is not None:
+                selector.unregister(watch.sock)
+            new = False
+            for key, _ in events:
                 if key.fd == lifeline_fd:
                     return
-                if set(os.read(wake_fd, 64)) & {signal.SIGTERM, signal.SIGINT}:
-                    return
+                if key.fd == wake_fd:
+                    if set(os.read(wake_fd, 64)) & {signal.SIGTERM, signal.SIGINT}:
+                        return
+                elif watch is not None:
+                    new = watch.heard()
+            if watch is not None and (new or watch.agent.clock() >= watch.agent.due):
+                watch.agent.try_renew()
+                watch.close()
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

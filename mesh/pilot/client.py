@@ -95,8 +95,11 @@ class PilotClient:
         """Make services known."""
         self._call("POST", "/services", {"services": [service_to_dict(each) for each in services]})
 
-    def add_pods(self, pods: Iterable[tuple[ProxyNode | None, Pod | None]]) -> None:
-        """Register nodes (None: no sidecar) and the pods behind them (None for a gateway)."""
+    def add_pods(self, pods: Iterable[tuple[ProxyNode | None, Pod | None]]) -> dict[str, str]:
+        """Register nodes (None: no sidecar) and the pods behind them (None for a gateway).
+
+        Returns a bootstrap token for each new node (none without a certificate authority).
+        """
         listed = [
             {
                 "node": node.as_dict() if node else None,
@@ -104,7 +107,8 @@ class PilotClient:
             }
             for node, pod in pods
         ]
-        self._call("POST", "/pods", {"add": listed})
+        answer = self._call("POST", "/pods", {"add": listed})
+        return dict(answer["tokens"])
 
     def remove_pods(self, names: Iterable[tuple[str, str]]) -> None:
         """Forget pods by (name, namespace)."""
@@ -136,6 +140,12 @@ class PilotClient:
         """Return columns and rows of clusters, listeners, routes or endpoints."""
         data = self._call("GET", f"/proxy-config/{quote(node, safe='')}/{quote(view, safe='')}")
         return data["columns"], data["rows"]
+
+    def citadel(self, action: str = "") -> dict[str, Any]:
+        """Return the authority's state, after ``rotate``, ``finish`` or ``renew``."""
+        if not action:
+            return dict(self._call("GET", "/citadel"))
+        return dict(self._call("POST", f"/citadel/{action}", {}))
 
     def _call(
         self,

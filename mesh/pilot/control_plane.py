@@ -14,6 +14,7 @@ from typing import Any
 
 from envoy_data_plane.envoy.config.core.v3 import Node
 
+from mesh.citadel.citadel import Citadel
 from mesh.istio import Era, Level, Problem, Resource, has_errors, load_text, validate
 from mesh.pilot.ads import AdsServer, Outcome
 from mesh.pilot.node import ProxyNode
@@ -64,6 +65,7 @@ class ControlPlane:
     world: dict[str, tuple[str, int]] = field(default_factory=dict)
     deadline: float = 10.0
     clock: Callable[[], float] = time.monotonic
+    citadel: Citadel | None = None
     registry: Registry = field(default_factory=Registry)
     nodes: dict[str, ProxyNode] = field(default_factory=dict)
     resources: dict[Key, Resource] = field(default_factory=dict)
@@ -79,6 +81,11 @@ class ControlPlane:
     def identify(self, node: Node) -> str | None:
         """Return the id of a registered node."""
         return node.id if node.id in self.nodes else None
+
+    def spiffe_id(self, node_id: str) -> str | None:
+        """Return the identity of a registered node."""
+        node = self.nodes.get(node_id)
+        return None if node is None else node.spiffe_id
 
     def find(self, name: str) -> ProxyNode | None:
         """Return a node by id, ``POD.NAMESPACE`` or ``POD``."""
@@ -170,17 +177,21 @@ class ControlPlane:
                 outcome.reason,
             )
 
-    def add_pods(self, pods: Iterable[tuple[ProxyNode | None, Pod | None]]) -> None:
-        """Register nodes and the pods behind them.
+    def add_pods(self, pods: Iterable[tuple[ProxyNode | None, Pod | None]]) -> dict[str, str]:
+        """Register nodes and the pods behind them; returns a bootstrap token for each new node.
 
         No node: a pod without a sidecar; no pod: a gateway, which is no endpoint of a service.
         """
+        tokens: dict[str, str] = {}
         for node, pod in pods:
             if node is not None:
+                if self.citadel is not None and node.id not in self.nodes:
+                    tokens[node.id] = self.citadel.tokens.mint(node.id)
                 self.nodes[node.id] = node
             if pod is not None:
                 self.registry.add_pod(pod)
         self.push()
+        return tokens
 
     def remove_pods(self, names: Iterable[tuple[str, str]]) -> None:
         """Forget pods and their nodes by (name, namespace)."""
@@ -189,6 +200,8 @@ class ControlPlane:
             gone = [k for k, n in self.nodes.items() if (n.pod, n.namespace) == (name, namespace)]
             for key in gone:
                 del self.nodes[key]
+                if self.citadel is not None:
+                    self.citadel.forget(key)
         self.push()
 
     async def in_force(

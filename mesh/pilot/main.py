@@ -9,12 +9,14 @@ import asyncio
 import os
 import signal
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from grpclib.server import Server
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_unix_socket
 
+from mesh.citadel.citadel import LIFETIME, Citadel
 from mesh.istio import era
 from mesh.pilot.control_plane import ControlPlane
 from mesh.pilot.server import MAX_BODY, application
@@ -33,6 +35,8 @@ class PilotOptions:
     made with mode 0700; ``store`` is the folder of applied resources; ``ready_fd`` gets one byte
     when both listen; the process ends when ``lifeline_fd`` (read end of a pipe) is closed by the
     other side, or at SIGTERM.  -1 means none.  ``deadline``: seconds for a change to be in force.
+    ``citadel`` is the folder of the certificate authority, None for none; ``certificate_seconds``
+    the lifetime of the certificates of workloads, 0 for Istio's (24 hours).
     """
 
     ads_socket: Path
@@ -44,6 +48,8 @@ class PilotOptions:
     outbound_policy: OutboundPolicy | None = None
     world: dict[str, tuple[str, int]] = field(default_factory=dict)
     deadline: float = 10.0
+    citadel: Path | None = None
+    certificate_seconds: float = 0.0
     ready_fd: int = -1
     lifeline_fd: int = -1
 
@@ -64,6 +70,10 @@ async def _serve(options: PilotOptions) -> None:
         dict(options.world),
         options.deadline,
     )
+    if options.citadel is not None:
+        seconds = options.certificate_seconds
+        lifetime = timedelta(seconds=seconds) if seconds else LIFETIME
+        plane.citadel = Citadel(options.citadel, plane.spiffe_id, lifetime)
     for service in options.services:
         plane.registry.add_service(service)
     plane.push()

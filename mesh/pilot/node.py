@@ -14,7 +14,8 @@ from typing import Any, Literal, cast
 from envoy_data_plane.envoy.config.core.v3 import Node
 from envoy_data_plane.google.protobuf import Struct
 
-from mesh.topology import DOMAIN_SUFFIX
+from mesh.citadel.identity import spiffe_id
+from mesh.topology import DOMAIN_SUFFIX, ISTIO, TLS_MODE
 
 NodeType = Literal["sidecar", "router"]
 METADATA_KEY = "MESH_LAB"
@@ -55,6 +56,16 @@ class ProxyNode:
     def name(self) -> str:
         """``POD.NAMESPACE``, the NAME column of ``proxy-status``."""
         return f"{self.pod}.{self.namespace}"
+
+    @property
+    def spiffe_id(self) -> str:
+        """Its identity, ``spiffe://cluster.local/ns/tutorial/sa/customer``."""
+        return spiffe_id(self.namespace, self.service_account)
+
+    @property
+    def mtls(self) -> bool:
+        """Whether its sidecar has a certificate, so that mutual TLS can be spoken with it."""
+        return self.labels.get(TLS_MODE) == ISTIO
 
     def metadata(self) -> dict[str, Any]:
         """The node metadata: Istio's NAME, NAMESPACE, LABELS, SERVICE_ACCOUNT and the kit's own."""

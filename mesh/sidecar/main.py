@@ -17,6 +17,8 @@ from random import Random
 
 from envoy_data_plane.envoy.config.core.v3 import Node
 
+from mesh.agent.agent import Agent, AgentOptions
+from mesh.agent.fresh import keep_fresh
 from mesh.sidecar.access_log import LogFiles
 from mesh.sidecar.admin import Admin
 from mesh.sidecar.ads import AdsClient
@@ -40,7 +42,8 @@ class SidecarOptions:
     ``ads_socket`` is the control plane's Unix socket.  ``ready_fd`` gets one byte when the admin
     port listens and the first configuration is in force; when ``lifeline_fd`` reaches its end, the
     process that started us is gone, and the sidecar ends at once (-1: none).  ``seed`` makes the
-    random decisions repeatable.  ``drain_seconds`` bounds the wait for requests at SIGTERM.
+    random decisions repeatable.  ``agent``: whose certificate to fetch and keep fresh; the process then
+    works in that pod's folder, where ``sds/`` is.  ``drain_seconds`` bounds the wait for requests at SIGTERM.
     """
 
     node_id: str
@@ -51,6 +54,7 @@ class SidecarOptions:
     lifeline_fd: int = -1
     seed: int | None = None
     drain_seconds: float = 5.0
+    agent: AgentOptions | None = None
 
 
 def run(options: SidecarOptions) -> None:
@@ -58,11 +62,16 @@ def run(options: SidecarOptions) -> None:
     logging.basicConfig(
         level=logging.WARNING, format=f"%(asctime)s {options.node_id} %(levelname)s %(message)s"
     )
+    agent = None
+    if options.agent is not None:
+        agent = Agent(options.agent)
+        os.chdir(options.agent.folder)  # the configuration names its secrets from here
+        agent.renew()
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(_run(options))
+        asyncio.run(_run(options, agent))
 
 
-async def _run(options: SidecarOptions) -> None:
+async def _run(options: SidecarOptions, agent: Agent | None) -> None:
     loop = asyncio.get_running_loop()
     rng = Random(options.seed)
     stats, logs = Stats(), LogFiles()
@@ -91,10 +100,11 @@ async def _run(options: SidecarOptions) -> None:
         loop.create_task(_tell_ready(config, options.ready_fd)),
         loop.create_task(_flush_now_and_then(logs)),
     ]
+    if agent is not None:
+        tasks.append(loop.create_task(keep_fresh(agent)))
     await stop.wait()
-    tasks[1].cancel()
-    tasks[2].cancel()
-    tasks[3].cancel()
+    for task in tasks[1:]:
+        task.cancel()
     await _drain(listeners, options.drain_seconds)
     clusters.drain()
     admin.stop()

@@ -19,6 +19,7 @@ from mesh.testbed.client import TestbedError
 from mesh.topology import Pod
 
 if TYPE_CHECKING:
+    from mesh.agent.agent import AgentOptions
     from mesh.istio.resource import Resource
     from mesh.pilot.client import ApplyResult
 
@@ -61,6 +62,8 @@ class Engine(Protocol):
     """A data plane: how a sidecar is started."""
 
     name: str
+    mtls: bool
+    """Whether its sidecars get certificates."""
 
     def check(self) -> None:
         """Raise TestbedError with a remedy when this machine cannot run it."""
@@ -68,7 +71,9 @@ class Engine(Protocol):
     def modules(self) -> list[str]:
         """Return the modules that the preloaded process imports for it."""
 
-    def spec(self, node: ProxyNode, ads_socket: Path, folder: Path) -> ChildSpec:
+    def spec(
+        self, node: ProxyNode, ads_socket: Path, folder: Path, agent: AgentOptions | None
+    ) -> ChildSpec:
         """Return the process of the sidecar ``node``, whose files are in ``folder``."""
 
 

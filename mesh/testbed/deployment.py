@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
+from mesh.agent.agent import BOOTSTRAP_FILE, AgentOptions
 from mesh.pilot.client import PilotClient
 from mesh.pilot.node import ProxyNode
 from mesh.state import RunFolder
@@ -45,6 +46,7 @@ class Deployment:
     pods: dict[str, LocalPod] = field(default_factory=dict)
     killed: list[LocalPod] = field(default_factory=list)
     count: int = 0
+    certificate_seconds: float = 0.0
 
     @property
     def pilot(self) -> PilotClient:
@@ -68,7 +70,7 @@ class Deployment:
         pilot = Started("pilot", 0, self.folder.path / "pilot.log", pilot_asked[1])
         wait_ready([pilot])
         zygote.answer(pilot_asked[0])
-        self.pilot.add_pods([(_node(pod), pod.pod) for pod in pods])
+        self._register([(_node(pod), pod.pod) for pod in pods])
         configure()
         apps = []
         for pod, number, ready in apps_asked:
@@ -98,7 +100,7 @@ class Deployment:
         zygote.ask("release", ports=victim.ports)
         service, workload = self._workload(victim)
         new = self._describe(service, workload)
-        self.pilot.add_pods([(_node(new), None)])  # it gets requests when it is ready, not before
+        self._register([(_node(new), None)])  # it gets requests when it is ready, not before
         specs = [self._app_spec(new), *([self._sidecar_spec(new)] if new.injected else [])]
         started = zygote.start_all(specs)
         sidecar_pid = started[1].pid if new.injected else 0
@@ -151,6 +153,7 @@ class Deployment:
         if self.topology.gateway:
             ports = self._take_ports(podlib.PORTS_OF_A_GATEWAY)
             gateway = podlib.make_gateway(self.topology, ports, self.folder.path, self.seed)
+            gateway = podlib.with_mtls(gateway) if self.engine.mtls else gateway
             gateway.folder.mkdir()
             pods.append(gateway)
         return pods
@@ -161,6 +164,7 @@ class Deployment:
         self.count += 1
         ports = self._take_ports(podlib.ports_needed(service, workload))
         pod = podlib.make_pod(service, workload, name, ports, self.folder.path, socket)
+        pod = podlib.with_mtls(pod) if self.engine.mtls and pod.injected else pod
         pod.folder.mkdir()
         return pod
 
@@ -178,7 +182,20 @@ class Deployment:
         return podlib.app_spec(pod, self._workload(pod)[1])
 
     def _sidecar_spec(self, pod: LocalPod) -> ChildSpec:
-        return self.engine.spec(pod.node, self.folder.socket(_ADS), pod.folder)
+        agent = None
+        if pod.node.mtls:
+            api = self.folder.socket(_API)
+            agent = AgentOptions(pod.node.id, pod.folder, api, pod.node.spiffe_id)
+        return self.engine.spec(pod.node, self.folder.socket(_ADS), pod.folder, agent)
+
+    def _register(self, pods: list[tuple[ProxyNode | None, Pod | None]]) -> None:
+        """Make pods known; each gets the token by which its sidecar asks for a certificate."""
+        tokens = self.pilot.add_pods(pods)
+        for node, _ in pods:
+            if node is not None and node.mtls and node.id in tokens:
+                path = self.folder.path / node.pod / BOOTSTRAP_FILE
+                path.touch(mode=0o600)
+                path.write_text(tokens[node.id], encoding="ascii")
 
     def _pilot_spec(self) -> ChildSpec:
         return ChildSpec(
@@ -193,6 +210,8 @@ class Deployment:
                 "services": to_plain(self.topology.services),
                 "era": self.era,
                 "namespace": self.topology.namespace,
+                "citadel": str(self.folder.path / "citadel"),
+                "certificate_seconds": self.certificate_seconds,
             },
             log=str(self.folder.path / "pilot.log"),
         )

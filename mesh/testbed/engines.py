@@ -5,10 +5,12 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
+from mesh.agent.agent import AgentOptions
 from mesh.pilot.node import ProxyNode
 from mesh.testbed.base import Engine
 from mesh.testbed.child import ChildSpec
 from mesh.testbed.client import TestbedError
+from mesh.testbed.plain import to_plain
 
 _REUSE_PORT = {
     "level": socket.SOL_SOCKET,
@@ -23,6 +25,7 @@ class MitmproxyEngine:
     """Sidecars built on mitmproxy (``mesh.sidecar``)."""
 
     name = "mitmproxy"
+    mtls = False
 
     def check(self) -> None:
         """Do nothing: it runs wherever the kit runs."""
@@ -31,7 +34,9 @@ class MitmproxyEngine:
         """Return the module with mitmproxy behind it."""
         return ["mesh.sidecar.main"]
 
-    def spec(self, node: ProxyNode, ads_socket: Path, folder: Path) -> ChildSpec:
+    def spec(
+        self, node: ProxyNode, ads_socket: Path, folder: Path, agent: AgentOptions | None
+    ) -> ChildSpec:
         """Return the sidecar process of ``node``."""
         return ChildSpec(
             name=f"sidecar {node.pod}",
@@ -43,6 +48,7 @@ class MitmproxyEngine:
                 "cluster": node.to_xds().cluster,
                 "ads_socket": str(ads_socket),
                 "admin_port": node.admin_port,
+                "agent": to_plain(agent),
             },
             log=str(folder / "sidecar.log"),
         )
@@ -52,6 +58,7 @@ class EnvoyEngine:
     """The real Envoy, below a supervisor that ends it with the mesh (``mesh.envoy``)."""
 
     name = "envoy"
+    mtls = False
 
     def check(self) -> None:
         """Raise TestbedError where there is no Envoy for this machine."""
@@ -64,9 +71,11 @@ class EnvoyEngine:
 
     def modules(self) -> list[str]:
         """Return the supervisor's module."""
-        return ["mesh.envoy.supervisor"]
+        return ["mesh.envoy.supervisor", "mesh.agent.fresh"]
 
-    def spec(self, node: ProxyNode, ads_socket: Path, folder: Path) -> ChildSpec:
+    def spec(
+        self, node: ProxyNode, ads_socket: Path, folder: Path, agent: AgentOptions | None
+    ) -> ChildSpec:
         """Return the supervisor process of ``node``'s Envoy; Envoy's id is its sign of life."""
         from mesh.envoy.bootstrap import bootstrap
 
@@ -80,6 +89,8 @@ class EnvoyEngine:
             options={
                 "bootstrap": config,
                 "log_path": str(folder / "sidecar.log"),
+                "admin_port": node.admin_port,
+                "agent": to_plain(agent),
             },
             log=str(folder / "sidecar.log"),
             ready_option="pid_fd",

@@ -36,7 +36,8 @@ STATE_FILE = "mesh.json"
 class LocalTestbed:
     """A mesh of ``topology`` on this machine; ``engine`` is mitmproxy or envoy.
 
-    ``seed`` goes into the pods' names: the same seed, the same names.
+    ``seed`` goes into the pods' names: the same seed, the same names.  ``certificate_seconds``: the
+    lifetime of the sidecars' certificates, 0 for Istio's 24 hours.
     """
 
     def __init__(
@@ -46,11 +47,13 @@ class LocalTestbed:
         engine: str = "mitmproxy",
         era: str = "istio-current",
         seed: str = "",
+        certificate_seconds: float = 0.0,
     ) -> None:
         self.topology = topology
         self.engine = engine
         self.era = era
         self.seed = seed
+        self.certificate_seconds = certificate_seconds
         self._engine = engine_named(engine)
         self._folder: RunFolder | None = None
         self._zygote: ZygoteClient | None = None
@@ -71,7 +74,13 @@ class LocalTestbed:
         try:
             self._zygote = ZygoteClient.launch(self._folder)
             self._deployment = Deployment(
-                self.topology, self._engine, self.era, self.seed, self._folder, self._zygote
+                self.topology,
+                self._engine,
+                self.era,
+                self.seed,
+                self._folder,
+                self._zygote,
+                certificate_seconds=self.certificate_seconds,
             )
             self._deployment.start(self._apply_ingress)
             self._save()

@@ -8,12 +8,12 @@ maps of consistent hashing depend on them).
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mesh.pilot.node import ProxyNode
 from mesh.testbed.child import ChildSpec
-from mesh.topology import Pod, Service, Topology, Workload
+from mesh.topology import ISTIO, TLS_MODE, Pod, Service, Topology, Workload
 
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 """Kubernetes' alphabet for generated names: no vowels, no words."""
@@ -133,6 +133,13 @@ def make_gateway(topology: Topology, ports: list[int], run: Path, seed: str) -> 
         gateway_ports=dict(zip(GATEWAY_PORTS, ports, strict=False)),
     )
     return LocalPod(node, folder)
+
+
+def with_mtls(pod: LocalPod) -> LocalPod:
+    """Return the pod with the label that says that its sidecar can speak mutual TLS."""
+    labels = {**pod.node.labels, TLS_MODE: ISTIO}
+    workload = replace(pod.pod, labels=labels) if pod.pod is not None else None
+    return replace(pod, node=replace(pod.node, labels=labels), pod=workload)
 
 
 def app_spec(pod: LocalPod, workload: Workload) -> ChildSpec:

@@ -21,7 +21,7 @@ from mesh.pilot.registry import Registry
 from mesh.pilot.translate import Translator
 from mesh.pilot.translate.view import MeshView
 from mesh.testbed.load_topology import ingress_yaml, standard_topology
-from mesh.topology import Pod
+from mesh.topology import ISTIO, TLS_MODE, Pod
 
 _ERA = "istio-1.9"
 _RULES = """
@@ -62,13 +62,20 @@ def warm_up() -> None:
     for service in topology.services:
         registry.add_service(service)
         for workload in service.workloads:
-            labels = {"app": service.name, "version": workload.version}
+            labels = {"app": service.name, "version": workload.version, TLS_MODE: ISTIO}
             place = (workload.name, service.namespace, service.name, workload.name)
             registry.add_pod(Pod(*place, labels, service.name, "127.0.0.1", ports))
     translator = Translator(MeshView(registry, tuple(resources), era(_ERA)))
     namespace, log = topology.namespace, "/dev/null"
     nodes = [
-        ProxyNode("a", namespace, inbound_ports=ports, outbound_port=2, access_log=log),
+        ProxyNode(
+            "a",
+            namespace,
+            labels={TLS_MODE: ISTIO},
+            inbound_ports=ports,
+            outbound_port=2,
+            access_log=log,
+        ),
         ProxyNode(
             "b",
             namespace,

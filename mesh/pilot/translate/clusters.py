@@ -22,6 +22,7 @@ from envoy_data_plane.envoy.config.endpoint.v3 import (
 
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.translate import (
+    client_tls,
     connection_pool,
     load_balancer,
     messages,
@@ -64,6 +65,11 @@ def _outbound(view: MeshView, hostname: str, port: Port, subset: str, rule: Rule
     connection_pool.apply(cluster, policy.connection_pool, port.protocol)
     load_balancer.apply(cluster, policy.load_balancer, view.era)
     outlier_detection.apply(cluster, policy.outlier_detection, view.era)
+    chosen = rule.subset(subset) if rule is not None and subset else None
+    labels = chosen.labels if chosen is not None else None
+    client_tls.apply(
+        cluster, view, hostname, port.number, port.protocol, subset, labels, policy.tls
+    )
     return cluster
 
 

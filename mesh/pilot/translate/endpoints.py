@@ -17,7 +17,7 @@ from envoy_data_plane.envoy.config.endpoint.v3 import (
 )
 
 from mesh.pilot import registry
-from mesh.pilot.translate import messages, names
+from mesh.pilot.translate import client_tls, messages, names
 from mesh.pilot.translate.view import MeshView
 
 
@@ -34,18 +34,22 @@ def load_assignment(view: MeshView, cluster: str) -> ClusterLoadAssignment:
         cluster_name=cluster,
         endpoints=[
             LocalityLbEndpoints(
-                locality=_locality(name), lb_endpoints=[_endpoint(each) for each in members]
+                locality=_locality(name),
+                lb_endpoints=[_endpoint(view, hostname, port, each) for each in members],
             )
             for name, members in by_locality.items()
         ],
     )
 
 
-def _endpoint(endpoint: registry.Endpoint) -> LbEndpoint:
+def _endpoint(view: MeshView, hostname: str, port: int, endpoint: registry.Endpoint) -> LbEndpoint:
     keys = messages.struct({"hash_key": endpoint.pod, "pod": endpoint.pod})
+    found = {"envoy.lb": keys}
+    if client_tls.speaks_mtls(view, hostname, endpoint, port):
+        found["envoy.transport_socket_match"] = messages.struct(client_tls.MATCH)
     return LbEndpoint(
         endpoint=Endpoint(address=messages.address(endpoint.address, endpoint.port)),
-        metadata=Metadata(filter_metadata={"envoy.lb": keys}),
+        metadata=Metadata(filter_metadata=found),
     )
 
 

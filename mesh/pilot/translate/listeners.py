@@ -35,7 +35,7 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 
 from mesh.accesslog import JSON_FORMAT
 from mesh.pilot.node import ProxyNode
-from mesh.pilot.translate import cors, fault, gateway, messages, names, routes
+from mesh.pilot.translate import cors, fault, gateway, inbound_tls, messages, names, routes
 from mesh.pilot.translate.view import MeshView
 
 HCM = "envoy.filters.network.http_connection_manager"
@@ -48,7 +48,7 @@ def listeners(view: MeshView, node: ProxyNode) -> dict[str, Listener]:
     found: list[Listener] = []
     for service_port, port in node.inbound_ports.items():
         name = "virtualInbound" if not found else f"virtualInbound_{service_port}"
-        found.append(_inbound(node, name, service_port, port))
+        found.append(_inbound(view, node, name, service_port, port))
     if node.outbound_port:
         manager = _manager(node, OUTBOUND, f"outbound_127.0.0.1_{routes.HTTP_PROXY}", outbound=True)
         manager.rds = Rds(config_source=messages.ads(), route_config_name=routes.HTTP_PROXY)
@@ -77,7 +77,7 @@ def _listener(name: str, port: int, direction: str, manager: HttpConnectionManag
     )
 
 
-def _inbound(node: ProxyNode, name: str, service_port: int, port: int) -> Listener:
+def _inbound(view: MeshView, node: ProxyNode, name: str, service_port: int, port: int) -> Listener:
     cluster = names.inbound(service_port)
     manager = _manager(node, INBOUND, f"inbound_0.0.0.0_{service_port}", outbound=False)
     route = Route(
@@ -92,7 +92,12 @@ def _inbound(node: ProxyNode, name: str, service_port: int, port: int) -> Listen
         ],
         validate_clusters=False,
     )
-    return _listener(name, port, INBOUND, manager)
+    if node.mtls:
+        inbound_tls.tell_caller(manager)
+    listener = _listener(name, port, INBOUND, manager)
+    if node.mtls:
+        inbound_tls.apply(listener, view, node, service_port)
+    return listener
 
 
 def _manager(

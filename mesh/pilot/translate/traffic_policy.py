@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from mesh.istio.models.destination_rule import (
+    ClientTLSSettings,
     ConnectionPoolSettings,
     LoadBalancerSettings,
     OutlierDetection,
@@ -26,6 +27,7 @@ class Policy:
     load_balancer: LoadBalancerSettings | None = None
     connection_pool: ConnectionPoolSettings | None = None
     outlier_detection: OutlierDetection | None = None
+    tls: ClientTLSSettings | None = None
 
 
 def effective(rule: Rule | None, subset: str, port: int) -> Policy:
@@ -45,8 +47,11 @@ def _over(base: Policy, upper: TrafficPolicy | None, port: int) -> Policy:
         load_balancer=upper.load_balancer or base.load_balancer,
         connection_pool=upper.connection_pool or base.connection_pool,
         outlier_detection=upper.outlier_detection or base.outlier_detection,
+        tls=upper.tls or base.tls,
     )
     for each in upper.port_level_settings or []:
         if each.port is not None and each.port.number == port:
-            return Policy(each.load_balancer, each.connection_pool, each.outlier_detection)
+            return Policy(
+                each.load_balancer, each.connection_pool, each.outlier_detection, each.tls
+            )
     return merged

@@ -8,14 +8,13 @@ import pytest
 
 from mesh.istio import Era, Resource, has_errors, load_text
 from mesh.istio.eras import ISTIO_1_28
+from mesh.istio.kinds import kinds_named
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.registry import Registry
 from mesh.pilot.translate.view import MeshView
 from mesh.topology import Pod, Service
 
-HEADER = (
-    "apiVersion: networking.istio.io/v1\nkind: {kind}\nmetadata: {{name: {name}}}\nspec:\n{spec}"
-)
+HEADER = "apiVersion: {api}\nkind: {kind}\nmetadata: {{name: {name}}}\nspec:\n{spec}"
 
 
 def pod(name: str, service: str, version: str, port: int) -> Pod:
@@ -61,7 +60,8 @@ def view(registry: Registry) -> Callable[..., MeshView]:
         """``documents``: (kind, name, indented text of the spec)."""
         resources: list[Resource] = []
         for kind, name, spec in documents:
-            text = HEADER.format(kind=kind, name=name, spec=spec)
+            api = next(each for each in kinds_named(kind) if each.known_in(era)).api_version(era)
+            text = HEADER.format(api=api, kind=kind, name=name, spec=spec)
             loaded = load_text(text, f"{name}.yaml", era=era, namespace="tutorial")
             assert not has_errors(loaded.problems), loaded.problems
             resources += loaded.resources
