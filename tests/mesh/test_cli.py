@@ -74,7 +74,7 @@ def test_status_without_a_mesh() -> None:
         (["get", "-o", "xml"], "choose text or json or yaml"),
         (["conform", "--engine", "nginx"], "choose mitmproxy, envoy or both"),
         (["conform", "/gone.yaml"], "/gone.yaml: No such file"),
-        (["proxy-config", "secrets", "x"], "choose clusters, endpoints, listeners, routes"),
+        (["proxy-config", "filters", "x"], "choose clusters, endpoints, listeners, routes"),
         (["curl", "/", "-H", "nocolon"], "'NAME: VALUE'"),
         (["delete", "vs"], "KIND and NAME"),
     ],
