@@ -33,6 +33,7 @@ from mesh.sidecar.filters.routing import RouteTable
 from mesh.sidecar.mitm.flow import make_headers, random_uuid
 from mesh.sidecar.mitm.http1 import RawHead
 from mesh.sidecar.mitm.master import hooks_of
+from mesh.sidecar.normalize_path import normalize_path
 from mesh.sidecar.stats import Stats
 from mesh.sidecar.stream_info import StreamInfo
 from mesh.sidecar.xds import compile_routes, unpack
@@ -98,6 +99,7 @@ class HttpConnectionManager:
             for item in config.upgrade_configs
             if item.enabled is not False
         )
+        self._normalize_path = bool(config.normalize_path)
         self._edge = bool(config.use_remote_address)
         self._append_xff = self._edge and not config.skip_xff_append
         self._keep_request_id = not self._edge or config.preserve_external_request_id
@@ -110,6 +112,12 @@ class HttpConnectionManager:
     def prepare_request(self, head: RawHead, remote: tuple[str, int]) -> None:
         """Change the headers of ``head`` as Envoy does before the first filter."""
         self._stats.inc(self._active)
+        if self._normalize_path and head.path[:1] == b"/" and not head.refusal:
+            path = normalize_path(head.path)
+            if path is None:
+                head.refusal = "path_normalization_failed"
+            else:
+                head.path = path
         fields = head.fields
         names = {name for name, _ in fields}
         if not names.isdisjoint(_NOT_FROM_CALLERS):

@@ -12,6 +12,9 @@ from mesh.sidecar.stream_info import StreamInfo
 from mesh.sidecar.upstream.attempt import UpstreamRequest
 from mesh.sidecar.upstream.send import Plan
 
+_WITHOUT_BODY = frozenset((b"GET", b"HEAD", b"DELETE", b"TRACE", b"CONNECT"))
+"""A request of any other method says ``content-length: 0`` when it has no body."""
+
 
 def serialize(
     flow: HTTPFlow,
@@ -45,6 +48,8 @@ def serialize(
         parts.append(b"x-envoy-attempt-count: %d\r\n" % attempt)
     if chunked:
         parts.append(b"transfer-encoding: chunked\r\n")
+    elif not has_length and data.method not in _WITHOUT_BODY:
+        parts.append(b"content-length: 0\r\n")
     if info.upgrade:
         parts.append(b"connection: upgrade\r\nupgrade: %b\r\n" % info.upgrade)
     parts.append(b"\r\n")

@@ -149,18 +149,20 @@ def judge(tmp_path: Path) -> Iterator[Callable[..., Judge]]:
         route_config: dict[str, Any],
         clusters: list[dict[str, Any]] | None = None,
         filters: list[dict[str, Any]] | None = None,
+        manager: dict[str, Any] | None = None,
         **more: Any,
     ) -> Judge:
         router = {
             "name": "envoy.filters.http.router",
             "typed_config": {"@type": f"{FILTERS}.router.v3.Router"},
         }
-        manager = {
+        connection_manager = {
             "@type": f"{HCM}.HttpConnectionManager",
             "stat_prefix": "judge",
             "route_config": route_config,
             "http_filters": [*(filters or []), router],
             "generate_request_id": False,
+            **(manager or {}),
         }
         listener = {
             "name": "judge",
@@ -170,7 +172,7 @@ def judge(tmp_path: Path) -> Iterator[Callable[..., Judge]]:
                     "filters": [
                         {
                             "name": "envoy.filters.network.http_connection_manager",
-                            "typed_config": manager,
+                            "typed_config": connection_manager,
                         }
                     ]
                 }
