@@ -21,7 +21,7 @@ lab_options = $(if $(call given,SOLUTION),--solution) \
 	$(if $(call given,KEEP),--keep)
 watch_options = $${WORK:+--work "$$WORK"} $${RUNTIME:+--runtime "$$RUNTIME"} $${ENGINE:+--engine "$$ENGINE"}
 
-.PHONY: help test labs lint format conformance bench doctor clean lock FORCE
+.PHONY: help grade test labs lint format conformance bench doctor clean lock FORCE
 .DEFAULT_GOAL := help
 
 ##@ Labs
@@ -42,6 +42,19 @@ watch-%: FORCE
 reset-%: FORCE
 	$(SETUP) core
 	@.venv/bin/grade reset $*
+
+##@ A course
+
+## grade: grade all submissions: make grade LAB=1 SUBMISSIONS=folder-or-zip OUT=folder
+##   reads folders, zips, tars and the bulk downloads of Canvas, Moodle and Gradescope; run it again
+##   to go on after a stop.  COURSE=course.yaml has roster, dates and late policy, JOBS=n is the most
+##   meshes at once (0: what the machine carries), ENGINE= and RUNTIME= as above
+grade:
+	$(SETUP) core $(engine_group)
+	@: "$${LAB:?say which lab: make grade LAB=1 SUBMISSIONS=folder OUT=folder}"
+	@: "$${SUBMISSIONS:?say what to grade: make grade LAB=1 SUBMISSIONS=folder OUT=folder}"
+	@.venv/bin/grade batch "$$LAB" "$$SUBMISSIONS" $${OUT:+--out "$$OUT"} $${COURSE:+--course "$$COURSE"} \
+		$${JOBS:+--jobs "$$JOBS"} $${RUNTIME:+--runtime "$$RUNTIME"} $${ENGINE:+--engine "$$ENGINE"}
 
 ##@ The kit
 

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from grader.course.cli import register as register_course
+
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -75,6 +77,9 @@ def issue(
     from grader.staff import issue_course
 
     raise typer.Exit(issue_course(course))
+
+
+register_course(app)
 
 
 def main() -> None:

@@ -38,7 +38,7 @@ ALLOWED: dict[str, set[str]] = {
     | {"mesh.agent", "mesh.sidecar", "mesh.testbed", "mesh.conformance", "mesh.doctor"},
     "mesh.cli": {"mesh.commands"},
     "mesh.bench": PILOT | {"mesh.testbed", "mesh.envoy", "mesh.sidecar", "services", "grader"},
-    "grader": PILOT | {"mesh.testbed"},
+    "grader": PILOT | {"mesh.testbed", "services.lifeline"},
 }
 LOCUST = {"grader/load/driver.py"}
 

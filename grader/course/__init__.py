@@ -1,0 +1,1 @@
+"""A whole course: intake, queue, evidence and marks of every submission."""
