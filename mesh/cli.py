@@ -19,11 +19,13 @@ from mesh.commands import (
     curl,
     delete,
     describe,
+    diff,
     doctor,
     down,
     explain,
     fix,
     get,
+    import_cluster,
     logs,
     proxy_config,
     proxy_status,
@@ -54,11 +56,13 @@ app.command("analyze")(analyze.analyze)
 app.command("fix")(fix.fix)
 app.command("describe")(describe.describe)
 app.command("explain")(explain.explain)
+app.command("diff")(diff.diff)
 app.command("curl")(curl.curl)
 app.command("logs")(logs.logs)
 app.command("proxy-status")(proxy_status.proxy_status)
 app.command("proxy-config")(proxy_config.proxy_config)
 app.command("conform")(conform.conform)
+app.command("import")(import_cluster.import_cluster)
 app.command("schemas")(schemas.schemas)
 app.command("ca")(ca.certificate_authority)
 app.command("doctor")(doctor.doctor)

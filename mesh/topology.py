@@ -70,11 +70,15 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Topology:
-    """All services of a mesh; ``gateway`` names the ingress gateway, ``""`` for none."""
+    """All services of a mesh; ``gateway`` names the ingress gateway, ``""`` for none.
+
+    ``ingress``: whether a Gateway and a VirtualService that lead to the first service come with it.
+    """
 
     services: tuple[Service, ...]
     namespace: str = "tutorial"
     gateway: str = "istio-ingressgateway"
+    ingress: bool = True
 
 
 @dataclass(frozen=True, slots=True)

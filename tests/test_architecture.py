@@ -33,9 +33,12 @@ ALLOWED: dict[str, set[str]] = {
     "mesh.testbed": PILOT
     | {"mesh.agent", "mesh.citadel", "mesh.envoy", "mesh.sidecar", "services"},
     "mesh.conformance": PILOT | {"mesh.testbed"},
+    "mesh.kubernetes": ISTIO,
+    "mesh.workbench": PILOT | {"mesh.testbed"},
     "mesh.doctor": set(),
     "mesh.commands": PILOT
-    | {"mesh.agent", "mesh.sidecar", "mesh.testbed", "mesh.conformance", "mesh.doctor"},
+    | {"mesh.agent", "mesh.sidecar", "mesh.testbed", "mesh.conformance", "mesh.doctor"}
+    | {"mesh.kubernetes", "mesh.workbench"},
     "mesh.cli": {"mesh.commands"},
     "mesh.bench": PILOT | {"mesh.testbed", "mesh.envoy", "mesh.sidecar", "services", "grader"},
     "grader": PILOT | {"mesh.testbed", "services.lifeline"},

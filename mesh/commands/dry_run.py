@@ -19,7 +19,7 @@ from mesh.istio.eras import Era
 from mesh.istio.resource import Resource
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.registry import Registry
-from mesh.pilot.translate import RDS, names, translate
+from mesh.pilot.translate import RDS, SHORT, Translator, names, translate
 from mesh.pilot.translate.scope import scoped
 from mesh.pilot.translate.view import MeshView
 from mesh.sidecar.filters.routing import Action, CompiledRoute, RequestHead, RouteTable
@@ -82,6 +82,31 @@ def explain(
         "virtual_host": name,
         "tried": tried,
         **_outcome(taken, view, compiled.why_not(head) if taken is None else ""),
+    }
+
+
+def snapshots(
+    resources: list[Resource], topology: Topology, era: Era
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """Return what each proxy would be sent: its name -> CDS, EDS, LDS, RDS -> name -> message.
+
+    One sidecar stands for all pods of a workload.
+    """
+    view = MeshView(_registry(topology), tuple(resources), era)
+    nodes = [
+        _sidecar(topology, each.name)
+        for service in topology.services
+        for each in service.workloads
+        if each.injected
+    ]
+    if topology.gateway:
+        nodes.append(_gateway(topology))
+    translator = Translator(view)
+    return {
+        node.name: {
+            SHORT[kind]: dict(messages) for kind, messages in translator.snapshot(node).items()
+        }
+        for node in nodes
     }
 
 

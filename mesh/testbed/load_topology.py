@@ -3,6 +3,7 @@
     topology:
       namespace: tutorial              # default
       gateway: istio-ingressgateway    # default; false for none
+      ingress: true                    # default; false: nothing leads from it into the mesh yet
       services:
         customer:                      # one workload, customer-v1, with services.customer
         recommendation:
@@ -83,9 +84,10 @@ def standard_topology(recommendation_replicas: int = 1) -> Topology:
 def ingress_yaml(topology: Topology) -> str:
     """Return the default way in: the gateway sends everything to the first service.
 
-    ``/customer`` is rewritten to ``/`` as in the tutorial.  ``""`` without a gateway or a service.
+    ``/customer`` is rewritten to ``/`` as in the tutorial.  ``""`` without a gateway or a service,
+    or where the topology wants none.
     """
-    if not topology.gateway or not topology.services:
+    if not (topology.gateway and topology.services and topology.ingress):
         return ""
     names = [service.name for service in topology.services]
     first = topology.services[names.index("customer") if "customer" in names else 0]
@@ -98,11 +100,14 @@ def ingress_yaml(topology: Topology) -> str:
 
 def load_topology(raw: object, where: str = "topology") -> Topology:
     """Build a Topology from plain data; TopologyError for whatever is wrong with it."""
-    top = _mapping(raw, where, {"namespace", "gateway", "services"})
+    top = _mapping(raw, where, {"namespace", "gateway", "ingress", "services"})
     namespace = _text(top.get("namespace", "tutorial"), f"{where}.namespace")
     gateway = top.get("gateway", True)
     if isinstance(gateway, bool):
         gateway = "istio-ingressgateway" if gateway else ""
+    ingress = top.get("ingress", True)
+    if not isinstance(ingress, bool):
+        raise TopologyError(f"{where}.ingress: true or false is needed, not {ingress!r}")
     services = top.get("services")
     if not isinstance(services, Mapping) or not services:
         raise TopologyError(
@@ -115,6 +120,7 @@ def load_topology(raw: object, where: str = "topology") -> Topology:
         ),
         namespace=namespace,
         gateway=_text(gateway, f"{where}.gateway", empty=True),
+        ingress=ingress,
     )
 
 

@@ -18,8 +18,8 @@ from mesh.topology import ISTIO, TLS_MODE, Pod, Service, Topology, Workload
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 """Kubernetes' alphabet for generated names: no vowels, no words."""
 
-GATEWAY_PORTS = (80, 8080)
-"""Ports of Gateway servers that the ingress gateway offers."""
+GATEWAY_PORTS = (80,)
+"""Ports of the ingress gateway's Service."""
 
 PORTS_OF_A_GATEWAY = len(GATEWAY_PORTS) + 1
 

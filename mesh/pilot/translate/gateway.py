@@ -16,6 +16,10 @@ from mesh.pilot.node import ProxyNode
 from mesh.pilot.translate import http_match, names, virtual_service
 from mesh.pilot.translate.view import MeshView, Routing
 
+_SERVICE_PORTS = {8080: 80, 8443: 443}
+"""The ingress gateway's Service leads 80 to 8080 and 443 to 8443, and a server may name either
+(istio/istio ``pilot/pkg/model/gateway.go``, MergeGateways)."""
+
 
 def servers(view: MeshView, node: ProxyNode) -> dict[int, list[tuple[str, Server]]]:
     """Return the HTTP servers of a router node by port: (``namespace/name`` of Gateway, server)."""
@@ -25,6 +29,8 @@ def servers(view: MeshView, node: ProxyNode) -> dict[int, list[tuple[str, Server
             continue
         for server in gateway.servers or []:
             number = server.port.number or 0
+            if number not in node.gateway_ports:
+                number = _SERVICE_PORTS.get(number, number)
             protocol = (server.port.protocol or "HTTP").upper()
             if number in node.gateway_ports and protocol in ("HTTP", "HTTP2", "GRPC"):
                 found.setdefault(number, []).append((name, server))
