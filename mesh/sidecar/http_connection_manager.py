@@ -15,7 +15,7 @@ import time
 from dataclasses import replace
 from email.utils import formatdate
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from envoy_data_plane.envoy.extensions.access_loggers.file.v3 import FileAccessLog
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
@@ -26,17 +26,22 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 )
 from mitmproxy.http import HTTPFlow
 
+from mesh.sidecar import forward_client_cert
 from mesh.sidecar.access_log import AccessLogger, LogContext, LogFiles
 from mesh.sidecar.errors import ConfigRefusedError
 from mesh.sidecar.filters import FilterContext, make_filters
 from mesh.sidecar.filters.routing import RouteTable
+from mesh.sidecar.mitm.connection import ConnectionHandler
 from mesh.sidecar.mitm.flow import make_headers, random_uuid
 from mesh.sidecar.mitm.http1 import RawHead
 from mesh.sidecar.mitm.master import hooks_of
 from mesh.sidecar.normalize_path import normalize_path
 from mesh.sidecar.stats import Stats
-from mesh.sidecar.stream_info import StreamInfo
+from mesh.sidecar.stream_info import ConnectionInfo, StreamInfo
 from mesh.sidecar.xds import compile_routes, unpack
+
+if TYPE_CHECKING:
+    from mesh.sidecar.listener import ActiveListener
 
 # Envoy believes these only of a caller inside the mesh, which needs use_remote_address and
 # internal_address_config; nothing in Istio sets both.
@@ -68,8 +73,18 @@ class _Date:
 class HttpConnectionManager:
     """One listener's HTTP configuration, compiled; a change makes a new object."""
 
-    def __init__(self, config: HcmConfig, context: FilterContext, logs: LogFiles) -> None:
-        """Compile ``config``.  Raises ConfigRefusedError for what cannot be executed."""
+    def __init__(
+        self,
+        config: HcmConfig,
+        context: FilterContext,
+        logs: LogFiles,
+        tables: dict[str, RouteTable],
+    ) -> None:
+        """Compile ``config``; ``tables`` are the routes that RDS brought, by name.
+
+        Raises ConfigRefusedError for what cannot be executed.
+        """
+        self._tables = tables
         self.stat_prefix = f"http.{config.stat_prefix}."
         self.rds_name = config.rds.route_config_name if config.rds is not None else ""
         self.table: RouteTable | None = None
@@ -103,13 +118,30 @@ class HttpConnectionManager:
         self._edge = bool(config.use_remote_address)
         self._append_xff = self._edge and not config.skip_xff_append
         self._keep_request_id = not self._edge or config.preserve_external_request_id
+        self._forward_client_cert = forward_client_cert.compile_rule(config)
         self._stats: Stats = context.stats
         self._active = self.stat_prefix + "downstream_rq_active"
         self._explanations = context.explanations
         self._rng: Random = context.rng
         self._date = _Date()
 
-    def prepare_request(self, head: RawHead, remote: tuple[str, int]) -> None:
+    @property
+    def routes(self) -> RouteTable | None:
+        """The routes in force: inline, or the newest by RDS; None until they have come."""
+        return self.table or self._tables.get(self.rds_name)
+
+    @property
+    def warm(self) -> bool:
+        """Whether the routes are known."""
+        return self.routes is not None
+
+    def protocol(
+        self, listener: ActiveListener, connection: ConnectionInfo | None
+    ) -> ConnectionHandler:
+        """Make what serves one connection."""
+        return ConnectionHandler(listener, self, connection)
+
+    def prepare_request(self, head: RawHead, connection: ConnectionInfo) -> None:
         """Change the headers of ``head`` as Envoy does before the first filter."""
         self._stats.inc(self._active)
         if self._normalize_path and head.path[:1] == b"/" and not head.refusal:
@@ -118,6 +150,7 @@ class HttpConnectionManager:
                 head.refusal = "path_normalization_failed"
             else:
                 head.path = path
+        remote = connection.remote
         fields = head.fields
         names = {name for name, _ in fields}
         if not names.isdisjoint(_NOT_FROM_CALLERS):
@@ -136,7 +169,9 @@ class HttpConnectionManager:
             fields = [item for item in fields if item[0] != b"x-forwarded-for"]
             fields.append((b"x-forwarded-for", b",".join(values)))
         if b"x-forwarded-proto" not in names:
-            fields.append((b"x-forwarded-proto", b"http"))
+            fields.append((b"x-forwarded-proto", b"https" if connection.tls else b"http"))
+        if connection.tls is not None or forward_client_cert.HEADER in names:
+            fields = self._forward_client_cert.apply(fields, connection)
         if self._request_ids and b"x-request-id" not in names:
             fields.append((b"x-request-id", random_uuid(self._rng).encode()))
         head.fields = fields

@@ -10,24 +10,53 @@ Source: Envoy, "Listener discovery service" and ``source/common/listener_manager
 
 from __future__ import annotations
 
-from envoy_data_plane.envoy.config.listener.v3 import Listener as ListenerMessage
-from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
-    HttpConnectionManager as HcmConfig,
-)
+import asyncio
+from typing import Protocol
 
+from envoy_data_plane.envoy.config.listener.v3 import Listener as ListenerMessage
+
+from mesh.sidecar.acceptor import Acceptor
 from mesh.sidecar.access_log import LogFiles
 from mesh.sidecar.errors import ConfigRefusedError
+from mesh.sidecar.filter_chain import FilterChain
+from mesh.sidecar.filter_chain_match import Match
 from mesh.sidecar.filters import FilterContext
 from mesh.sidecar.filters.routing import RouteTable
-from mesh.sidecar.http_connection_manager import HttpConnectionManager
-from mesh.sidecar.mitm.connection import ConnectionHandler
+from mesh.sidecar.listener_filters import make_inspectors
 from mesh.sidecar.mitm.master import SidecarMaster
 from mesh.sidecar.mitm.mode import SidecarInstance, SidecarMode
-from mesh.sidecar.xds import unpack
+from mesh.sidecar.network import NetworkContext, Terminal
+from mesh.sidecar.xds import seconds
+
+
+class Served(Protocol):
+    """A connection of a listener, whatever serves it."""
+
+    closed: asyncio.Event
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is under way that should be finished."""
+        ...
+
+    def drain(self) -> None:
+        """Serve the request under way, or one more, and close."""
+        ...
+
+    def close(self) -> None:
+        """Close now, or after the request under way."""
+        ...
+
+    def abort(self) -> None:
+        """Close at once."""
+        ...
 
 
 class ActiveListener:
-    """One listener; it listens from ``start`` to ``stop``."""
+    """One listener; it listens from ``start`` to ``stop``.
+
+    ``inspection_timeout`` is in seconds, 0 for none.
+    """
 
     def __init__(
         self,
@@ -41,43 +70,69 @@ class ActiveListener:
         self.message = message
         self.name = message.name
         self.master = master
-        self._tables = tables
+        self._stats = context.stats
         where = f"listener {message.name!r}"
         address = message.address.socket_address if message.address is not None else None
         if address is None or not address.port_value:
             raise ConfigRefusedError(f"{where}: a socket_address with a port is needed")
         self.host, self.port = address.address, address.port_value
-        chains = message.filter_chains
-        if len(chains) != 1 or len(chains[0].filters) != 1:
-            raise ConfigRefusedError(
-                f"{where}: one filter chain with one network filter can be executed, not "
-                f"{[len(chain.filters) for chain in chains]}"
-            )
-        if chains[0].transport_socket is not None:
-            raise ConfigRefusedError(f"{where}: transport_socket cannot be executed")
-        if message.listener_filters:
-            names = [item.name for item in message.listener_filters]
-            raise ConfigRefusedError(f"{where}: listener filters {names} cannot be executed")
-        config = unpack(chains[0].filters[0].typed_config, where)
-        if not isinstance(config, HcmConfig):
-            raise ConfigRefusedError(f"{where}: only the http connection manager can be executed")
+        self.stat_prefix = f"listener.{message.stat_prefix or f'{self.host}_{self.port}'}."
         try:
-            self.hcm = HttpConnectionManager(config, context, logs)
+            self._compile(message, NetworkContext(context, logs, tables))
         except ConfigRefusedError as error:
             raise ConfigRefusedError(f"{where}: {error}") from None
-        self.connections: set[ConnectionHandler] = set()
+        self.connections: set[Served] = set()
         self.mode = SidecarMode.parse(f"sidecar:{self.name}@{self.host}:{self.port}")
         self._instance: SidecarInstance | None = None
 
+    def _compile(self, message: ListenerMessage, context: NetworkContext) -> None:
+        if message.filter_chain_matcher is not None:
+            raise ConfigRefusedError("filter_chain_matcher cannot be executed")
+        self.chains = [FilterChain(item, context) for item in message.filter_chains]
+        self.matches = [chain.match for chain in self.chains]
+        for place, match in enumerate(self.matches):
+            if match in self.matches[:place]:
+                raise ConfigRefusedError(
+                    f"filter chain {self.chains[place].name!r} has the same matching rules as "
+                    f"{self.chains[self.matches.index(match)].name!r}"
+                )
+        default = message.default_filter_chain
+        self.default_chain = FilterChain(default, context) if default is not None else None
+        if not self.chains and self.default_chain is None:
+            raise ConfigRefusedError("no filter chain")
+        self.inspectors = make_inspectors(message.listener_filters)
+        self.inspection_timeout = seconds(message.listener_filters_timeout, 15.0)
+        self.continue_on_timeout = message.continue_on_listener_filters_timeout
+        # The usual listener has one chain for everything, and no reason to look at connections.
+        only = self.chains[0] if len(self.chains) == 1 else None
+        plain = only is not None and not only.filters and only.tls is None
+        simple = plain and not self.inspectors and only is not None and only.match == Match()
+        self._only = only.terminal if simple and only is not None else None
+
     @property
-    def table(self) -> RouteTable | None:
-        """The routes in force: inline, or the newest by RDS."""
-        return self.hcm.table or self._tables.get(self.hcm.rds_name)
+    def _terminals(self) -> list[Terminal]:
+        chains = [*self.chains, *([self.default_chain] if self.default_chain else [])]
+        return [chain.terminal for chain in chains]
+
+    @property
+    def rds_names(self) -> list[str]:
+        """Names of the route configurations that its chains need."""
+        return [item.rds_name for item in self._terminals if item.rds_name]
 
     @property
     def warm(self) -> bool:
-        """Whether the routes are known."""
-        return self.table is not None
+        """Whether the routes of all chains are known."""
+        return all(item.warm for item in self._terminals)
+
+    def protocol(self) -> asyncio.Protocol:
+        """Make what serves an accepted connection."""
+        if self._only is not None:
+            return self._only.protocol(self, None)
+        return Acceptor(self)
+
+    def count(self, name: str) -> None:
+        """Count an event of the listener under Envoy's name."""
+        self._stats.inc(self.stat_prefix + name)
 
     @property
     def listening(self) -> bool:
@@ -126,7 +181,7 @@ class ListenerManager:
     def rds_names(self) -> list[str]:
         """Names of the route configurations that the listeners need, sorted."""
         listeners = [*self._active.values(), *self._warming.values()]
-        return sorted({item.hcm.rds_name for item in listeners if item.hcm.rds_name})
+        return sorted({name for item in listeners for name in item.rds_names})
 
     async def apply(self, messages: list[ListenerMessage]) -> None:
         """Replace the set of listeners: all of it, or nothing (ConfigRefusedError)."""
@@ -167,11 +222,11 @@ class ListenerManager:
         self._draining = [item for item in self._draining if item.connections]
         self._draining.append(listener)
 
-    async def stop(self) -> list[ConnectionHandler]:
+    async def stop(self) -> list[Served]:
         """Close all ports and idle connections; return the connections with a request under way."""
         for listener in self.active:
             await listener.stop()
-        busy = []
+        busy: list[Served] = []
         for listener in [*self.active, *self._draining]:
             for connection in list(listener.connections):
                 connection.close()

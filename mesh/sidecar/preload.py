@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from envoy_data_plane.envoy.config.cluster.v3 import Cluster, OutlierDetection
-from envoy_data_plane.envoy.config.core.v3 import Node
+from envoy_data_plane.envoy.config.core.v3 import Node, TransportSocket
 from envoy_data_plane.envoy.config.endpoint.v3 import ClusterLoadAssignment
 from envoy_data_plane.envoy.config.listener.v3 import Listener
 from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration
@@ -60,6 +60,9 @@ _CLUSTER: dict[str, Any] = {
     "ringHashLbConfig": {"minimumRingSize": 1},
     "metadata": _METADATA,
     "typedExtensionProtocolOptions": {"a": _OPTIONS},
+    "transportSocketMatches": [
+        {"name": "a", "match": {"a": "b"}, "transportSocket": {"name": "a"}}
+    ],
 }
 _RETRIES: dict[str, Any] = {
     "retryOn": "5xx",
@@ -138,22 +141,67 @@ _HCM: dict[str, Any] = {
         {"name": "c", "typedConfig": {"@type": _FILTERS + "router.v3.Router"}},
     ],
 }
+_TLS = _TYPE + "extensions.transport_sockets.tls.v3."
+_SDS: dict[str, Any] = {"name": "a", "sdsConfig": {"pathConfigSource": {"path": "a"}}}
+_NAMES: dict[str, Any] = {
+    "trustedCa": {"filename": "a"},
+    "matchTypedSubjectAltNames": [{"sanType": "URI", "matcher": {"exact": "a"}}],
+}
+_COMMON: dict[str, Any] = {
+    "tlsParams": {},
+    "tlsCertificateSdsSecretConfigs": [_SDS],
+    "combinedValidationContext": {
+        "defaultValidationContext": _NAMES,
+        "validationContextSdsSecretConfig": _SDS,
+    },
+}
+_DOWNSTREAM: dict[str, Any] = {
+    "@type": _TLS + "DownstreamTlsContext",
+    "commonTlsContext": _COMMON,
+    "requireClientCertificate": True,
+}
+_UPSTREAM: dict[str, Any] = {
+    "@type": _TLS + "UpstreamTlsContext",
+    "commonTlsContext": _COMMON,
+    "sni": "a",
+}
+_SECRETS: list[dict[str, Any]] = [
+    {
+        "@type": _TLS + "Secret",
+        "name": "a",
+        "tlsCertificate": {"certificateChain": {"filename": "a"}, "privateKey": {"filename": "a"}},
+    },
+    {"@type": _TLS + "Secret", "name": "a", "validationContext": _NAMES},
+]
+_INSPECTOR = _TYPE + "extensions.filters.listener.tls_inspector.v3.TlsInspector"
 _LISTENER: dict[str, Any] = {
     "name": "a",
     "address": {"socketAddress": {"address": "a", "portValue": 1}},
-    "filterChains": [{"filters": [{"name": "a", "typedConfig": _HCM}]}],
+    "listenerFilters": [{"name": "a", "typedConfig": {"@type": _INSPECTOR}}],
+    "filterChains": [
+        {
+            "filterChainMatch": {"transportProtocol": "tls", "serverNames": ["a"]},
+            "filters": [{"name": "a", "typedConfig": _HCM}],
+            "transportSocket": {"name": "a", "typedConfig": _DOWNSTREAM},
+        }
+    ],
 }
 
 
 def preload() -> None:
     """Build the schemas by reading a configuration that uses them; starts nothing."""
     cluster = Cluster.from_dict(_CLUSTER)
+    cluster.transport_socket = TransportSocket.from_dict({"name": "a", "typedConfig": _UPSTREAM})
     cluster.outlier_detection = OutlierDetection(consecutive_5xx=1)
     Cluster.parse(bytes(cluster))
     ClusterLoadAssignment.parse(bytes(ClusterLoadAssignment.from_dict(_ENDPOINTS)))
     RouteConfiguration.parse(bytes(RouteConfiguration.from_dict(_ROUTES)))
     listener = Listener.parse(bytes(Listener.from_dict(_LISTENER)))
     manager: Any = unpack(listener.filter_chains[0].filters[0].typed_config, "preload")
+    secrets = DiscoveryResponse.from_dict({"resources": _SECRETS}).resources
+    sockets = [listener.filter_chains[0].transport_socket, cluster.transport_socket]
+    for packed in [*secrets, *(each.typed_config for each in sockets if each is not None)]:
+        unpack(packed, "preload")
     for item in [*manager.http_filters, *manager.access_log]:
         unpack(item.typed_config, "preload")
     response = DiscoveryResponse(type_url="a", resources=[Packed.pack(cluster)])

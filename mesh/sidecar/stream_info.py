@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from mitmproxy.http import HTTPFlow
 
+    from mesh.sidecar.tls.peer import CertificateFacts
+    from mesh.sidecar.tls.transport import TlsFacts
+
 METADATA_KEY = "mesh.stream_info"
 
 FLAG_ORDER = [
@@ -51,17 +54,44 @@ _RANK = {flag: rank for rank, flag in enumerate(FLAG_ORDER)}
 
 
 @dataclass(slots=True)
+class ConnectionInfo:
+    """What all requests of one client connection share; addresses are (IP, port).
+
+    ``tls`` is None for plaintext; ``server_name`` is the SNI that listener filters saw;
+    ``xfcc`` caches the connection's element of x-forwarded-client-cert.
+    """
+
+    remote: tuple[str, int] = ("", 0)
+    local: tuple[str, int] = ("", 0)
+    server_name: str = ""
+    tls: TlsFacts | None = None
+    xfcc: bytes | None = None
+
+    @property
+    def peer(self) -> CertificateFacts | None:
+        """The client's certificate, checked; None when it showed none."""
+        return self.tls.peer if self.tls is not None else None
+
+    @property
+    def peer_uri_san(self) -> str:
+        """The client's SPIFFE id (Envoy joins several by a comma), or nothing."""
+        peer = self.peer
+        return ",".join(peer.uri_sans) if peer is not None else ""
+
+
+@dataclass(slots=True)
 class StreamInfo:
     """One request's facts.
 
     ``start`` is Unix time and ``started`` the monotonic clock, both in seconds; sizes are bytes of
     bodies; ``explanation`` holds one entry per decision, in order: which rule matched, which
     draw chose which cluster, which endpoint was taken and why.  ``asked`` is the request as it
-    was matched, before the route changed it.
+    was matched, before the route changed it; ``connection`` has the client's addresses and certificate.
     """
 
     start: float
     started: float
+    connection: ConnectionInfo = field(default_factory=ConnectionInfo)
     protocol: str = "HTTP/1.1"
     downstream_remote_address: str = ""
     downstream_peer_uri_san: str = ""

@@ -10,7 +10,12 @@ import envoy_data_plane.envoy.extensions.access_loggers.file.v3
 import envoy_data_plane.envoy.extensions.filters.http.cors.v3
 import envoy_data_plane.envoy.extensions.filters.http.fault.v3
 import envoy_data_plane.envoy.extensions.filters.http.router.v3
+import envoy_data_plane.envoy.extensions.filters.listener.http_inspector.v3
+import envoy_data_plane.envoy.extensions.filters.listener.tls_inspector.v3
 import envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3
+import envoy_data_plane.envoy.extensions.filters.network.tcp_proxy.v3
+import envoy_data_plane.envoy.extensions.transport_sockets.raw_buffer.v3
+import envoy_data_plane.envoy.extensions.transport_sockets.tls.v3
 import envoy_data_plane.envoy.extensions.upstreams.http.v3  # noqa: F401
 from betterproto2 import Message
 from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration

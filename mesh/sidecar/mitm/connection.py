@@ -22,22 +22,39 @@ from mesh.sidecar.mitm.flow import make_flow, make_request
 from mesh.sidecar.mitm.http1 import MAX_HEAD, BadRequestError, ChunkedReader, RawHead, read_head
 from mesh.sidecar.mitm.response import response_bytes
 from mesh.sidecar.mitm.tunnel import Tunnel
-from mesh.sidecar.stream_info import METADATA_KEY, StreamInfo
+from mesh.sidecar.stream_info import METADATA_KEY, ConnectionInfo, StreamInfo
 from mesh.sidecar.upstream.resets import UpstreamResetError
 
 if TYPE_CHECKING:
+    from mesh.sidecar.http_connection_manager import HttpConnectionManager
     from mesh.sidecar.listener import ActiveListener
 
 
 logger = logging.getLogger(__name__)
 
 
-class ConnectionHandler(asyncio.Protocol):
-    """Serve one connection of ``listener`` under the configuration it was accepted with."""
+def connection_info(transport: asyncio.Transport) -> ConnectionInfo:
+    """Read the addresses of a connection."""
+    peer = transport.get_extra_info("peername") or ("", 0)
+    own = transport.get_extra_info("sockname") or ("", 0)
+    return ConnectionInfo((str(peer[0]), int(peer[1])), (str(own[0]), int(own[1])))
 
-    def __init__(self, listener: ActiveListener) -> None:
+
+class ConnectionHandler(asyncio.Protocol):
+    """Serve one connection of ``listener`` under the configuration it was accepted with.
+
+    ``connection`` is known when somebody has looked at the connection before (TLS, inspectors).
+    """
+
+    def __init__(
+        self,
+        listener: ActiveListener,
+        hcm: HttpConnectionManager,
+        connection: ConnectionInfo | None = None,
+    ) -> None:
         self._listener = listener
-        self._hcm = listener.hcm
+        self._hcm = hcm
+        self._connection = connection
         self._loop = asyncio.get_running_loop()
         self._buffer = bytearray()
         self._task: asyncio.Task[None] | None = None
@@ -62,15 +79,25 @@ class ConnectionHandler(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by asyncio: a client connected."""
         self.transport = cast(asyncio.Transport, transport)
-        peer = transport.get_extra_info("peername") or ("", 0)
-        self._remote = (str(peer[0]), int(peer[1]))
-        self._remote_text = f"{self._remote[0]}:{self._remote[1]}"
+        if self._connection is None:
+            self._connection = connection_info(self.transport)
+        self._info = self._connection
+        remote, tls = self._info.remote, self._info.tls
+        self._remote_text = f"{remote[0]}:{remote[1]}"
+        self._peer_uri_san = self._info.peer_uri_san
+        self._server_name = self._info.server_name
+        self._secure = tls is not None
         self._client = Client(
-            peername=self._remote,
-            sockname=transport.get_extra_info("sockname") or ("", 0),
+            peername=remote,
+            sockname=self._info.local,
             state=ConnectionState.OPEN,
             proxy_mode=self._listener.mode,
         )
+        if tls is not None:
+            self._client.tls = True
+            self._client.sni = tls.server_name or None
+            self._client.tls_version = cast(Any, tls.version)
+            self._client.alpn = tls.alpn.encode()
         self._server = Server(address=None)
         self._listener.connections.add(self)
 
@@ -115,7 +142,7 @@ class ConnectionHandler(asyncio.Protocol):
                 raise BadRequestError(
                     "http1.headers_too_large", 431, b"Request Header Fields Too Large"
                 )
-            if b"\n\n" in buffer or buffer[:1] == b"\n":
+            if b"\n\n" in buffer or (buffer and not buffer[:1].isupper()):
                 raise BadRequestError
             return
         self._start, self._started = time.time(), self._loop.time()
@@ -159,15 +186,19 @@ class ConnectionHandler(asyncio.Protocol):
             self._begin(head, b"", self._stream)
 
     def _begin(self, head: RawHead, body: bytes, stream: BodyStream | None) -> None:
-        self._hcm.prepare_request(head, self._remote)
+        if self._secure:
+            head.scheme = b"https"
+        self._hcm.prepare_request(head, self._info)
         request = make_request(
             head.method, head.scheme, head.authority, head.path, head.fields, self._start
         )
         request.data.content = body if stream is None else None
         flow = make_flow(self._client, self._server, request, "")
-        info = StreamInfo(self._start, self._started)
+        info = StreamInfo(self._start, self._started, self._info)
         info.downstream_remote_address = self._remote_text
-        info.route_table = self._listener.table
+        info.downstream_peer_uri_san = self._peer_uri_san
+        info.requested_server_name = self._server_name
+        info.route_table = self._hcm.routes
         info.bytes_received = len(body)
         info.request_stream = stream
         info.request_chunked = head.length is None
@@ -274,9 +305,13 @@ class ConnectionHandler(asyncio.Protocol):
         if self._task is not None:
             self.transport.abort()
             return
-        info = StreamInfo(self._start or time.time(), self._started or self._loop.time())
+        info = StreamInfo(
+            self._start or time.time(), self._started or self._loop.time(), self._info
+        )
         info.ended = self._loop.time()
         info.downstream_remote_address = self._remote_text
+        info.downstream_peer_uri_san = self._peer_uri_san
+        info.requested_server_name = self._server_name
         info.response_code = error.status
         info.details = error.details
         info.bytes_sent = len(error.body)

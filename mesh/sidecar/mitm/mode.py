@@ -16,8 +16,6 @@ from mitmproxy.proxy.layer import Layer
 from mitmproxy.proxy.mode_servers import AsyncioServerInstance
 from mitmproxy.proxy.mode_specs import ProxyMode
 
-from mesh.sidecar.mitm.connection import ConnectionHandler
-
 if TYPE_CHECKING:
     from mesh.sidecar.listener import ActiveListener
 
@@ -46,14 +44,12 @@ class SidecarInstance(AsyncioServerInstance[SidecarMode]):  # type: ignore[no-un
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             sock.bind((host, port))
             loop = asyncio.get_running_loop()
-            server = await loop.create_server(
-                lambda: ConnectionHandler(self.listener), sock=sock, backlog=1024
-            )
+            server = await loop.create_server(self.listener.protocol, sock=sock, backlog=1024)
         except OSError:
             sock.close()
             raise
         return [server]
 
     def make_top_layer(self, context: Context) -> Layer:
-        """Never called: connections are served by ConnectionHandler."""
+        """Never called: connections are served by the listener's filter chain."""
         raise NotImplementedError

@@ -28,6 +28,7 @@ from mesh.sidecar.upstream.host import Host, hosts_from
 from mesh.sidecar.upstream.outlier_config import compile_outlier_detection
 from mesh.sidecar.upstream.outlier_detection import Local, OutlierDetector
 from mesh.sidecar.upstream.pool import HostPool, PoolSettings
+from mesh.sidecar.upstream.transport_socket import SocketMatch, TransportSockets
 from mesh.sidecar.xds import seconds, unpack
 
 _FROM_EDS = [
@@ -40,6 +41,7 @@ _FROM_EDS = [
     "health",
     "hostname",
     "metadata",
+    "socket_metadata",
 ]
 _PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
@@ -56,8 +58,10 @@ class Cluster:
             raise ConfigRefusedError(
                 f"cluster {self.name!r}: only the types STATIC and EDS can be executed, not {kind}"
             )
-        if message.transport_socket is not None or message.transport_socket_matches:
-            raise ConfigRefusedError(f"cluster {self.name!r}: transport_socket cannot be executed")
+        try:
+            self._sockets = TransportSockets(message)
+        except ConfigRefusedError as error:
+            raise ConfigRefusedError(f"cluster {self.name!r}: {error}") from None
         self.eds_name = ""
         if kind is ClusterDiscoveryType.EDS:
             service = message.eds_cluster_config.service_name if message.eds_cluster_config else ""
@@ -70,6 +74,7 @@ class Cluster:
             lambda: defaultdict(int)
         )
         self._pools: dict[str, HostPool] = {}
+        self._pool_sockets: dict[str, SocketMatch] = {}
         self._rng = rng
         self._clock = clock
         self._ticker: asyncio.TimerHandle | None = None
@@ -105,16 +110,18 @@ class Cluster:
         if self.outliers is not None:
             self.outliers.update(hosts)
         self.counters["membership_change"] += 1
-        keys = {host.key for host in hosts}
-        for key in [key for key in self._pools if key not in keys]:
+        sockets = {host.key: self._sockets.choose(host.socket_metadata) for host in hosts}
+        for key in [key for key in self._pools if sockets.get(key) != self._pool_sockets[key]]:
             self._pools.pop(key).drain()
 
     def pool(self, host: Host) -> HostPool:
         """Return the pool of connections to ``host``."""
         pool = self._pools.get(host.key)
         if pool is None:
+            socket = self._sockets.choose(host.socket_metadata)
+            self._pool_sockets[host.key] = socket
             pool = self._pools[host.key] = HostPool(
-                host.pipe or host.address, host.port, self.settings
+                host.pipe or host.address, host.port, self.settings, socket.tls
             )
         return pool
 

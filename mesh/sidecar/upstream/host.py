@@ -26,7 +26,8 @@ class Host:
 
     ``health`` is what EDS says, ``check_failed`` what active health checks found, ``ejected``
     what outlier detection did (``ejected_for``: its reason), ``active_requests`` what the pool counts.  ``added_at`` (seconds
-    of the clock) starts the warm-up.  ``weight`` is at least 1.
+    of the clock) starts the warm-up.  ``weight`` is at least 1.  ``socket_metadata`` (metadata
+    ``envoy.transport_socket_match``) says whether the endpoint takes mTLS.
     """
 
     __slots__ = (
@@ -46,6 +47,7 @@ class Host:
         "pod",
         "port",
         "priority",
+        "socket_metadata",
         "weight",
     )
 
@@ -76,6 +78,7 @@ class Host:
         self.health = health
         self.hostname = hostname
         self.metadata: dict[str, Any] = {} if metadata is None else metadata
+        self.socket_metadata: dict[str, Any] = {}
         self.active_requests = 0
         self.ejected = False
         self.ejected_for = ""
@@ -133,7 +136,7 @@ def _host(
 ) -> Host:
     if entry.endpoint is None or entry.endpoint.address is None:
         raise ValueError(f"an endpoint of {cluster} has no address")
-    metadata = _lb_metadata(entry.metadata)
+    metadata = _metadata(entry.metadata, "envoy.lb")
     host = Host(
         pod=str(metadata.get("pod", "")),
         hash_key=str(metadata.get("hash_key", "")),
@@ -145,6 +148,7 @@ def _host(
         hostname=entry.endpoint.hostname,
         metadata=metadata,
     )
+    host.socket_metadata = _metadata(entry.metadata, "envoy.transport_socket_match")
     address = entry.endpoint.address
     if address.socket_address is not None:
         host.address = address.socket_address.address
@@ -156,8 +160,8 @@ def _host(
     return host
 
 
-def _lb_metadata(metadata: Metadata | None) -> dict[str, Any]:
-    if metadata is None or "envoy.lb" not in metadata.filter_metadata:
+def _metadata(metadata: Metadata | None, name: str) -> dict[str, Any]:
+    if metadata is None or name not in metadata.filter_metadata:
         return {}
-    values: dict[str, Any] = metadata.filter_metadata["envoy.lb"].to_dict()
+    values: dict[str, Any] = metadata.filter_metadata[name].to_dict()
     return values

@@ -16,9 +16,11 @@ import os
 from collections import deque
 from dataclasses import dataclass
 
+from mesh.sidecar.tls.context import TlsContext
 from mesh.sidecar.upstream.circuit_breaker import Resource
 from mesh.sidecar.upstream.http1 import UpstreamConnection
-from mesh.sidecar.upstream.resets import UpstreamResetError
+from mesh.sidecar.upstream.resets import UpstreamResetError, connection_termination
+from mesh.sidecar.upstream.transport_socket import connect_tls
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +35,12 @@ class PoolSettings:
 class HostPool:
     """Connections to ``address``:``port``; an ``address`` with a ``/`` is a Unix socket."""
 
-    def __init__(self, address: str, port: int, settings: PoolSettings) -> None:
+    def __init__(
+        self, address: str, port: int, settings: PoolSettings, tls: TlsContext | None = None
+    ) -> None:
         self.address = address
         self.port = port
+        self._tls = tls
         self._settings = settings
         self._idle: list[UpstreamConnection] = []
         self._all: set[UpstreamConnection] = set()
@@ -69,13 +74,20 @@ class HostPool:
         self.connections_total += 1
         try:
             async with asyncio.timeout(self._settings.connect_timeout):
-                if "/" in self.address:
+                if self._tls is not None:
+                    connection = await connect_tls(
+                        self._tls, self.address, self.port, factory, [b"http/1.1"]
+                    )
+                elif "/" in self.address:
                     _, connection = await loop.create_unix_connection(factory, self.address)
                 else:
                     _, connection = await loop.create_connection(factory, self.address, self.port)
         except TimeoutError:
             self.connect_failures += 1
             raise UpstreamResetError("connection timeout", "UF", "") from None
+        except UpstreamResetError:
+            self.connect_failures += 1
+            raise
         except OSError as error:
             self.connect_failures += 1
             text = _describe(error).replace(" ", "_")
@@ -84,6 +96,9 @@ class HostPool:
             else:
                 text = f"delayed_connect_error:_{text}"
             raise UpstreamResetError("remote connection failure", "UF", text) from None
+        if connection.closed:
+            self.connect_failures += 1
+            raise connection_termination()
         self._all.add(connection)
         return connection
 

@@ -1,0 +1,1 @@
+"""Mutual TLS of a sidecar: certificates by SDS, contexts, the encrypted connection itself."""
