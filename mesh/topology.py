@@ -69,16 +69,28 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
+class Outside:
+    """A host outside of the mesh, such as edition.cnn.com, and the ports at which it answers."""
+
+    name: str
+    ports: tuple[int, ...] = (80,)
+
+
+@dataclass(frozen=True, slots=True)
 class Topology:
     """All services of a mesh; ``gateway`` names the ingress gateway, ``""`` for none.
 
     ``ingress``: whether a Gateway and a VirtualService that lead to the first service come with it.
+    ``world`` are the names outside that can be looked up; one application answers for them.
+    ``outbound_policy`` is ``meshConfig.outboundTrafficPolicy.mode``; ``""``: the era's default.
     """
 
     services: tuple[Service, ...]
     namespace: str = "tutorial"
     gateway: str = "istio-ingressgateway"
     ingress: bool = True
+    world: tuple[Outside, ...] = ()
+    outbound_policy: str = ""
 
 
 @dataclass(frozen=True, slots=True)

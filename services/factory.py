@@ -10,12 +10,13 @@ import itertools
 
 from flask import Blueprint, Flask, Response, g, request
 
-from services import customer, preference, recommendation
+from services import customer, external, preference, recommendation
 from services.journal import Journal
 from services.options import AppOptions
 
 FLASK_SERVICES = {
     "customer": customer.create,
+    "external": external.create,
     "preference": preference.create,
     "recommendation": recommendation.create,
 }
@@ -66,5 +67,6 @@ def _observe(app: Flask, journal: Journal) -> None:
             request_id=request.headers.get("x-request-id", ""),
             status=response.status_code,
             counter=g.counter,
+            **g.get("journal", {}),
         )
         return response

@@ -48,14 +48,14 @@ def bind(listen: str) -> socket.socket:
 def run(options: AppOptions) -> None:
     """Serve until killed; threads begin here, so call it after the fork."""
     lifeline.watch(options.lifeline_fd)
-    sock = bind(options.listen)
+    sockets = [bind(each) for each in options.listen.split(",")]
     if short_name(options.app) == "scripted":
-        scripted.serve(sock, options)
+        scripted.serve(sockets[0], options)
         return
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     server = create_server(
         create_app(options),
-        sockets=[sock],
+        sockets=sockets,
         threads=options.threads,
         channel_timeout=CHANNEL_TIMEOUT,
         connection_limit=2000,

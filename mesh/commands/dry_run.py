@@ -191,7 +191,7 @@ def _cluster(name: str, view: MeshView, missing: int = 503) -> str:
         if found is None:
             return f"{name}: {missing}, flag NC (no DestinationRule defines subset {subset})"
         labels = dict(found.labels or {})
-    pods = [each.pod for each in view.registry.endpoints(hostname, port, labels)]
+    pods = [each.pod for each in view.endpoints(hostname, port, labels)]
     return f"{name}: {', '.join(pods)}" if pods else f"{name}: 503, flag UH (no pod)"
 
 

@@ -17,7 +17,7 @@ import psutil
 
 from mesh.accesslog import AccessLogRecord
 from mesh.testbed.base import Answer
-from mesh.topology import INJECT, Pod
+from mesh.topology import INJECT, Outside, Pod
 
 ANY = "*"
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "date"}
@@ -85,14 +85,15 @@ class Names:
     gateway: str
     addresses: frozenset[str] = frozenset()
     bare: frozenset[str] = frozenset()
-    """Pods without a sidecar."""
+    """Pods without a sidecar, and hosts outside of the mesh."""
 
     @classmethod
-    def of(cls, pods: Sequence[Pod], gateway: str) -> Names:
-        """Read them from the running pods."""
+    def of(cls, pods: Sequence[Pod], gateway: str, world: Sequence[Outside] = ()) -> Names:
+        """Read them from the running pods and the hosts outside."""
         found = psutil.net_if_addrs().values()
         addresses = frozenset(each.address for interface in found for each in interface)
         bare = frozenset(pod.name for pod in pods if pod.labels.get(INJECT) == "false")
+        bare |= {each.name for each in world}
         return cls({pod.name: pod.workload for pod in pods}, gateway, addresses, bare)
 
     def workload(self, pod: str) -> str:

@@ -200,7 +200,7 @@ class CaseRun:
         due, self._open = self._open, []
         if not due:
             return
-        names = Names.of(self.mesh.bed.pods(), self.case.mesh.gateway)
+        names = Names.of(self.mesh.bed.pods(), self.case.mesh.gateway, self.case.mesh.world)
         deadline = time.monotonic() + SETTLE_SECONDS
         while True:
             self._read(due)

@@ -15,13 +15,17 @@ from mesh.topology import Pod, Port, Service
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One address behind a service port; ``pod`` is its name, ``locality`` region/zone/subzone."""
+    """One address behind a service port; ``pod`` is its name, ``locality`` region/zone/subzone.
+
+    With ``port`` 0 the address is the path of a Unix socket; ``weight`` 0 means not set.
+    """
 
     address: str
     port: int
     pod: str
     labels: Mapping[str, str]
     locality: str = ""
+    weight: int = 0
 
 
 @dataclass(slots=True)

@@ -4,7 +4,7 @@ Envoy has the same object under the same name; the access log, the statistics an
 explanation of a request are read from it.  Filters find it with ``stream_info(flow)``.
 See it with ``meshctl explain REQUEST_ID``.
 
-Source: Envoy ``envoy/stream_info/stream_info.h``; order of flags from ``stream_info/utility.h``.
+Source: Envoy ``envoy/stream_info/stream_info.h``.
 """
 
 from __future__ import annotations
@@ -19,38 +19,6 @@ if TYPE_CHECKING:
     from mesh.sidecar.tls.transport import TlsFacts
 
 METADATA_KEY = "mesh.stream_info"
-
-FLAG_ORDER = [
-    "LH",
-    "UH",
-    "UT",
-    "LR",
-    "UR",
-    "UF",
-    "UC",
-    "UO",
-    "NR",
-    "DI",
-    "FI",
-    "RL",
-    "UAEX",
-    "RLSE",
-    "DC",
-    "URX",
-    "SI",
-    "IH",
-    "DPE",
-    "UMSDR",
-    "RFCF",
-    "NFCF",
-    "DT",
-    "UPE",
-    "NC",
-    "OM",
-    "DF",
-    "DO",
-]
-_RANK = {flag: rank for rank, flag in enumerate(FLAG_ORDER)}
 
 
 @dataclass(slots=True)
@@ -128,10 +96,8 @@ class StreamInfo:
             self.flags.append(flag)
 
     def flags_text(self) -> str:
-        """The flags as Envoy prints them: in its order, ``-`` when there are none."""
-        if not self.flags:
-            return "-"
-        return ",".join(sorted(self.flags, key=lambda flag: _RANK.get(flag, len(_RANK))))
+        """The flags as Envoy prints them: in the order they were set, ``-`` when there are none."""
+        return ",".join(self.flags) or "-"
 
     def explain(self, step: str, **facts: Any) -> None:
         """Record why a decision came out as it did."""

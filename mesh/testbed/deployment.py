@@ -61,16 +61,16 @@ class Deployment:
         zygote = self.zygote
         pods = self._lay_out()
         preloads = [zygote.post("preload", modules=["mesh.pilot.main", "mesh.testbed.warm"])]
-        pilot_asked = zygote.post_start(self._pilot_spec())
+        pilot_asked = zygote.post_start(self._pilot_spec(pods))
         preloads.append(zygote.post("preload", modules=["services.server"]))
-        applications = [pod for pod in pods if pod.pod]
+        applications = [pod for pod in pods if pod.pod or pod.outside]
         apps_asked = [(pod, *zygote.post_start(self._app_spec(pod))) for pod in applications]
         preloads.append(zygote.post("preload", modules=self.engine.modules()))
         zygote.answer(preloads[0])
         pilot = Started("pilot", 0, self.folder.path / "pilot.log", pilot_asked[1])
         wait_ready([pilot])
         zygote.answer(pilot_asked[0])
-        self._register([(_node(pod), pod.pod) for pod in pods])
+        self._register([(_node(pod), pod.pod) for pod in pods if not pod.outside])
         configure()
         apps = []
         for pod, number, ready in apps_asked:
@@ -156,6 +156,11 @@ class Deployment:
             gateway = podlib.with_mtls(gateway) if self.engine.mtls else gateway
             gateway.folder.mkdir()
             pods.append(gateway)
+        if self.topology.world:
+            needed = sum(len(each.ports) for each in self.topology.world)
+            world = podlib.make_world(self.topology, self._take_ports(needed), self.folder.path)
+            world.folder.mkdir()
+            pods.append(world)
         return pods
 
     def _describe(self, service: Service, workload: Workload) -> LocalPod:
@@ -179,6 +184,8 @@ class Deployment:
         raise TestbedError(f"{pod.name} belongs to no workload of the topology")
 
     def _app_spec(self, pod: LocalPod) -> ChildSpec:
+        if pod.outside:
+            return podlib.world_spec(pod)
         return podlib.app_spec(pod, self._workload(pod)[1])
 
     def _sidecar_spec(self, pod: LocalPod) -> ChildSpec:
@@ -197,7 +204,8 @@ class Deployment:
                 path.touch(mode=0o600)
                 path.write_text(tokens[node.id], encoding="ascii")
 
-    def _pilot_spec(self) -> ChildSpec:
+    def _pilot_spec(self, pods: list[LocalPod]) -> ChildSpec:
+        world = {key: (pod.node.address, port) for pod in pods for key, port in pod.world.items()}
         return ChildSpec(
             name="pilot",
             module="mesh.pilot.main",
@@ -212,6 +220,8 @@ class Deployment:
                 "namespace": self.topology.namespace,
                 "citadel": str(self.folder.path / "citadel"),
                 "certificate_seconds": self.certificate_seconds,
+                "outbound_policy": self.topology.outbound_policy or None,
+                "world": to_plain(world),
             },
             log=str(self.folder.path / "pilot.log"),
         )

@@ -4,6 +4,10 @@
       namespace: tutorial              # default
       gateway: istio-ingressgateway    # default; false for none
       ingress: true                    # default; false: nothing leads from it into the mesh yet
+      outbound_policy: REGISTRY_ONLY   # meshConfig.outboundTrafficPolicy; default: the era's
+      world:                           # hosts outside of the mesh, played by services.external
+        edition.cnn.com:
+        httpbin.org: {ports: [80, 8000]}                           # default 80
       services:
         customer:                      # one workload, customer-v1, with services.customer
         recommendation:
@@ -26,8 +30,9 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from mesh.topology import Port, Service, Topology, Workload
+from mesh.topology import Outside, Port, Service, Topology, Workload
 
+OUTBOUND_POLICIES = ("REGISTRY_ONLY", "ALLOW_ANY")
 APPS = ("customer", "preference", "recommendation", "scripted")
 
 INGRESS_YAML = """\
@@ -100,7 +105,8 @@ def ingress_yaml(topology: Topology) -> str:
 
 def load_topology(raw: object, where: str = "topology") -> Topology:
     """Build a Topology from plain data; TopologyError for whatever is wrong with it."""
-    top = _mapping(raw, where, {"namespace", "gateway", "ingress", "services"})
+    keys = {"namespace", "gateway", "ingress", "services", "world", "outbound_policy"}
+    top = _mapping(raw, where, keys)
     namespace = _text(top.get("namespace", "tutorial"), f"{where}.namespace")
     gateway = top.get("gateway", True)
     if isinstance(gateway, bool):
@@ -121,7 +127,31 @@ def load_topology(raw: object, where: str = "topology") -> Topology:
         namespace=namespace,
         gateway=_text(gateway, f"{where}.gateway", empty=True),
         ingress=ingress,
+        world=_world(top.get("world"), f"{where}.world"),
+        outbound_policy=_policy(top.get("outbound_policy", ""), f"{where}.outbound_policy"),
     )
+
+
+def _world(raw: object, where: str) -> tuple[Outside, ...]:
+    if isinstance(raw, list):
+        raw = {str(each): None for each in raw}
+    found = []
+    for name, item in _mapping(raw, where, None).items():
+        here = f"{where}.{name}"
+        if "." not in name:
+            raise TopologyError(f"{here}: a host outside has a dot in its name")
+        ports = _mapping(item, here, {"ports"}).get("ports", [80])
+        if not isinstance(ports, list) or not ports:
+            raise TopologyError(f"{here}.ports: a list of ports is needed, not {ports!r}")
+        numbers = tuple(_number(port, f"{here}.ports", 1, 65535) for port in ports)
+        found.append(Outside(name.lower(), numbers))
+    return tuple(found)
+
+
+def _policy(raw: object, where: str) -> str:
+    if raw not in ("", *OUTBOUND_POLICIES):
+        raise TopologyError(f"{where}: one of {', '.join(OUTBOUND_POLICIES)}, not {raw!r}")
+    return str(raw)
 
 
 def _service(name: str, raw: object, namespace: str, where: str) -> Service:

@@ -237,7 +237,7 @@ class LocalTestbed:
         """Kill a pod as ``kill -9`` would; its Deployment replaces it under a new name."""
         victim = self.find(name)
         if victim.pod is None:
-            raise TestbedError(f"{victim.name} is the gateway: kill a pod of a service")
+            raise TestbedError(f"{victim.name} is no pod of a service: kill one of those")
         new = self._asking(lambda: self._running().replace(victim))
         self._save()
         return new
@@ -271,8 +271,8 @@ class LocalTestbed:
     def tell(self, pod: str, path: str) -> Answer:
         """Ask a pod's application itself, past every sidecar (``kubectl port-forward``)."""
         found = self.find(pod)
-        if found.pod is None:
-            raise TestbedError(f"{found.name} is the gateway: it has no application")
+        if found.pod is None and not found.outside:
+            raise TestbedError(f"{found.name} has no application to ask")
         return request.send(found.application, path, method="GET", headers=None, body=b"")
 
     def stats(self, pod: str, pattern: str) -> dict[str, int]:

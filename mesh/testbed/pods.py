@@ -8,7 +8,7 @@ maps of consistent hashing depend on them).
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mesh.pilot.node import ProxyNode
@@ -21,6 +21,9 @@ _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 GATEWAY_PORTS = (80,)
 """Ports of the ingress gateway's Service."""
 
+WORLD = "world"
+"""Name of the outside application."""
+
 PORTS_OF_A_GATEWAY = len(GATEWAY_PORTS) + 1
 
 
@@ -29,7 +32,8 @@ class LocalPod:
     """A pod's identity, ports, folder and processes; ``pod`` is None for the ingress gateway.
 
     ``workload`` is its place in the topology: (service, workload).  ``app_pid`` and ``sidecar_pid``
-    are 0 before the start.  A pod without a sidecar has a node without ports.
+    are 0 before the start.  A pod without a sidecar has a node without ports.  ``world`` is the
+    outside application's: ``host:port`` -> the port on which it plays it.
     """
 
     node: ProxyNode
@@ -38,6 +42,7 @@ class LocalPod:
     workload: tuple[str, str] = ("", "")
     app_pid: int = 0
     sidecar_pid: int = 0
+    world: dict[str, int] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -55,9 +60,14 @@ class LocalPod:
         return self.node.app_socket or self.ports[0]
 
     @property
+    def outside(self) -> bool:
+        """Whether it is no pod but the application that plays the world outside of the mesh."""
+        return bool(self.world)
+
+    @property
     def ports(self) -> list[int]:
         """All ports that are held for it."""
-        inbound = set(self.pod.ports.values()) if self.pod else set()
+        inbound = set(self.pod.ports.values()) if self.pod else set(self.world.values())
         others = [*self.node.gateway_ports.values(), self.node.outbound_port, self.node.admin_port]
         return [port for port in (*sorted(inbound), *others) if port]
 
@@ -140,6 +150,33 @@ def with_mtls(pod: LocalPod) -> LocalPod:
     labels = {**pod.node.labels, TLS_MODE: ISTIO}
     workload = replace(pod.pod, labels=labels) if pod.pod is not None else None
     return replace(pod, node=replace(pod.node, labels=labels), pod=workload)
+
+
+def make_world(topology: Topology, ports: list[int], run: Path) -> LocalPod:
+    """Lay out the application that answers for every name outside, each port of a name its own."""
+    keys = [f"{each.name}:{port}" for each in topology.world for port in each.ports]
+    node = ProxyNode(pod=WORLD, namespace=WORLD)
+    return LocalPod(node, run / WORLD, world=dict(zip(keys, ports, strict=True)))
+
+
+def world_spec(pod: LocalPod) -> ChildSpec:
+    """Return the process that plays the world."""
+    return ChildSpec(
+        name="the world outside",
+        module="services.server",
+        function="run",
+        options_type="AppOptions",
+        options={
+            "app": "services.external",
+            "pod": pod.name,
+            "listen": ",".join(f"{pod.node.address}:{port}" for port in pod.world.values()),
+            "journal": str(pod.folder / "journal.jsonl"),
+            "options": {
+                "names": {str(port): key.rpartition(":")[0] for key, port in pod.world.items()}
+            },
+        },
+        log=str(pod.folder / "app.log"),
+    )
 
 
 def app_spec(pod: LocalPod, workload: Workload) -> ChildSpec:

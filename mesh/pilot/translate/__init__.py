@@ -12,7 +12,15 @@ from dataclasses import dataclass
 from betterproto2 import Message
 
 from mesh.pilot.node import ProxyNode
-from mesh.pilot.translate import clusters, endpoints, gateway, listeners, routes, scope
+from mesh.pilot.translate import (
+    clusters,
+    endpoints,
+    gateway,
+    listeners,
+    outbound_policy,
+    routes,
+    scope,
+)
 from mesh.pilot.translate.messages import CDS, EDS, LDS, RDS, SHORT, TYPES
 from mesh.pilot.translate.view import MeshView
 
@@ -60,6 +68,7 @@ class Translator:
             assignments: dict[str, Message] = {
                 name: endpoints.load_assignment(view, name) for name in found
             }
+            found |= outbound_policy.clusters(view)
             self._parts[key] = _Part(view, found, assignments)
         return self._parts[key]
 

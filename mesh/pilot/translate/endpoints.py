@@ -8,7 +8,7 @@ Shown by ``meshctl proxy-config endpoint POD``.
 
 from __future__ import annotations
 
-from envoy_data_plane.envoy.config.core.v3 import Locality, Metadata
+from envoy_data_plane.envoy.config.core.v3 import Address, Locality, Metadata, Pipe
 from envoy_data_plane.envoy.config.endpoint.v3 import (
     ClusterLoadAssignment,
     Endpoint,
@@ -28,7 +28,7 @@ def load_assignment(view: MeshView, cluster: str) -> ClusterLoadAssignment:
     chosen = rule.subset(subset) if rule and subset else None
     labels = chosen.labels if chosen else None
     by_locality: dict[str, list[registry.Endpoint]] = {}
-    for endpoint in view.registry.endpoints(hostname, port, labels):
+    for endpoint in view.endpoints(hostname, port, labels):
         by_locality.setdefault(endpoint.locality, []).append(endpoint)
     return ClusterLoadAssignment(
         cluster_name=cluster,
@@ -47,9 +47,14 @@ def _endpoint(view: MeshView, hostname: str, port: int, endpoint: registry.Endpo
     found = {"envoy.lb": keys}
     if client_tls.speaks_mtls(view, hostname, endpoint, port):
         found["envoy.transport_socket_match"] = messages.struct(client_tls.MATCH)
+    if endpoint.port:
+        address = messages.address(endpoint.address, endpoint.port)
+    else:
+        address = Address(pipe=Pipe(path=endpoint.address))
     return LbEndpoint(
-        endpoint=Endpoint(address=messages.address(endpoint.address, endpoint.port)),
+        endpoint=Endpoint(address=address),
         metadata=Metadata(filter_metadata=found),
+        load_balancing_weight=endpoint.weight or None,
     )
 
 

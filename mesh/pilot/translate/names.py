@@ -48,9 +48,11 @@ def aliases(hostname: str, namespace: str) -> list[str]:
     return [*names, name] if own == namespace else names
 
 
-def domains(hostname: str, namespace: str, port: int, portless: bool) -> list[str]:
+def domains(
+    hostname: str, namespace: str, port: int, portless: bool, addresses: Iterable[str] = ()
+) -> list[str]:
     """Return the domains of the virtual host ``hostname:port``; ``portless`` adds bare names."""
-    names = aliases(hostname, namespace)
+    names = [*aliases(hostname, namespace), *addresses]
     return [
         each
         for name in names

@@ -1,32 +1,24 @@
 """RDS: the route table of a sidecar's way out, a virtual host for each port of each service.
 
 A request goes to the virtual host whose domain is its host (``recommendation:8080``), then to the
-first route that matches.  Hosts that the registry does not know meet the outbound traffic policy:
-REGISTRY_ONLY answers 502 (route ``block_all``); ALLOW_ANY would pass them on, which has no
-way out of this machine (route ``allow_any``).
+first route that matches.  Hosts that the registry does not know meet the outbound traffic policy
+(``outbound_policy``).
 Shown by ``meshctl proxy-config route POD``.
 """
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-from envoy_data_plane.envoy.config.route.v3 import (
-    DirectResponseAction,
-    Route,
-    RouteAction,
-    RouteConfiguration,
-    RouteMatch,
-    VirtualHost,
-)
+from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration, VirtualHost
 
 from mesh.pilot.node import ProxyNode
-from mesh.pilot.translate import names, virtual_service
+from mesh.pilot.translate import names, outbound_policy, virtual_service
+from mesh.pilot.translate.service_entry import EntryService
 from mesh.pilot.translate.view import MESH, MeshView
 from mesh.topology import Service
 
 HTTP_PROXY = "http_proxy"
 """Name of the outbound listener and of its route configuration, as in Istio."""
+HTTP = ("http", "http2", "grpc", "grpc-web")
 
 
 def http_proxy(view: MeshView, node: ProxyNode) -> RouteConfiguration:
@@ -36,30 +28,21 @@ def http_proxy(view: MeshView, node: ProxyNode) -> RouteConfiguration:
     for hostname in sorted(set(view.registry.services) - view.unlisted):
         service = view.registry.services[hostname]
         for port in service.ports:
+            if isinstance(service, EntryService) and port.protocol not in HTTP:
+                continue  # a connection, not a request: see the listeners
             host = _virtual_host(view, node, service, port.number)
             host.domains = [domain for domain in host.domains if domain not in taken]
             taken.update(host.domains)
             hosts.append(host)
     hosts.extend(_virtual_only(view, node, taken))
-    hosts.append(unknown_hosts(view))
+    hosts.extend(outbound_policy.unknown_hosts(view, taken))
     return RouteConfiguration(name=HTTP_PROXY, virtual_hosts=hosts, validate_clusters=False)
-
-
-def unknown_hosts(view: MeshView) -> VirtualHost:
-    """Return the virtual host of everything that the registry does not know."""
-    name = "block_all" if view.policy == "REGISTRY_ONLY" else "allow_any"
-    route = Route(name=name, match=RouteMatch(prefix="/"))
-    if view.egress_proxy is not None and name == "allow_any":
-        cluster = view.cluster(view.egress_proxy, view.client, 80)
-        route.route = RouteAction(cluster=cluster, timeout=timedelta(0))
-    else:
-        route.direct_response = DirectResponseAction(status=502)
-    return VirtualHost(name=name, domains=["*"], routes=[route], include_request_attempt_count=True)
 
 
 def _virtual_host(view: MeshView, node: ProxyNode, service: Service, port: int) -> VirtualHost:
     numbers = [each.number for each in service.ports]
-    portless = port == (80 if 80 in numbers else numbers[0])
+    outside = service if isinstance(service, EntryService) else None
+    portless = port == (80 if 80 in numbers or outside else numbers[0])
     routing = view.virtual_service(service.hostname, node.namespace)
     routes = virtual_service.routes(view, routing, node, MESH, port) if routing else []
     if not routes:
@@ -68,7 +51,13 @@ def _virtual_host(view: MeshView, node: ProxyNode, service: Service, port: int) 
         routes = [virtual_service.default_route(view, cluster)]
     return VirtualHost(
         name=f"{service.hostname}:{port}",
-        domains=names.domains(service.hostname, node.namespace, port, portless),
+        domains=names.domains(
+            service.hostname,
+            node.namespace,
+            port,
+            portless,
+            outside.addresses if outside else (),
+        ),
         routes=routes,
         include_request_attempt_count=True,
     )

@@ -64,7 +64,7 @@ def scoped(view: MeshView, node: ProxyNode) -> MeshView:
     own = node.namespace
     services = {
         hostname: service
-        for hostname, service in view.registry.services.items()
+        for hostname, service in view.services.items()
         if export_to.visible(service.export_to, service.namespace, own)
     }
     routings = _ordered(view.virtual_services, own)

@@ -15,10 +15,10 @@ from mesh.istio.eras import ISTIO_1_28, Era
 from mesh.istio.models.destination_rule import ConnectionPoolSettings
 from mesh.istio.models.gateway import Gateway
 from mesh.istio.models.virtual_service import Destination, VirtualService
-from mesh.pilot.registry import Registry
-from mesh.pilot.translate import delegate, names
+from mesh.pilot.registry import Endpoint, Registry
+from mesh.pilot.translate import delegate, names, service_entry
 from mesh.pilot.translate.destination_rule import DestinationRules, Rule
-from mesh.topology import DOMAIN_SUFFIX
+from mesh.topology import DOMAIN_SUFFIX, Service
 
 OutboundPolicy = Literal["REGISTRY_ONLY", "ALLOW_ANY"]
 MESH = "mesh"
@@ -150,6 +150,29 @@ class MeshView:
         """What happens to hosts that the registry does not know."""
         return self.outbound_policy or self.era.default_outbound_policy
 
+    @cached_property
+    def services(self) -> dict[str, Service]:
+        """All hosts that have clusters: those of the registry, then those of ServiceEntries."""
+        if self.whole is not None:
+            return self.registry.services
+        return {**service_entry.services(self.of_kind("ServiceEntry")), **self.registry.services}
+
+    def endpoints(
+        self, hostname: str, port: int, labels: Mapping[str, str] | None = None
+    ) -> tuple[Endpoint, ...]:
+        """Return the addresses behind ``hostname:port``, of the pods that carry ``labels``."""
+        service = self.services.get(hostname)
+        if isinstance(service, service_entry.EntryService):
+            return service_entry.endpoints(service, port, labels, self._places)
+        return self.registry.endpoints(hostname, port, labels)
+
+    @cached_property
+    def _places(self) -> service_entry.Places:
+        if self.whole is not None:
+            return self.whole._places
+        entries = tuple(self.of_kind("WorkloadEntry"))
+        return service_entry.Places(self.registry, entries, self.world)
+
     def of_kind(self, kind: str) -> list[Config]:
         """Return the resources of one kind, in the order in which they were applied."""
         return [each for each in self.resources if each.kind == kind]
@@ -200,7 +223,7 @@ class MeshView:
         Until 1.0 a rule held wherever it stood.
         """
         if hostname not in self._rules:
-            service = self.registry.service(hostname)
+            service = self.services.get(hostname)
             client = self.client if self.era.release >= (1, 1) else ""
             owner = service.namespace if service else ""
             self._rules[hostname] = self.destination_rules.find(
@@ -239,7 +262,7 @@ class MeshView:
         if not destination.host:
             return "UnknownService"
         hostname = names.resolve(destination.host, namespace)
-        service = self.registry.service(hostname)
+        service = self.services.get(hostname)
         if destination.port is not None and destination.port.number:
             port = destination.port.number
         elif service is not None and len(service.ports) == 1:

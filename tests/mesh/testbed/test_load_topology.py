@@ -59,3 +59,28 @@ def test_the_default_ingress_leads_to_customer() -> None:
 def test_errors_say_where_and_what(text: str, words: str) -> None:
     with pytest.raises(TopologyError, match=words):
         load_topology(yaml.safe_load(text))
+
+
+def test_the_world_and_the_outbound_policy() -> None:
+    raw = {
+        "services": {"a": {"export_to": ["."]}},
+        "world": {"edition.CNN.com": None, "httpbin.org": {"ports": [80, 8000]}},
+        "outbound_policy": "REGISTRY_ONLY",
+    }
+    found = load_topology(raw)
+    assert [(each.name, each.ports) for each in found.world] == [
+        ("edition.cnn.com", (80,)),
+        ("httpbin.org", (80, 8000)),
+    ]
+    assert (found.outbound_policy, found.services[0].export_to) == ("REGISTRY_ONLY", (".",))
+    assert [each.name for each in load_topology({**raw, "world": ["a.b"]}).world] == ["a.b"]
+    for wrong in (
+        {"world": {"cnn": None}},
+        {"world": {"a.b": {"port": 80}}},
+        {"world": {"a.b": {"ports": []}}},
+        {"world": {"a.b": {"ports": [0]}}},
+        {"outbound_policy": "ALLOW"},
+        {"services": {"a": {"export_to": "."}}},
+    ):
+        with pytest.raises(TopologyError):
+            load_topology({**raw, **wrong})

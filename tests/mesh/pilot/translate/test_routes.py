@@ -30,11 +30,14 @@ def table(view: MeshView, node: ProxyNode, name: str) -> RouteConfiguration:
 
 
 def test_unknown_hosts_meet_the_outbound_policy(view: Make, node: ProxyNode) -> None:
-    for policy, name in (("REGISTRY_ONLY", "block_all"), ("ALLOW_ANY", "allow_any")):
+    for policy, name, status in (
+        ("REGISTRY_ONLY", "block_all", 502),
+        ("ALLOW_ANY", "unresolved", 503),
+    ):
         last = table(view(outbound_policy=policy), node, "http_proxy").virtual_hosts[-1]
         assert (last.name, last.domains, last.routes[0].name) == (name, ["*"], name)
         assert last.routes[0].direct_response is not None
-        assert last.routes[0].direct_response.status == 502
+        assert last.routes[0].direct_response.status == status
 
 
 def test_domains_are_unique_in_a_table(view: Make, node: ProxyNode) -> None:
