@@ -84,7 +84,7 @@ def _header(side: str, argument: str, length: int | None) -> Operator:
         fields = context.request if side == "REQ" else context.response
         for name in names:
             value = fields.get(name)
-            if value:
+            if value is not None:
                 return value.decode("latin-1")[:length]
         return None
 

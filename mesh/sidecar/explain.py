@@ -46,6 +46,7 @@ class Explanations:
     def add(self, info: StreamInfo, flow: HTTPFlow, request_id: bytes, listener: str) -> None:
         """Remember a finished request, and let go of the connections and bodies it had."""
         info.upstream_connection = info.response_stream = info.request_stream = info.head = None
+        info.response_timer = info.timed_out = info.limits = None
         data = flow.request.data
         self._entries.append(
             _Entry(info, listener, data.method, data.authority, data.path, request_id)

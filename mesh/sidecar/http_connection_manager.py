@@ -38,7 +38,7 @@ from mesh.sidecar.mitm.master import hooks_of
 from mesh.sidecar.normalize_path import normalize_path
 from mesh.sidecar.stats import Stats
 from mesh.sidecar.stream_info import ConnectionInfo, StreamInfo
-from mesh.sidecar.xds import compile_routes, unpack
+from mesh.sidecar.xds import compile_routes, seconds, unpack
 
 if TYPE_CHECKING:
     from mesh.sidecar.listener import ActiveListener
@@ -51,7 +51,13 @@ _NOT_FROM_CALLERS = frozenset(
     b"x-envoy-upstream-rq-timeout-ms x-envoy-upstream-rq-per-try-timeout-ms "
     b"x-envoy-upstream-rq-timeout-alt-response x-envoy-expected-rq-timeout-ms "
     b"x-envoy-force-trace x-envoy-ip-tags x-envoy-original-url "
-    b"x-envoy-hedge-on-per-try-timeout x-envoy-decorator-operation".split()
+    b"x-envoy-hedge-on-per-try-timeout".split()
+)
+# What a gateway takes from strangers beside these.
+_NOT_AT_THE_EDGE = frozenset(
+    b"x-forwarded-proto x-envoy-external-address x-envoy-decorator-operation "
+    b"x-envoy-downstream-service-cluster x-envoy-downstream-service-node "
+    b"x-envoy-original-path".split()
 )
 
 
@@ -106,6 +112,11 @@ class HttpConnectionManager:
                 )
             self._loggers.append(AccessLogger(message, logs))
         self._server = (config.server_name or "envoy").encode()
+        self.server_name = (
+            b""
+            if config.server_header_transformation is ServerHeader.PASS_THROUGH
+            else self._server
+        )
         self._server_header = config.server_header_transformation
         self._request_ids = config.generate_request_id is not False
         self._return_request_id = config.always_set_request_id_in_response
@@ -115,6 +126,16 @@ class HttpConnectionManager:
             if item.enabled is not False
         )
         self._normalize_path = bool(config.normalize_path)
+        common = config.common_http_protocol_options
+        self.stream_idle_timeout = seconds(config.stream_idle_timeout, 300.0)
+        self.delayed_close_timeout = seconds(config.delayed_close_timeout, 1.0)
+        self.request_timeout = seconds(config.request_timeout, 0.0)
+        self.request_headers_timeout = seconds(config.request_headers_timeout, 0.0)
+        self.idle_timeout = seconds(common.idle_timeout, 3600.0) if common is not None else 3600.0
+        self.max_connection_duration = self.max_stream_duration = 0.0
+        if common is not None:
+            self.max_connection_duration = seconds(common.max_connection_duration, 0.0)
+            self.max_stream_duration = seconds(common.max_stream_duration, 0.0)
         self._edge = bool(config.use_remote_address)
         self._append_xff = self._edge and not config.skip_xff_append
         self._keep_request_id = not self._edge or config.preserve_external_request_id
@@ -157,17 +178,19 @@ class HttpConnectionManager:
             fields = [item for item in fields if item[0] not in _NOT_FROM_CALLERS]
         if self._edge:
             # A gateway speaks to strangers: what they say about themselves is replaced.
-            theirs = {b"x-forwarded-proto", b"x-envoy-external-address"}
+            theirs = _NOT_AT_THE_EDGE
             if not self._keep_request_id:
-                theirs.add(b"x-request-id")
+                theirs |= {b"x-request-id"}
             fields = [item for item in fields if item[0] not in theirs]
             names -= theirs
             fields.append((b"x-envoy-external-address", remote[0].encode()))
-        if self._append_xff and remote[0]:
+        if self._append_xff or b"x-forwarded-for" in names:
             values = [value for name, value in fields if name == b"x-forwarded-for"]
-            values.append(remote[0].encode())
+            if self._append_xff and remote[0]:
+                values.append(remote[0].encode())
             fields = [item for item in fields if item[0] != b"x-forwarded-for"]
-            fields.append((b"x-forwarded-for", b",".join(values)))
+            if values:
+                fields.append((b"x-forwarded-for", b",".join(values)))
         if b"x-forwarded-proto" not in names:
             fields.append((b"x-forwarded-proto", b"https" if connection.tls else b"http"))
         if connection.tls is not None or forward_client_cert.HEADER in names:
@@ -233,8 +256,10 @@ class HttpConnectionManager:
             data = flow.request.data
             request = dict(reversed(data.headers.fields))
             request[b":method"] = data.method
-            request[b":path"] = data.path
-            request[b":authority"] = request[b"host"] = data.authority
+            if data.path:
+                request[b":path"] = data.path
+            if data.authority or info.details != "missing_host_header":
+                request[b":authority"] = request[b"host"] = data.authority
             request[b":scheme"] = data.scheme
             response = flow.response.headers if flow.response is not None else None
             request_id = request.get(b"x-request-id", b"")

@@ -19,13 +19,13 @@ REASONS: dict[int, bytes] = {status.value: status.phrase.encode() for status in 
 REASONS.update({413: b"Payload Too Large", 414: b"URI Too Long", 422: b"Unprocessable Entity"})
 
 
-def refusal(error: BadRequestError, date: bytes) -> bytes:
+def refusal(error: BadRequestError, date: bytes, server: bytes) -> bytes:
     """Return the whole answer to a request that was not understood; the connection closes."""
     text = b"content-type: text/plain\r\n" if error.body else b""
+    name = b"server: %b\r\n" % server if server else b""
     return (
-        b"HTTP/1.1 %d %b\r\ncontent-length: %d\r\n%bdate: %b\r\nserver: envoy\r\n"
-        b"connection: close\r\n\r\n%b"
-        % (error.status, REASONS[error.status], len(error.body), text, date, error.body)
+        b"HTTP/1.1 %d %b\r\ncontent-length: %d\r\n%bdate: %b\r\n%bconnection: close\r\n\r\n%b"
+        % (error.status, REASONS[error.status], len(error.body), text, date, name, error.body)
     )
 
 

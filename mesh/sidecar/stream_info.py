@@ -83,10 +83,14 @@ class StreamInfo:
     request_chunked: bool = False
     upstream_connection: Any = None
     response_stream: Any = None
+    response_timer: Any = None
+    timed_out: Any = None
+    limits: Any = None
     head: Any = None
     asked: Any = None
     upgrade: bytes = b""
     upgrade_allowed: bool = True
+    tunnelled: bool = False
     set_cookies: tuple[str, ...] = ()
     explanation: list[dict[str, Any]] = field(default_factory=list)
 

@@ -64,16 +64,15 @@ def shadow_authority(authority: str) -> str:
     return f"{host}-shadow:{port}"
 
 
-def forwarded(head: bytes) -> bytes:
-    """Add the sender's address to ``x-forwarded-for`` of a copy's head, as Envoy's client does.
+def forwarded(fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Add the sender's address to ``x-forwarded-for`` of a copy, as Envoy's client does.
 
     Source: Envoy, ``source/common/http/async_client_impl.cc`` (``send_xff``).
     """
-    start = head.find(b"\r\nx-forwarded-for: ")
-    if start < 0:
-        return head.removesuffix(b"\r\n") + b"x-forwarded-for: %b\r\n\r\n" % _ADDRESS
-    end = head.index(b"\r\n", start + 2)
-    return head[:end] + b"," + _ADDRESS + head[end:]
+    name = b"x-forwarded-for"
+    values = [value for key, value in fields if key == name]
+    kept = [item for item in fields if item[0] != name]
+    return [*kept, (name, b",".join([*values, _ADDRESS]))]
 
 
 def decide(

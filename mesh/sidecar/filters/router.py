@@ -28,10 +28,9 @@ from mesh.sidecar.filters.weighted_clusters import NO_CLUSTER, ClusterChoice, ch
 from mesh.sidecar.local_reply import REASONS, local_reply
 from mesh.sidecar.mitm.flow import Fields, make_headers, make_response
 from mesh.sidecar.stream_info import StreamInfo, stream_info
-from mesh.sidecar.upstream.attempt import UpstreamRequest
 from mesh.sidecar.upstream.cluster_manager import Cluster
 from mesh.sidecar.upstream.hash_policy import Peer
-from mesh.sidecar.upstream.http1 import UpstreamResponse
+from mesh.sidecar.upstream.message import UpstreamRequest, UpstreamResponse
 from mesh.sidecar.upstream.resets import UpstreamResetError
 from mesh.sidecar.upstream.retries import NO_RETRIES
 from mesh.sidecar.upstream.send import (
@@ -136,8 +135,13 @@ class Router:
             sender.hash, info.set_cookies = hashed.value, hashed.set_cookies
             info.explain("hash", value=hashed.value)
         self._finalize_request(flow, info, head, route, choice)
-        if route.mirrors and info.request_stream is None:
-            self._mirror(flow, info, route, plan)
+        if info.limits is not None:
+            if route.idle_timeout is not None:
+                info.limits.limit_idle(route.idle_timeout)
+            if route.max_stream_duration is not None:
+                info.limits.limit_duration(route.max_stream_duration)
+        if route.mirrors:
+            self._mirror_when_complete(flow, info, route, plan)
         response = await self._send(flow, info, sender)
         if response is not None:
             self._take_response(flow, info, response)
@@ -210,7 +214,26 @@ class Router:
             local_reply(flow, info, status, body, details, reset.flag, extra)
         return None
 
-    def _mirror(self, flow: HTTPFlow, info: StreamInfo, route: CompiledRoute, plan: Plan) -> None:
+    def _mirror_when_complete(
+        self, flow: HTTPFlow, info: StreamInfo, route: CompiledRoute, plan: Plan
+    ) -> None:
+        """Mirror a request once all of it is there; one that is too large to be kept is not."""
+        stream = info.request_stream
+        if stream is None:
+            self._mirror(flow, info, route, plan, flow.request.data.content or b"")
+            return
+
+        def complete() -> None:
+            body = stream.kept
+            if body is not None and not stream.failed:
+                self._mirror(flow, info, route, plan, body)
+
+        stream.keep()
+        stream.on_end.append(complete)
+
+    def _mirror(
+        self, flow: HTTPFlow, info: StreamInfo, route: CompiledRoute, plan: Plan, body: bytes
+    ) -> None:
         """Send copies and forget them: no retries, the answers are thrown away."""
         data = flow.request.data
         authority = data.authority.decode("latin-1")
@@ -222,12 +245,9 @@ class Router:
                 continue
             copy = StreamInfo(info.start, info.started)
             copy.request_chunked = info.request_chunked
-            request = serialize(flow, copy, route, plan, 1, 0.0, self._envoy_headers)
-            host = b"host: %b\r\n" % data.authority
-            head = request.head.replace(
-                host, b"host: %b\r\n" % shadow.authority.encode("latin-1"), 1
-            )
-            request.head = mirrors.forwarded(head)
+            request = serialize(flow, copy, route, plan, 1, 0.0, self._envoy_headers, body)
+            request.authority = shadow.authority.encode("latin-1")
+            request.fields = mirrors.forwarded(request.fields)
             single = Plan(NO_RETRIES, None, plan.times)
             sender = Sender(cluster, route, single, copy, self._rng, self._clock, _always(request))
             task = asyncio.get_running_loop().create_task(self._send_shadow(sender))
@@ -255,7 +275,7 @@ class Router:
         for cookie in info.set_cookies:
             fields.append((b"set-cookie", cookie.encode("latin-1")))
         info.details = "via_upstream"
-        reason = REASONS.get(response.status, response.reason)
+        reason = REASONS.get(response.status, b"Unknown")
         body = None if response.stream is not None else response.body
         flow.response = make_response(response.status, reason, fields, body)
         info.response_stream = response.stream

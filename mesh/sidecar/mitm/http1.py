@@ -28,7 +28,13 @@ _HEAD = re.compile(
 )
 _FIELD = re.compile(rb"([^:]++):[ \t]*+([^\r]*+)\r\n")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
-_ABSOLUTE = re.compile(rb"(https?)://([^/?#]*+)(.*+)", re.IGNORECASE)
+_ABSOLUTE = re.compile(rb"([A-Za-z][A-Za-z0-9+.-]*+)://([^/?#]*+)(.*+)")
+_TRAILER = re.compile(_LINE)
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_METHOD = re.compile(rb"(?:" + _METHODS + rb")[ \t]")
+_OLD_LINE = re.compile(rb"[A-Z-]+[ \t]+[\x21-\x7e]+(?: HTTP/(?!1\.1)[0-9]\.[0-9])?\r\n")
+_AUTHORITY = re.compile(rb"[!$%&'()*+,\-.0-9:;=@A-Z\[\]_a-z~]*")
+_HOST_PORT = re.compile(rb"(?:\[[0-9A-Fa-f:.]+\]|[^\[\]:@/]+)(?::[0-9]{1,5})?")
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,12})(?:;[\x09\x20-\x7e\x80-\xff]*+)?\r\n")
 
 
@@ -71,7 +77,18 @@ class RawHead:
 _HOP = frozenset(
     (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade", b"host")
 )
-_SPECIAL = _HOP | {b"content-length", b"expect", b"http2-settings"}
+_SPECIAL = _HOP | {b"content-length", b"expect", b"http2-settings", b"te"}
+
+
+def bad_head(raw: bytes) -> BadRequestError:
+    """Return Envoy's answer to a head that breaks the grammar."""
+    if not _METHOD.match(raw):
+        return BadRequestError()
+    if _CONTROL.search(raw):
+        return BadRequestError("http1.invalid_characters")
+    if _OLD_LINE.match(raw):
+        return BadRequestError("low_version", 426, b"Upgrade Required")
+    return BadRequestError()
 
 
 def read_head(raw: bytes) -> RawHead:
@@ -82,7 +99,7 @@ def read_head(raw: bytes) -> RawHead:
     """
     match = _HEAD.fullmatch(raw)
     if match is None:
-        raise BadRequestError
+        raise bad_head(raw)
     method, target, minor, block = match.groups()
     fields: list[tuple[bytes, bytes]] = []
     authority = upgrade = connection = b""
@@ -109,22 +126,31 @@ def read_head(raw: bytes) -> RawHead:
             codings, length = 1, None
         elif name == b"connection":
             connection += b"," + value.lower()
+        elif name == b"proxy-connection":
+            connection += b",close" if value.lower() == b"close" else b""
         elif name == b"upgrade":
-            upgrade = value
+            upgrade = b"" if value.lower() == b"h2c" else value
         elif name == b"expect":
             expect = value.lower() == b"100-continue"
+            if not expect:
+                fields.append((name, value))
+        elif name == b"te" and b"trailers" in value.lower():
+            fields.append((name, b"trailers"))
     if len(fields) > MAX_HEADERS:
         raise BadRequestError("http1.too_many_headers", 431, b"Request Header Fields Too Large")
     if lengths and codings:
         raise BadRequestError("http1.content_length_and_chunked_not_allowed")
     if minor == b"0":
         raise BadRequestError("low_version", 426, b"Upgrade Required")
+    refusal = ""
     close = False
     if connection:
         tokens = {token.strip(b" \t") for token in connection.split(b",")}
         close = b"close" in tokens
         if b"upgrade" not in tokens:
             upgrade = b""
+        if b"host" in tokens:
+            hosts, authority = 0, b""
         named = tokens - {b"", b"close", b"keep-alive", b"upgrade", b"te", b"content-length"}
         if named:
             fields = [item for item in fields if item[0] not in named]
@@ -132,20 +158,43 @@ def read_head(raw: bytes) -> RawHead:
         upgrade = b""
     scheme, path = b"http", target
     if method == b"CONNECT":
+        if not _HOST_PORT.fullmatch(target):
+            raise BadRequestError("http1.invalid_url")
+        if lengths or codings:
+            raise BadRequestError("http1.body_disallowed")
         authority, path = target, b""
     elif not target.startswith(b"/"):
-        absolute = _ABSOLUTE.fullmatch(target)
+        absolute = _absolute(target)
         if absolute is not None:
-            scheme, authority, path = absolute.groups()
-            path = path or b"/"
-        elif target != b"*":
+            scheme, authority, path = absolute
+        elif target[:1] != b"*":
             raise BadRequestError
-    refusal = ""
+        elif target != b"*" or method != b"OPTIONS":
+            raise BadRequestError("http1.invalid_url")
+    if not _AUTHORITY.fullmatch(authority):
+        raise BadRequestError("http.invalid_authority")
     if hosts == 0 and not authority:
         refusal = "missing_host_header"
     elif b"#" in path:
         refusal = "path_normalization_failed"
     return RawHead(method, scheme, authority, path, fields, length, close, upgrade, expect, refusal)
+
+
+def _absolute(target: bytes) -> tuple[bytes, bytes, bytes] | None:
+    """Split an absolute target into scheme, authority (without user) and path; None for another.
+
+    Raises BadRequestError for a scheme or host that Envoy refuses.
+    """
+    found = _ABSOLUTE.fullmatch(target)
+    if found is None:
+        return None
+    scheme, authority, path = found.groups()
+    authority = authority.rpartition(b"@")[2]
+    if scheme.lower() not in (b"http", b"https"):
+        raise BadRequestError("http1.invalid_scheme")
+    if not _HOST_PORT.fullmatch(authority):
+        raise BadRequestError("http1.invalid_url")
+    return scheme.lower(), authority, path or b"/"
 
 
 class ChunkedReader:
@@ -154,15 +203,24 @@ class ChunkedReader:
     def __init__(self) -> None:
         self._left = 0
         self._state = "size"
+        self.decoded = b""
         self.done = False
 
     def feed(self, buffer: bytearray) -> bytes:
         """Take what is complete out of ``buffer`` and return the decoded bytes.
 
         ``done`` becomes true after the last chunk; bytes behind it stay in ``buffer``.
-        Raises BadRequestError on bad framing.
+        Raises BadRequestError on bad framing; ``decoded`` is what came before the mistake.
         """
         out = bytearray()
+        try:
+            self._feed(buffer, out)
+        except BadRequestError:
+            self.decoded = bytes(out)
+            raise
+        return bytes(out)
+
+    def _feed(self, buffer: bytearray, out: bytearray) -> None:
         while not self.done:
             if self._state == "data":
                 take = min(self._left, len(buffer))
@@ -174,7 +232,7 @@ class ChunkedReader:
                 self._state = "data-end"
             end = buffer.find(b"\r\n")
             if end < 0:
-                if len(buffer) > 8192:
+                if len(buffer) > 8192 or b"\n" in buffer:
                     raise BadRequestError
                 break
             line = bytes(buffer[: end + 2])
@@ -191,6 +249,9 @@ class ChunkedReader:
                 self._left = int(match[1], 16)
                 self._state = "data" if self._left else "trailers"
             else:
+                if end and not _TRAILER.fullmatch(line):
+                    raise BadRequestError(
+                        "http1.invalid_characters" if _CONTROL.search(line) else "http1.codec_error"
+                    )
                 del buffer[: end + 2]
                 self.done = end == 0
-        return bytes(out)

@@ -10,47 +10,16 @@ Circuit breakers stand here: a request runs on a connection (``requests``), or w
 
 from __future__ import annotations
 
-import asyncio
-from dataclasses import dataclass
+from functools import partial
 
-from mesh.sidecar.body import BodyStream
 from mesh.sidecar.stream_info import StreamInfo
+from mesh.sidecar.upstream.circuit_breaker import CircuitBreaker
 from mesh.sidecar.upstream.cluster_manager import Cluster
 from mesh.sidecar.upstream.host import Host
-from mesh.sidecar.upstream.http1 import UpstreamConnection, UpstreamResponse
+from mesh.sidecar.upstream.http1 import UpstreamConnection
+from mesh.sidecar.upstream.message import UpstreamRequest, UpstreamResponse
 from mesh.sidecar.upstream.outlier_detection import Local
 from mesh.sidecar.upstream.resets import UpstreamResetError
-
-
-@dataclass(slots=True)
-class UpstreamRequest:
-    """What goes upstream: ``head`` ends with the empty line; ``stream`` follows ``body``."""
-
-    method: bytes
-    head: bytes
-    body: bytes
-    stream: BodyStream | None = None
-    chunked: bool = False
-    upgrade: bool = False
-
-
-async def _send_body(connection: UpstreamConnection, request: UpstreamRequest) -> None:
-    """Send the body while it arrives; the answer may begin before it ends.
-
-    When the client leaves, the connection is closed: the upstream must not take half a body for
-    a whole one.  When the upstream leaves, its answer (or reset) tells.
-    """
-    stream = request.stream
-    assert stream is not None
-    try:
-        async for data in stream:
-            await connection.write(b"%x\r\n%b\r\n" % (len(data), data) if request.chunked else data)
-        if request.chunked:
-            await connection.write(b"0\r\n\r\n")
-        connection.finish()
-    except UpstreamResetError as reset:
-        if reset.flag != "UC":
-            connection.abort()
 
 
 def overflow() -> UpstreamResetError:
@@ -80,6 +49,12 @@ async def _connect(cluster: Cluster, host: Host, priority: int) -> UpstreamConne
     return connection
 
 
+def _release(breaker: CircuitBreaker, host: Host) -> None:
+    """Give the place of a request back whose answer has been streamed to its end."""
+    host.active_requests -= 1
+    breaker.requests.release()
+
+
 async def attempt(
     cluster: Cluster, host: Host, request: UpstreamRequest, info: StreamInfo, priority: int = 0
 ) -> tuple[UpstreamResponse, UpstreamConnection]:
@@ -92,7 +67,7 @@ async def attempt(
     breaker = cluster.breakers.of(priority)
     host.active_requests += 1
     connection = None
-    admitted = answered = False
+    admitted = answered = held = False
     try:
         connection = await _connect(cluster, host, priority)
         if not breaker.requests.admit():
@@ -101,17 +76,12 @@ async def attempt(
         cluster.counters["upstream_rq_total"] += 1
         cluster.host_counters[host.key]["rq_total"] += 1
         info.hosts_attempted.append(host.key)
-        streaming = request.stream is not None
-        answer = connection.send(
-            request.head + request.body, request.method, streaming, request.upgrade
-        )
-        if streaming:
-            connection.sending = asyncio.get_running_loop().create_task(
-                _send_body(connection, request)
-            )
-        response = await answer
+        response = await connection.send(request)
         answered = True
         cluster.report_status(host, response.status)
+        if response.stream is not None and not response.stream.complete:
+            response.stream.on_end.append(partial(_release, breaker, host))
+            held = True
         return response, connection
     except UpstreamResetError as reset:
         if connection is not None and reset.flag != "UO":
@@ -119,9 +89,10 @@ async def attempt(
             cluster.report_local(host, Local.FAILED)
         raise
     finally:
-        host.active_requests -= 1
-        if admitted:
-            breaker.requests.release()
+        if not held:
+            host.active_requests -= 1
+            if admitted:
+                breaker.requests.release()
         if connection is not None and not answered:
             if admitted:
                 connection.abort()

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import cast
 
 from mesh.sidecar.body import SMALL_BODY, BodyStream
-from mesh.sidecar.mitm.http1 import BadRequestError, ChunkedReader
+from mesh.sidecar.mitm.http1 import MAX_HEAD, BadRequestError, ChunkedReader
+from mesh.sidecar.upstream.message import UpstreamRequest, UpstreamResponse
 from mesh.sidecar.upstream.resets import (
     UpstreamResetError,
     connection_termination,
@@ -21,16 +21,26 @@ from mesh.sidecar.upstream.resets import (
 )
 from mesh.sidecar.upstream.response_head import read_response_head
 
+_WITHOUT_BODY = frozenset((b"GET", b"HEAD", b"DELETE", b"TRACE", b"CONNECT"))
+"""A request of any other method says ``content-length: 0`` when it has no body."""
 
-@dataclass(slots=True)
-class UpstreamResponse:
-    """An answer: ``body`` when it is complete, else ``stream``."""
 
-    status: int
-    reason: bytes
-    fields: list[tuple[bytes, bytes]]
-    body: bytes
-    stream: BodyStream | None = None
+def head_bytes(request: UpstreamRequest) -> bytes:
+    """Return the head of ``request`` in HTTP/1.1, with the empty line."""
+    parts = [b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (request.method, request.path, request.authority)]
+    parts += [b"%b: %b\r\n" % item for item in request.fields]
+    if request.chunked:
+        parts.append(b"transfer-encoding: chunked\r\n")
+    elif request.method not in _WITHOUT_BODY and not _has_length(request):
+        parts.append(b"content-length: 0\r\n")
+    if request.upgrade:
+        parts.append(b"connection: upgrade\r\nupgrade: %b\r\n" % request.upgrade)
+    parts.append(b"\r\n")
+    return b"".join(parts)
+
+
+def _has_length(request: UpstreamRequest) -> bool:
+    return any(name == b"content-length" for name, _ in request.fields)
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -64,44 +74,57 @@ class UpstreamConnection(asyncio.Protocol):
         self.reusable = True
         self.requests = 0
         self.idle_since = 0.0
+        self._sender: asyncio.Task[None] | None = None
+        self.on_full: Callable[[bool], None] | None = None
         self.on_gone: Callable[[], None] | None = None
-        self.sending: asyncio.Task[None] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self.transport = cast(asyncio.Transport, transport)
 
-    def send(
-        self, head: bytes, method: bytes, streaming: bool = False, upgrade: bool = False
-    ) -> asyncio.Future[UpstreamResponse]:
-        """Write ``head`` (with a complete small body appended) and return the coming answer.
-
-        With ``streaming`` the rest of the body follows by ``write`` and ``finish``; ``upgrade``
-        says that an answer 101 is wanted.
-        """
+    def send(self, request: UpstreamRequest) -> asyncio.Future[UpstreamResponse]:
+        """Write ``request`` and return the coming answer; a streamed body follows as it arrives."""
+        loop = asyncio.get_running_loop()
         self.busy = True
         self.requests += 1
-        self._method = method
-        self._upgrade = upgrade
-        self._sending = streaming
-        self._answer = asyncio.get_running_loop().create_future()
+        self._method = request.method
+        self._upgrade = bool(request.upgrade)
+        self._answer = loop.create_future()
         self._head = None
-        self.transport.write(head)
+        head, body = head_bytes(request), request.body
+        if request.stream is not None:
+            self._sending = True
+            self.transport.write(head)
+            self._sender = loop.create_task(self._send_body(request.stream, request.chunked))
+            return self._answer
+        if request.chunked:
+            body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n"
+        self.transport.write(head + body)
         return self._answer
 
-    async def write(self, data: bytes) -> None:
-        """Write a piece of the request's body, and wait while the peer is slower than we are."""
-        if self.closed:
-            raise connection_termination()
-        self.transport.write(data)
-        if self._writable is not None:
-            await self._writable
+    async def _send_body(self, stream: BodyStream, chunked: bool) -> None:
+        """Send the body while it arrives; the answer may begin before it ends.
 
-    def finish(self) -> None:
-        """Say that the request's body is complete."""
-        self._sending = False
-        if not self.busy and not self.closed:
-            self._idle()
+        When the client leaves, the connection is closed: the upstream must not take half a body
+        for a whole one.  When the upstream leaves, its answer (or reset) tells.
+        """
+        try:
+            async for data in stream:
+                if self.closed:
+                    return
+                self.transport.write(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
+                if self._writable is not None:
+                    await self._writable
+        except UpstreamResetError:
+            self.abort()
+            return
+        if not self.closed:
+            if chunked:
+                self.transport.write(b"0\r\n\r\n")
+            self._sending = False
+            self._sender = None
+            if not self.busy:
+                self._on_idle(self)
 
     def tunnel(self, receiver: Callable[[bytes], None]) -> None:
         """After an answer 101: pass every further byte to ``receiver`` (``b""`` at the end)."""
@@ -115,8 +138,8 @@ class UpstreamConnection(asyncio.Protocol):
         """Close at once; the answer, if one is awaited, is given up."""
         self.reusable = False
         self._answer = None
-        if self.sending is not None:
-            self.sending.cancel()
+        if self._sender is not None:
+            self._sender.cancel()
         if not self.closed:
             self.transport.abort()
 
@@ -128,10 +151,14 @@ class UpstreamConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Called by asyncio: the send buffer is full."""
+        if self.on_full is not None:
+            self.on_full(True)
         self._writable = asyncio.get_running_loop().create_future()
 
     def resume_writing(self) -> None:
         """Called by asyncio: the send buffer has room."""
+        if self.on_full is not None:
+            self.on_full(False)
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
         self._writable = None
@@ -159,10 +186,11 @@ class UpstreamConnection(asyncio.Protocol):
         while True:
             end = self._buffer.find(b"\r\n\r\n")
             if end < 0:
-                if len(self._buffer) > 60 * 1024 or not b"HTTP/1.".startswith(
-                    bytes(self._buffer[:7])
-                ):
+                start = bytes(self._buffer[:7])
+                if len(self._buffer) > MAX_HEAD or not b"HTTP/1.".startswith(start):
                     raise protocol_error()
+                if b"\n\n" in self._buffer:
+                    raise protocol_error()  # an end of another kind
                 return
             head = read_response_head(bytes(self._buffer[: end + 4]))
             del self._buffer[: end + 4]
@@ -242,14 +270,11 @@ class UpstreamConnection(asyncio.Protocol):
         if head is not None and head.status == 101:
             self.reusable = False
         elif not self._sending:
-            self._idle()
+            self._on_idle(self)
         else:
             self.reusable = False  # the answer came before the whole request was sent
         if answer is not None and head is not None and not answer.done():
             answer.set_result(head)
-
-    def _idle(self) -> None:
-        self._on_idle(self)
 
     def _fail(self, reset: UpstreamResetError) -> None:
         answer, self._answer = self._answer, None
@@ -259,7 +284,8 @@ class UpstreamConnection(asyncio.Protocol):
             # A short body was being collected: what came of it is passed on, as Envoy does.
             self._answer = answer
             stream = self._start_stream()
-            stream.feed(bytes(self._buffer))
+            if self._chunks is None:
+                stream.feed(bytes(self._buffer))
             stream.fail(UpstreamResetError("protocol error", "UPE"))
             self._answer = None
         elif answer is not None and not answer.done():
@@ -273,11 +299,12 @@ class UpstreamConnection(asyncio.Protocol):
         self.resume_writing()
         if self._tunnel is not None:
             self._tunnel(b"")
-        if self.busy and self._until_close and self._head is not None and error is None:
+        if self.busy and self._until_close and self._head is not None:
             if self._stream is None:
                 self._stream = self._start_stream()
             self._stream.end()
             self.busy = False
         elif self.busy:
-            self._fail(protocol_error() if self._stream is not None else connection_termination())
+            cut = self._stream is not None or self._buffer
+            self._fail(protocol_error() if cut else connection_termination())
         self._on_closed(self)

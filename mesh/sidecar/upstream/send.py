@@ -18,12 +18,12 @@ from random import Random
 from mesh.sidecar.filters.routing import CompiledRoute
 from mesh.sidecar.stream_info import StreamInfo
 from mesh.sidecar.upstream import timeouts
-from mesh.sidecar.upstream.attempt import UpstreamRequest, attempt
+from mesh.sidecar.upstream.attempt import attempt
 from mesh.sidecar.upstream.balancers import Context
 from mesh.sidecar.upstream.cluster_manager import Cluster
 from mesh.sidecar.upstream.hash_policy import HashPolicy, compile_hash_policy
 from mesh.sidecar.upstream.host import Host
-from mesh.sidecar.upstream.http1 import UpstreamResponse
+from mesh.sidecar.upstream.message import UpstreamRequest, UpstreamResponse
 from mesh.sidecar.upstream.outlier_detection import Local
 from mesh.sidecar.upstream.resets import UpstreamResetError
 from mesh.sidecar.upstream.retries import (
@@ -107,22 +107,36 @@ class Sender:
         if times.route is None:
             return await self._run()
         started = self.clock()
-        scope = asyncio.timeout(times.route)
+        timer = timeouts.RequestTimer(times.route, self.info.request_stream)
         try:
-            async with scope:
-                return await self._run(started)
+            async with asyncio.timeout(None) as scope:
+                timer.attach(scope)
+                try:
+                    response = await self._run(started)
+                finally:
+                    timer.detach()
         except TimeoutError:
-            self.cluster.counters["upstream_rq_timeout"] += 1
-            self.info.explain("timeout", seconds=times.route)
-            if self.host is not None:
-                self._report_timeout(self.host)
+            self.timed_out()
             raise RequestTimeoutError(timeouts.DETAILS_GLOBAL) from None
+        if response.stream is not None:
+            self.info.response_timer = timer
+            self.info.timed_out = self.timed_out
+        return response
+
+    def timed_out(self) -> None:
+        """Count and explain that the route's timeout has passed."""
+        self.cluster.counters["upstream_rq_timeout"] += 1
+        self.info.explain("timeout", seconds=self.plan.times.route)
+        if self.host is not None:
+            self._report_timeout(self.host)
 
     async def _run(self, started: float = 0.0) -> UpstreamResponse:
         rules = self.plan.rules
-        if not rules.tokens or self.info.request_stream is not None:
-            # What is streamed has not been kept, so there is nothing to send again.
+        if not rules.tokens:
             return await self._try(self._choose(None), started)
+        stream = self.info.request_stream
+        if stream is not None:
+            stream.keep()
         breaker = self.cluster.breakers.of(self.route.priority)
         state = RetryState[Host](rules, breaker.retries.admit, breaker.retries.release)
         counters = self.cluster.counters
@@ -144,6 +158,8 @@ class Sender:
                     outcome = Outcome(reset=Reset.PER_TRY_TIMEOUT)
                 state.tried.append(host)
                 verdict = state.should_retry(outcome)
+                if verdict is Verdict.RETRY and stream is not None:
+                    verdict = self._rewind(response, verdict)
                 if verdict is not Verdict.RETRY:
                     self._note_verdict(verdict)
                     if failure is not None:
@@ -157,6 +173,17 @@ class Sender:
                 await asyncio.sleep(pause)
         finally:
             state.done()
+
+    def _rewind(self, response: UpstreamResponse | None, verdict: Verdict) -> Verdict:
+        """Make a streamed request ready to be sent again, if it was small enough to be kept."""
+        stream = self.info.request_stream
+        if stream.kept is None:
+            self.info.explain("no further attempt", because="the body is too large to be kept")
+            return Verdict.NO
+        if response is not None:
+            self.info.upstream_connection.abort()
+        stream.rewind()
+        return verdict
 
     def _report_timeout(self, host: Host) -> None:
         self.cluster.host_counters[host.key]["rq_timeout"] += 1
@@ -222,11 +249,16 @@ class Sender:
         if per_try is None:
             response, connection = await attempt(self.cluster, host, request, info, priority)
         else:
+            timer = timeouts.RequestTimer(per_try, info.request_stream)
             try:
-                async with asyncio.timeout(per_try):
-                    response, connection = await attempt(
-                        self.cluster, host, request, info, priority
-                    )
+                async with asyncio.timeout(None) as scope:
+                    timer.attach(scope)
+                    try:
+                        response, connection = await attempt(
+                            self.cluster, host, request, info, priority
+                        )
+                    finally:
+                        timer.detach()
             except TimeoutError:
                 self.cluster.counters["upstream_rq_per_try_timeout"] += 1
                 self._report_timeout(host)

@@ -1,4 +1,4 @@
-"""Serialize: a request as the bytes that go upstream, with the headers that each attempt renews.
+"""Serialize: the request of one attempt, with the headers that each attempt renews.
 
 Source: Envoy ``source/common/router/router.cc`` (setTimeoutHeaders, attempt count).
 """
@@ -9,11 +9,10 @@ from mitmproxy.http import HTTPFlow
 
 from mesh.sidecar.filters.routing import CompiledRoute
 from mesh.sidecar.stream_info import StreamInfo
-from mesh.sidecar.upstream.attempt import UpstreamRequest
+from mesh.sidecar.upstream.message import UpstreamRequest
 from mesh.sidecar.upstream.send import Plan
 
-_WITHOUT_BODY = frozenset((b"GET", b"HEAD", b"DELETE", b"TRACE", b"CONNECT"))
-"""A request of any other method says ``content-length: 0`` when it has no body."""
+_COUNT = b"x-envoy-attempt-count"
 
 
 def serialize(
@@ -24,33 +23,42 @@ def serialize(
     attempt: int,
     elapsed: float,
     envoy_headers: bool,
+    copied: bytes | None = None,
 ) -> UpstreamRequest:
-    """Make the bytes of one attempt: the ``attempt``-th, ``elapsed`` seconds after the first."""
+    """Make the request of one attempt: the ``attempt``-th, ``elapsed`` seconds after the first.
+
+    ``copied`` is the body of a mirrored copy.
+    """
     data = flow.request.data
-    parts = [b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (data.method, data.path, data.authority)]
-    body = data.content or b""
     stream = info.request_stream
+    body = copied
+    if body is None:
+        body = b"" if stream is not None else data.content or b""
+    fields = list(data.headers.fields)
     has_length = False
-    for name, value in data.headers.fields:
+    for place, (name, value) in enumerate(fields):
         if name == b"content-length":
             has_length = True
-            if stream is None:
-                value = b"%d" % len(body)  # a filter may have changed the body
-        parts.append(b"%b: %b\r\n" % (name, value))
-    chunked = not has_length and (stream is not None or info.request_chunked or bool(body))
-    if chunked and stream is None:
-        body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if body else b"0\r\n\r\n"
+            if stream is None and int(value) != len(body):  # a filter has changed the body
+                fields[place] = (name, b"%d" % len(body))
     if envoy_headers:
         expected = plan.times.expected_ms(elapsed)
         if expected is not None:
-            parts.append(b"x-envoy-expected-rq-timeout-ms: %d\r\n" % expected)
+            fields.append((b"x-envoy-expected-rq-timeout-ms", b"%d" % expected))
     if route.include_request_attempt_count:
-        parts.append(b"x-envoy-attempt-count: %d\r\n" % attempt)
-    if chunked:
-        parts.append(b"transfer-encoding: chunked\r\n")
-    elif not has_length and data.method not in _WITHOUT_BODY:
-        parts.append(b"content-length: 0\r\n")
-    if info.upgrade:
-        parts.append(b"connection: upgrade\r\nupgrade: %b\r\n" % info.upgrade)
-    parts.append(b"\r\n")
-    return UpstreamRequest(data.method, b"".join(parts), body, stream, chunked, bool(info.upgrade))
+        if any(name == _COUNT for name, _ in fields):
+            fields = [item for item in fields if item[0] != _COUNT]
+        fields.append((_COUNT, b"%d" % attempt))
+    trailers = data.trailers
+    return UpstreamRequest(
+        data.method,
+        data.scheme,
+        data.authority,
+        data.path,
+        fields,
+        body,
+        stream,
+        not has_length and (stream is not None or info.request_chunked or bool(body)),
+        info.upgrade,
+        list(trailers.fields) if trailers is not None else [],
+    )

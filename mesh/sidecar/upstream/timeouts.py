@@ -13,8 +13,10 @@ Source: Envoy, ``source/common/router/router.cc`` (``FilterUtility::finalTimeout
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 
+from mesh.sidecar.body import BodyStream
 from mesh.sidecar.filters.head import RequestHead
 
 EXPECTED = "x-envoy-expected-rq-timeout-ms"
@@ -52,6 +54,37 @@ class Timeouts:
                 return 1  # 0 would mean: no limit
             expected = min(expected, left)
         return max(1, round(expected * 1000))
+
+
+class RequestTimer:
+    """``seconds`` from the moment at which the request has arrived in full.
+
+    ``attach`` lets it bound a scope of ``asyncio.timeout``, also one that begins later.
+    """
+
+    def __init__(self, seconds: float, stream: BodyStream | None) -> None:
+        self._seconds = seconds
+        self._scope: asyncio.Timeout | None = None
+        self._when: float | None = None
+        if stream is None or stream.complete:
+            self._begin()
+        else:
+            stream.on_end.append(self._begin)
+
+    def _begin(self) -> None:
+        self._when = asyncio.get_running_loop().time() + self._seconds
+        if self._scope is not None:
+            self._scope.reschedule(self._when)
+
+    def attach(self, scope: asyncio.Timeout) -> None:
+        """Bound ``scope``, which has just been entered."""
+        self._scope = scope
+        if self._when is not None:
+            scope.reschedule(self._when)
+
+    def detach(self) -> None:
+        """Let go of the scope: it ends."""
+        self._scope = None
 
 
 def decide(

@@ -30,7 +30,7 @@ REFUSED = {
     "lower-case method": (b"get / HTTP/1.1\r\nHost: a", 400),
     "two spaces": (b"GET  / HTTP/1.1\r\nHost: a", 400),
     "byte above 127 in the target": (b"GET /\xc3\xa4 HTTP/1.1\r\nHost: a", 400),
-    "other version": (b"GET / HTTP/1.2\r\nHost: a", 400),
+    "other version": (b"GET / HTTP/1.2\r\nHost: a", 426),
     "HTTP/1.0": (b"GET / HTTP/1.0\r\nHost: a", 426),
     "too many headers": (b"GET / HTTP/1.1\r\nHost: a" + b"\r\nX: 1" * 101, 431),
 }  # fmt: skip
