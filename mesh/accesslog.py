@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 JSON_FORMAT: dict[str, str] = {
-    "start_time": "%START_TIME%",
+    "start_time": "%START_TIME(%Y-%m-%dT%H:%M:%S.%6fZ)%",
     "method": "%REQ(:METHOD)%",
     "path": "%REQ(X-ENVOY-ORIGINAL-PATH?:PATH)%",
     "protocol": "%PROTOCOL%",
@@ -42,8 +42,21 @@ JSON_FORMAT: dict[str, str] = {
     "route_name": "%ROUTE_NAME%",
     "traceparent": "%REQ(TRACEPARENT)%",
     "b3_trace_id": "%REQ(X-B3-TRACEID)%",
+    "b3_span_id": "%REQ(X-B3-SPANID)%",
+    "b3_sampled": "%REQ(X-B3-SAMPLED)%",
+    "trace_id": "%TRACE_ID%",
+    "downstream_peer": "%DYNAMIC_METADATA(istio.peer:downstream)%",
 }
 """Field of the record -> Envoy command operator.  ``direction`` is added per listener as a literal."""
+
+PEER_HEADER = "x-envoy-peer-metadata-id"
+"""A sidecar says in it who it is (its node id); the next one takes it away before the application.
+
+Istio's sidecars exchange the same header where there is no certificate (istio/proxy
+``peer_metadata``).
+"""
+PEER_NAMESPACE, PEER_KEY = "istio.peer", "downstream"
+"""Where the receiving sidecar keeps the header's value, for its log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +65,9 @@ class AccessLogRecord:
 
     ``pod`` wrote it; ``direction`` is ``inbound`` or ``outbound``; ``duration`` is in
     milliseconds, sizes in bytes; an absent value is ``""`` (Envoy prints null or ``-``), an
-    absent number 0.  ``response_code`` 0 means that no answer was sent.
+    absent number 0.  ``response_code`` 0 means that no answer was sent.  ``downstream_peer`` is the
+    node id of the sidecar that sent the request; ``b3_*`` are the headers that went upstream,
+    ``trace_id`` is known without them too (an aborted request).
     """
 
     pod: str
@@ -84,6 +99,10 @@ class AccessLogRecord:
     route_name: str = ""
     traceparent: str = ""
     b3_trace_id: str = ""
+    b3_span_id: str = ""
+    b3_sampled: str = ""
+    trace_id: str = ""
+    downstream_peer: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
 
 
@@ -105,7 +124,9 @@ def parse_record(pod: str, line: str) -> AccessLogRecord:
         if key not in _KNOWN:
             extra[key] = value
         elif value is None or value == "-":
-            known[key] = 0 if key in _NUMBERS else ""
+            continue  # the defaults say the same
+        elif key in _NUMBERS:
+            known[key] = int(value)
         else:
-            known[key] = int(value) if key in _NUMBERS else str(value)
+            known[key] = value if isinstance(value, str) else str(value)
     return AccessLogRecord(pod=pod, extra=extra, **known)

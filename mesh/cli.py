@@ -25,6 +25,7 @@ from mesh.commands import (
     explain,
     fix,
     get,
+    graph,
     import_cluster,
     logs,
     proxy_config,
@@ -58,6 +59,8 @@ app.command("describe")(describe.describe)
 app.command("explain")(explain.explain)
 app.command("diff")(diff.diff)
 app.command("curl")(curl.curl)
+app.command("graph")(graph.graph)
+app.command("top")(graph.top)
 app.command("logs")(logs.logs)
 app.command("proxy-status")(proxy_status.proxy_status)
 app.command("proxy-config")(proxy_config.proxy_config)

@@ -28,16 +28,19 @@ def status(mesh: Mesh = "", output: Output = "text") -> None:
         rows = [
             [pod["name"], pod["service"], pod["version"], pod["address"]] for pod in each["pods"]
         ]
+        if each["metrics"]:
+            print(f"metrics for Prometheus: {each['metrics']}")
         print_table(["POD", "SERVICE", "VERSION", "ADDRESS"], rows)
 
 
 def describe(name: str) -> dict[str, Any]:
-    """Return what there is to know about a mesh: mesh, engine, era, gateway, pods."""
+    """Return what there is to know about a mesh: mesh, engine, era, metrics, gateway, pods."""
     bed = attach(name)
     return {
         "mesh": name,
         "engine": bed.engine if isinstance(bed.engine, str) else bed.engine.name,
         "era": bed.era,
+        "metrics": bed.metrics_url,
         "gateway": bed.gateway_url if bed.topology.gateway else "",
         "pods": [
             {

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from mesh.pilot.node import ProxyNode
 from mesh.pilot.status import Nack, NodeStatus
 from mesh.pilot.wire import pod_to_dict, service_to_dict
 from mesh.topology import Pod, Service
+from mesh.unixhttp import ask
 
 
 class PilotError(Exception):
@@ -154,18 +154,12 @@ class PilotClient:
         body: dict[str, Any] | None = None,
         timeout: float | None = None,
     ) -> Any:
-        connection = _UnixConnection(str(self.socket_path), timeout or self.timeout)
         try:
-            payload = json.dumps(body) if body is not None else None
-            connection.request(method, path, payload, {"content-type": "application/json"})
-            response = connection.getresponse()
-            status, text = response.status, response.read()
+            status, text = ask(self.socket_path, method, path, body, timeout or self.timeout)
         except (OSError, http.client.HTTPException) as error:
             raise PilotError(
                 f"the control plane at {self.socket_path} does not answer ({error}): is the mesh up?"
             ) from error
-        finally:
-            connection.close()
         try:
             data = json.loads(text)
         except ValueError:
@@ -173,19 +167,6 @@ class PilotClient:
         if status != http.client.OK:
             raise PilotError(str(data.get("error", status)))
         return data
-
-
-class _UnixConnection(http.client.HTTPConnection):
-    """HTTP over a Unix socket."""
-
-    def __init__(self, path: str, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
 
 
 def _nacks(data: Iterable[dict[str, Any]]) -> tuple[Nack, ...]:

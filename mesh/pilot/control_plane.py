@@ -17,6 +17,7 @@ from envoy_data_plane.envoy.config.core.v3 import Node
 from mesh.citadel.citadel import Citadel
 from mesh.istio import Era, Level, Problem, Resource, has_errors, load_text, validate
 from mesh.pilot.ads import AdsServer, Outcome
+from mesh.pilot.mixer_feed import MixerFeed
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.registry import Registry
 from mesh.pilot.status import Nack, NodeStatus
@@ -25,7 +26,11 @@ from mesh.pilot.trace import trace
 from mesh.pilot.translate import Snapshot, Translator
 from mesh.pilot.translate.view import MeshView, OutboundPolicy
 from mesh.pilot.warming import still_warming
+from mesh.pilot.wire import pod_to_dict, service_to_dict
 from mesh.topology import Pod
+
+MIXER_KINDS = frozenset({"Telemetry", "QuotaSpec", "QuotaSpecBinding"})
+"""What Mixer reads, beside everything of the group config.istio.io."""
 
 UNTRANSLATABLE = "KIT0201"
 """Code of a Problem that only the translation finds."""
@@ -70,6 +75,7 @@ class ControlPlane:
     nodes: dict[str, ProxyNode] = field(default_factory=dict)
     resources: dict[Key, Resource] = field(default_factory=dict)
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
+    mixer: MixerFeed = field(default_factory=MixerFeed)
     ads: AdsServer = field(init=False)
     _version: int = 0
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -108,6 +114,7 @@ class ControlPlane:
         self.snapshots = {key: translator.snapshot(node) for key, node in self.nodes.items()}
         offered = {key: (node.name, self.snapshots[key]) for key, node in self.nodes.items()}
         self.ads.publish(str(self._version), offered)
+        self.mixer.offer(self._version)
 
     async def apply(
         self,
@@ -214,9 +221,12 @@ class ControlPlane:
         limit = self.deadline if timeout is None else timeout
         end = self.clock() + limit
         wanted = None if nodes is None else list(nodes)
+        wrong = await self.mixer.wait(limit)
         outcome = await self.ads.in_force(wanted, limit, connected_only=nodes is None)
         if outcome.missing:
             return outcome
+        if wrong:
+            return replace(outcome, in_force=False, reason=wrong)
         chosen = set(self.nodes if wanted is None else wanted)
         for node_id, engine in self.ads.connected().items():
             node = self.nodes.get(node_id)
@@ -229,6 +239,22 @@ class ControlPlane:
                 )
                 return replace(outcome, in_force=False, missing=(node.name,), reason=reason)
         return outcome
+
+    def mixer_state(self) -> dict[str, Any]:
+        """Return what Mixer has to know: proxies, services, pods and the applied resources."""
+        return {
+            "version": self._version,
+            "era": self.era.name,
+            "namespace": self.namespace,
+            "nodes": [each.as_dict() for each in self.nodes.values()],
+            "pods": [pod_to_dict(each) for each in self.registry.pods.values()],
+            "services": [service_to_dict(each) for each in self.registry.services.values()],
+            "resources": [
+                {"file": each.source.file, "text": each.source.text, "namespace": each.namespace}
+                for each in self.resources.values()
+                if each.kind in MIXER_KINDS or each.api_version.startswith("config.istio.io/")
+            ],
+        }
 
     def status(self) -> list[NodeStatus]:
         """Return the rows of ``proxy-status``."""

@@ -4,6 +4,7 @@
                              -> problems, applied, in_force, nacks
     POST   /delete           {resources: [{kind, namespace, name}]} -> the same
     POST   /services         {services: [...]}           POST /pods  {add: [...]} or {remove: [...]}
+    POST   /mixer-feed       {after, error?} -> the state of the mesh, when it is newer (mixer_feed)
     POST   /in-force         {nodes?: [...], timeout?} -> in_force, nacks, missing, reason
     GET    /ready  /resources  /services  /proxy-status  /snapshot/NODE  /proxy-config/NODE/VIEW
 
@@ -13,6 +14,8 @@ Every answer is JSON; an error is ``{"error": "one sentence"}``.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from dataclasses import asdict
 from typing import Any
 
@@ -170,6 +173,25 @@ class ProxyConfig(Handler):
         self.answer({"columns": proxy_config.COLUMNS[view], "rows": rows(snapshot)})
 
 
+class MixerFeedOf(Handler):
+    """POST /mixer-feed."""
+
+    async def post(self) -> None:
+        """Answer with the state of the mesh when it is newer than what Mixer has."""
+        body = self.body()
+        after = self.read(lambda: int(body["after"]))
+        waiting = asyncio.ensure_future(self.plane.mixer.next(after, str(body.get("error", ""))))
+        self._waiting = waiting
+        with contextlib.suppress(asyncio.CancelledError):
+            await waiting
+            self.answer(self.plane.mixer_state())
+
+    def on_connection_close(self) -> None:
+        """Called by tornado: Mixer is gone."""
+        self._waiting.cancel()
+        self.plane.mixer.lost()
+
+
 class Ready(Handler):
     """GET /ready."""
 
@@ -200,6 +222,7 @@ def application(plane: ControlPlane) -> Application:
         (r"/proxy-status", ProxyStatus),
         (r"/snapshot/([^/]+)", SnapshotOf),
         (r"/proxy-config/([^/]+)/([^/]+)", ProxyConfig),
+        (r"/mixer-feed", MixerFeedOf),
         (r"/ready", Ready),
         *citadel_api.PATHS,
     ]

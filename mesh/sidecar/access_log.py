@@ -48,14 +48,20 @@ class LogContext:
 Operator = Callable[[LogContext], Any]
 
 
-def _start_time(context: LogContext) -> str:
-    seconds = context.info.start
-    moment = datetime.fromtimestamp(seconds, UTC)
-    return f"{moment:%Y-%m-%dT%H:%M:%S}.{int(seconds * 1000) % 1000:03d}Z"
+def _start_time(argument: str) -> Operator:
+    """``%START_TIME(FORMAT)%`` with strftime's letters and Envoy's ``%3f``, ``%6f`` (fractions)."""
+    pattern = argument or "%Y-%m-%dT%H:%M:%S.%3fZ"
+
+    def read(context: LogContext) -> str:
+        moment = datetime.fromtimestamp(context.info.start, UTC)
+        micros = f"{moment.microsecond:06d}"
+        filled = pattern.replace("%3f", micros[:3]).replace("%6f", micros)
+        return moment.strftime(filled)
+
+    return read
 
 
 _SIMPLE: dict[str, Operator] = {
-    "START_TIME": _start_time,
     "PROTOCOL": lambda c: c.info.protocol or None,
     "RESPONSE_CODE": lambda c: c.info.response_code,
     "RESPONSE_FLAGS": lambda c: c.info.flags_text(),
@@ -74,6 +80,7 @@ _SIMPLE: dict[str, Operator] = {
     "DOWNSTREAM_PEER_URI_SAN": lambda c: c.info.downstream_peer_uri_san or None,
     "REQUESTED_SERVER_NAME": lambda c: c.info.requested_server_name or None,
     "ROUTE_NAME": lambda c: c.info.route_name or None,
+    "TRACE_ID": lambda c: c.info.span.trace_id if c.info.span is not None else None,
 }
 
 
@@ -91,6 +98,12 @@ def _header(side: str, argument: str, length: int | None) -> Operator:
     return read
 
 
+def _metadata(argument: str) -> Operator:
+    """``NAMESPACE:KEY`` of the dynamic metadata; absent is null, as in Envoy."""
+    namespace, _, key = argument.partition(":")
+    return lambda context: context.info.metadata.get(namespace, {}).get(key)
+
+
 def compile_operator(text: str) -> Operator:
     """Compile one value of a JSON format; a value that is one operator keeps its type.
 
@@ -105,6 +118,10 @@ def compile_operator(text: str) -> Operator:
         name, argument, length = match.groups()
         if name in ("REQ", "RESP") and argument:
             parts.append(_header(name, argument, int(length) if length else None))
+        elif name == "START_TIME":
+            parts.append(_start_time(argument or ""))
+        elif name == "DYNAMIC_METADATA" and argument:
+            parts.append(_metadata(argument))
         elif name in _SIMPLE:
             parts.append(_SIMPLE[name])
         else:

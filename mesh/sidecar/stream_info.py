@@ -55,6 +55,8 @@ class StreamInfo:
     bodies; ``explanation`` holds one entry per decision, in order: which rule matched, which
     draw chose which cluster, which endpoint was taken and why.  ``asked`` is the request as it
     was matched, before the route changed it; ``connection`` has the client's addresses and certificate.
+    ``metadata`` is Envoy's dynamic metadata: what filters leave for each other and for the log, by
+    namespace and key.
     """
 
     start: float
@@ -92,6 +94,8 @@ class StreamInfo:
     upgrade_allowed: bool = True
     tunnelled: bool = False
     set_cookies: tuple[str, ...] = ()
+    metadata: dict[str, dict[str, Any]] = field(default_factory=dict)
+    span: Any = None
     explanation: list[dict[str, Any]] = field(default_factory=list)
 
     def flag(self, flag: str) -> None:

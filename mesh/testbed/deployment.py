@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from mesh.agent.agent import BOOTSTRAP_FILE, AgentOptions
+from mesh.mixer.client import MixerClient
 from mesh.pilot.client import PilotClient
 from mesh.pilot.node import ProxyNode
 from mesh.state import RunFolder
@@ -24,7 +25,7 @@ from mesh.testbed.plain import to_plain
 from mesh.testbed.pods import LocalPod
 from mesh.topology import Pod, Service, Topology, Workload
 
-_ADS, _API, _FIRST_APP = 1, 2, 3
+_ADS, _API, _MIXER, _FIRST_APP = 1, 2, 3, 4
 _IN_FORCE_SECONDS, _IN_FORCE_ROUNDS = 3.0, 10
 
 
@@ -47,6 +48,12 @@ class Deployment:
     killed: list[LocalPod] = field(default_factory=list)
     count: int = 0
     certificate_seconds: float = 0.0
+    mixer_port: int = 0
+
+    @property
+    def mixer(self) -> MixerClient:
+        """Metrics, traces and the graph."""
+        return MixerClient(self.folder.socket(_MIXER))
 
     @property
     def pilot(self) -> PilotClient:
@@ -65,7 +72,7 @@ class Deployment:
         preloads.append(zygote.post("preload", modules=["services.server"]))
         applications = [pod for pod in pods if pod.pod or pod.outside]
         apps_asked = [(pod, *zygote.post_start(self._app_spec(pod))) for pod in applications]
-        preloads.append(zygote.post("preload", modules=self.engine.modules()))
+        preloads.append(zygote.post("preload", modules=["mesh.mixer.main", *self.engine.modules()]))
         zygote.answer(preloads[0])
         pilot = Started("pilot", 0, self.folder.path / "pilot.log", pilot_asked[1])
         wait_ready([pilot])
@@ -78,6 +85,8 @@ class Deployment:
             apps.append(Started(f"application {pod.name}", pid, pod.folder / "app.log", ready))
         for number in preloads[1:]:
             zygote.answer(number)
+        self.mixer_port = self._take_ports(1)[0]
+        mixer = zygote.start_all([self._mixer_spec()])
         injected = [pod for pod in pods if pod.injected]
         sidecars = zygote.start_all(self._sidecar_spec(pod) for pod in injected)
         app_pids = {pod.name: app.pid for pod, app in zip(applications, apps, strict=True)}
@@ -85,7 +94,7 @@ class Deployment:
         for pod in pods:
             app_pid, sidecar_pid = app_pids.get(pod.name, 0), pids.get(pod.name, 0)
             self.pods[pod.name] = replace(pod, app_pid=app_pid, sidecar_pid=sidecar_pid)
-        wait_ready([*apps, *sidecars])
+        wait_ready([*apps, *mixer, *sidecars])
         self.await_in_force(self.pods.values())
 
     def replace(self, victim: LocalPod) -> Pod:
@@ -203,6 +212,20 @@ class Deployment:
                 path = self.folder.path / node.pod / BOOTSTRAP_FILE
                 path.touch(mode=0o600)
                 path.write_text(tokens[node.id], encoding="ascii")
+
+    def _mixer_spec(self) -> ChildSpec:
+        return ChildSpec(
+            name="mixer",
+            module="mesh.mixer.main",
+            function="run",
+            options_type="MixerOptions",
+            options={
+                "socket": str(self.folder.socket(_MIXER)),
+                "pilot_socket": str(self.folder.socket(_API)),
+                "port": self.mixer_port,
+            },
+            log=str(self.folder.path / "mixer.log"),
+        )
 
     def _pilot_spec(self, pods: list[LocalPod]) -> ChildSpec:
         world = {key: (pod.node.address, port) for pod in pods for key, port in pod.world.items()}

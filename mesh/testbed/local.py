@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from mesh.accesslog import AccessLogRecord
 from mesh.istio.resource import Resource
+from mesh.mixer.client import MixerClient, MixerError
 from mesh.pilot.client import ApplyResult, PilotClient, PilotError
 from mesh.state import KEPT, RunFolder, StateError, reap, write_atomic
 from mesh.testbed import hops, records, request
@@ -141,6 +142,7 @@ class LocalTestbed:
             {name: from_plain(LocalPod, raw) for name, raw in state["pods"].items()},
             [from_plain(LocalPod, raw) for raw in state["killed"]],
             int(state["count"]),
+            mixer_port=int(state["mixer_port"]),
         )
         bed._ingress = {(kind, space, name) for kind, space, name in state["ingress"]}
         return bed
@@ -155,6 +157,7 @@ class LocalTestbed:
             "pods": self._running().pods,
             "killed": self._running().killed,
             "count": self._running().count,
+            "mixer_port": self._running().mixer_port,
             "ingress": sorted(self._ingress),
         }
         write_atomic(self.run.path / STATE_FILE, json.dumps(to_plain(state)))
@@ -184,6 +187,26 @@ class LocalTestbed:
     def pilot(self) -> PilotClient:
         """The control plane."""
         return self._running().pilot
+
+    @property
+    def mixer(self) -> MixerClient:
+        """Metrics, traces and the service graph, as far as they were written (``telemetry``)."""
+        return self._running().mixer
+
+    @property
+    def metrics_url(self) -> str:
+        """Where Prometheus finds the metrics of all pods, and in ``/targets`` those of each."""
+        return f"http://127.0.0.1:{self._running().mixer_port}/metrics"
+
+    def telemetry(self, *, spans: bool = False) -> MixerClient:
+        """Return ``mixer`` once it knows all that happened so far; with ``spans``, all traces."""
+        running, _ = self._chosen("")
+        records.flush(running)
+        try:
+            self.mixer.sync(spans=spans)
+        except MixerError as problem:
+            raise TestbedError(str(problem)) from None
+        return self.mixer
 
     @property
     def gateway_url(self) -> str:
@@ -303,8 +326,8 @@ class LocalTestbed:
         return tuple(hops.of_access_log(self.access_log(), request_id))
 
     def logs(self, name: str) -> str:
-        """Return what a pod's processes, ``pilot`` or ``zygote`` printed."""
-        if name in ("pilot", "zygote"):
+        """Return what a pod's processes, ``pilot``, ``mixer`` or ``zygote`` printed."""
+        if name in ("pilot", "mixer", "zygote"):
             path = self.run.path / f"{name}.log"
             return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""
         return records.output(self.find(name))

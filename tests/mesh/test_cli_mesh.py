@@ -112,6 +112,21 @@ def test_explain_a_request_and_one_that_was_sent() -> None:
     assert "files are for --dry-run" in meshctl("explain", "/", "-f", "x.yaml").stderr
 
 
+def test_graph_and_top() -> None:
+    assert meshctl("curl", "/").exit_code == 0
+    shown = meshctl("graph")
+    assert shown.exit_code == 0, shown.output
+    assert "preference v1" in shown.stdout
+    assert "recommendation v" in shown.stdout
+    found = json.loads(meshctl("graph", "-o", "json").stdout)
+    assert found["records"] >= 2
+    assert {edge["mtls"] for edge in found["edges"]} == {False}
+    table = meshctl("top", "--once").stdout
+    assert "REQ/S" in table
+    assert "100.0%" in table
+    assert "above 0" in meshctl("top", "--last", "0").stderr
+
+
 def test_curl_from_a_pod_and_its_log() -> None:
     asked = meshctl(
         "curl", "-i", "--from", "preference", "http://recommendation:8080/", "-H", "x-request-id: 7"

@@ -13,7 +13,7 @@ from envoy_data_plane.envoy.config.route.v3 import Route, RouteConfiguration, Vi
 
 from mesh.istio.models.gateway import Server
 from mesh.pilot.node import ProxyNode
-from mesh.pilot.translate import http_match, names, virtual_service
+from mesh.pilot.translate import http_match, names, peer_metadata, virtual_service
 from mesh.pilot.translate.view import MeshView, Routing
 
 _SERVICE_PORTS = {8080: 80, 8443: 443}
@@ -58,6 +58,8 @@ def route_configuration(view: MeshView, node: ProxyNode, port: int) -> RouteConf
             for host in _common_hosts(routing, server, gateway):
                 by_host.setdefault(host, []).extend(routes)
     hosts = [_virtual_host(host, port, routes) for host, routes in by_host.items()]
+    for each in hosts:
+        peer_metadata.announce(view, node, each)
     if not hosts:
         hosts = [VirtualHost(name=f"blackhole:{port}", domains=["*"])]
     return RouteConfiguration(

@@ -35,7 +35,16 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 
 from mesh.accesslog import JSON_FORMAT
 from mesh.pilot.node import ProxyNode
-from mesh.pilot.translate import cors, fault, gateway, inbound_tls, messages, names, routes
+from mesh.pilot.translate import (
+    cors,
+    fault,
+    gateway,
+    inbound_tls,
+    messages,
+    names,
+    peer_metadata,
+    routes,
+)
 from mesh.pilot.translate.view import MeshView
 
 HCM = "envoy.filters.network.http_connection_manager"
@@ -85,11 +94,11 @@ def _inbound(view: MeshView, node: ProxyNode, name: str, service_port: int, port
         match=RouteMatch(prefix="/"),
         route=RouteAction(cluster=cluster, timeout=timedelta(0)),
     )
+    host = VirtualHost(name=f"inbound|http|{service_port}", domains=["*"], routes=[route])
+    peer_metadata.hide(host)
     manager.route_config = RouteConfiguration(
         name=cluster,
-        virtual_hosts=[
-            VirtualHost(name=f"inbound|http|{service_port}", domains=["*"], routes=[route])
-        ],
+        virtual_hosts=[host],
         validate_clusters=False,
     )
     if node.mtls:
@@ -105,6 +114,8 @@ def _manager(
 ) -> HttpConnectionManager:
     """Build the HTTP connection manager; VirtualService features work on the way out only."""
     filters: list[tuple[str, Message]] = []
+    if not outbound:
+        filters.append((peer_metadata.FILTER, peer_metadata.inbound_filter()))
     if outbound:
         filters += [(fault.FILTER, HttpFault()), (cors.FILTER, Cors())]
     filters.append(("envoy.filters.http.router", Router()))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration, VirtualHost
 
 from mesh.pilot.node import ProxyNode
-from mesh.pilot.translate import names, outbound_policy, virtual_service
+from mesh.pilot.translate import names, outbound_policy, peer_metadata, virtual_service
 from mesh.pilot.translate.service_entry import EntryService
 from mesh.pilot.translate.view import MESH, MeshView
 from mesh.topology import Service
@@ -36,6 +36,8 @@ def http_proxy(view: MeshView, node: ProxyNode) -> RouteConfiguration:
             hosts.append(host)
     hosts.extend(_virtual_only(view, node, taken))
     hosts.extend(outbound_policy.unknown_hosts(view, taken))
+    for host in hosts:
+        peer_metadata.announce(view, node, host)
     return RouteConfiguration(name=HTTP_PROXY, virtual_hosts=hosts, validate_clusters=False)
 
 

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
 FAULT = "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault"
+HEADER_TO_METADATA = (
+    "type.googleapis.com/envoy.extensions.filters.http.header_to_metadata.v3.Config"
+)
 CORS = "type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors"
 
 
@@ -53,9 +56,15 @@ def default_filters() -> dict[str, FilterFactory]:
     """Return the factories by type URL, in the order in which Istio puts the filters."""
     from mesh.sidecar.filters.cors import CorsFilter
     from mesh.sidecar.filters.fault import FaultFilter
+    from mesh.sidecar.filters.header_to_metadata import HeaderToMetadata
     from mesh.sidecar.filters.router import Router
 
-    return {FAULT: FaultFilter, CORS: CorsFilter, ROUTER: Router}
+    return {
+        HEADER_TO_METADATA: HeaderToMetadata,
+        FAULT: FaultFilter,
+        CORS: CorsFilter,
+        ROUTER: Router,
+    }
 
 
 def make_filters(configs: Sequence[HttpFilter], context: FilterContext) -> list[Any]:

@@ -25,6 +25,7 @@ from mesh.sidecar.filters.head import RequestHead
 from mesh.sidecar.filters.match import find_route, head_of
 from mesh.sidecar.filters.matchers import HeadTest, draw, fraction_of, header_test
 from mesh.sidecar.filters.route import CompiledRoute
+from mesh.sidecar.filters.weighted_clusters import choose
 from mesh.sidecar.local_reply import local_reply
 from mesh.sidecar.stream_info import stream_info
 
@@ -165,6 +166,7 @@ class FaultFilter:
         self._compiled: dict[CompiledRoute, Fault] = {}
         self._name = name
         self._rng = context.rng
+        self._clusters = context.clusters
         self._stats = context.stats
         self._prefix = context.stat_prefix + "fault."
         self._active = 0
@@ -201,6 +203,10 @@ class FaultFilter:
         finally:
             self._active -= 1
         if decision.abort:
-            info.route_name = route.name if route is not None else ""
+            if route is not None:
+                # The route was chosen before the filters ran: the log names its cluster, too.
+                info.route_name = route.name
+                name = choose(route, self._rng).cluster
+                info.cluster = name if self._clusters.get(name) is not None else ""
             self._stats.inc(self._prefix + "aborts_injected")
             local_reply(flow, info, decision.abort, ABORT_BODY, ABORT_DETAILS, "FI")

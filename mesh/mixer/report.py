@@ -1,0 +1,148 @@
+"""Report: from access log records to metrics, graph and the newest records, in bounded memory.
+
+What Mixer's report was in a real mesh, fed by the access logs.  Counts are complete for ever; of
+the records themselves only the newest ``KEPT`` stay, the oldest go first and are counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from datetime import datetime
+from typing import Any
+
+from mesh.accesslog import AccessLogRecord, parse_record
+from mesh.mixer.exchange import Resolver
+from mesh.mixer.follow import Followers
+from mesh.mixer.graph import Graph, GraphStore
+from mesh.mixer.spans import TraceStore
+from mesh.mixer.standard_metrics import MAX_SERIES, Meter, merge
+from mesh.mixer.workloads import Workloads
+
+KEPT = 20_000
+"""Records that are kept one by one, some 1 kB each."""
+_SAMPLED = "9ab"
+"""Envoy notes its decision to trace in the request id, where version 4 has its 4."""
+
+
+def sampled(record: AccessLogRecord) -> bool:
+    """Whether the sidecar made a span of this request."""
+    if not record.trace_id:
+        return False
+    if record.b3_sampled:
+        return record.b3_sampled == "1"
+    return record.request_id[14:15] in _SAMPLED
+
+
+def moment_of(record: AccessLogRecord) -> float:
+    """Return when the request began, in seconds since 1970; 0.0 when the log does not say."""
+    try:
+        return datetime.fromisoformat(record.start_time).timestamp()
+    except ValueError:
+        return 0.0
+
+
+class Report:
+    """All that is known of a mesh's traffic."""
+
+    def __init__(self, kept: int = KEPT, max_series: int = MAX_SERIES) -> None:
+        self.workloads = Workloads()
+        self.traces = TraceStore()
+        self.meter = Meter(max_series)
+        self.read = 0
+        self.unreadable = 0
+        self.expected_spans: Counter[str] = Counter()
+        self._resolver = Resolver(self.workloads)
+        self._graph = GraphStore()
+        self._newest: deque[tuple[str, bytes]] = deque(maxlen=kept)
+        self._followers = Followers()
+        self._reading = asyncio.Lock()
+        self.spans_came = asyncio.Event()
+
+    @property
+    def forgotten(self) -> int:
+        """How many records are not kept one by one any more."""
+        return self.read - len(self._newest)
+
+    def update(self, state: dict[str, Any]) -> None:
+        """Take over the state of the mesh."""
+        self.workloads.update(state)
+        self._resolver.forget()
+
+    def take(self, pod: str, line: bytes) -> None:
+        """Count one line of ``pod``'s access log; one that is no record is counted apart."""
+        try:
+            record = parse_record(pod, line.decode("utf-8", "replace"))
+        except ValueError:
+            self.unreadable += 1
+            return
+        self.read += 1
+        self._newest.append((pod, line))
+        parties = self._resolver.parties(record)
+        self.meter.count(record, parties)
+        self._graph.add(record, parties, moment_of(record))
+        if sampled(record):
+            self.expected_spans[pod] += 1
+
+    async def read_logs(self) -> None:
+        """Read what is new in the logs of all pods; others have their turn between two pieces."""
+        async with self._reading:
+            for workload in list(self.workloads.all()):
+                if not workload.log:
+                    continue
+                for lines in self._followers.of(workload.log).lines():
+                    for line in lines:
+                        self.take(workload.pod, line)
+                    await asyncio.sleep(0)
+
+    async def all_spans(self, timeout: float) -> int:
+        """Wait until a span has come for every sampled record; return how many are missing.
+
+        A pod that is gone sends none any more: nobody waits for it.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                while self.missing_spans():
+                    self.spans_came.clear()
+                    await self.spans_came.wait()
+        except TimeoutError:
+            pass
+        return self.missing_spans()
+
+    def missing_spans(self) -> int:
+        """Count the spans of running pods that are expected and have not come."""
+        running, received = self.workloads.running, self.traces.received
+        return sum(
+            max(count - received[pod], 0)
+            for pod, count in self.expected_spans.items()
+            if pod in running
+        )
+
+    def graph(self, seconds: float = 0.0) -> Graph:
+        """Return the service graph of the last ``seconds``; 0: of all time."""
+        return self._graph.graph(seconds, self.read, self.forgotten)
+
+    def records(self, trace: str) -> list[AccessLogRecord]:
+        """Return the kept records of a trace id or an ``x-request-id``, by time."""
+        wanted = trace.encode("utf-8", "replace")
+        found = [
+            parse_record(pod, line.decode("utf-8", "replace"))
+            for pod, line in self._newest
+            if wanted in line
+        ]
+        chosen = [each for each in found if trace in (each.trace_id, each.request_id)]
+        return sorted(chosen, key=lambda each: (each.start_time, -each.duration))
+
+    def metrics(self, pod: str = "") -> bytes:
+        """Return the metrics of one pod, or of all, in Prometheus' format."""
+        from mesh.mixer import exposition
+
+        chosen = [self.meter.pods[pod]] if pod in self.meter.pods else []
+        if not pod:
+            chosen = list(self.meter.pods.values())
+        own = {
+            "mixer_records": ("Access log records that were read.", float(self.read)),
+            "mixer_records_forgotten": ("Records not kept any more.", float(self.forgotten)),
+            "mixer_samples_dropped": ("Samples beyond the limit.", float(self.meter.dropped)),
+        }
+        return exposition.text(merge(chosen), {} if pod else own)

@@ -1,0 +1,41 @@
+"""HTTP over a Unix socket: how commands ask the control plane and Mixer."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def ask(
+    socket_path: str | Path,
+    method: str,
+    path: str,
+    body: dict[str, Any] | None,
+    timeout: float,
+) -> tuple[int, bytes]:
+    """Send one request, ``body`` as JSON; return the status and the answer's body.
+
+    Raises OSError or http.client.HTTPException when there is no answer.
+    """
+    connection = _UnixConnection(str(socket_path), timeout)
+    try:
+        payload = json.dumps(body) if body is not None else None
+        connection.request(method, path, payload, {"content-type": "application/json"})
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
