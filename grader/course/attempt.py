@@ -22,7 +22,7 @@ from typing import Any
 
 from rich.console import Console
 
-from grader.checks import load_checks
+from grader.checks import CheckFile, load_checks
 from grader.course.host import StallWatch, facts
 from grader.course.store import Attempt, read_attempt
 from grader.evidence.record import Evidence
@@ -51,14 +51,22 @@ def own_lab(attempt: Attempt) -> LabDefinition:
     return lab.with_set(ParameterSet(raw["values"], attempt.members[0], OWNER, raw["seed"]))
 
 
-def lost_everything(lab: LabDefinition, why: str, help: str) -> tuple[CheckResult, ...]:
+def lost_everything(
+    lab: LabDefinition, why: str, help: str, checks: CheckFile | None = None
+) -> tuple[CheckResult, ...]:
     """Every check failed for one and the same reason: there was nothing to run."""
+    checks = checks or load_checks(lab.folder / "checks.py")
     return tuple(
         CheckResult(
             item.name, item.description, Verdict.FAIL, 0, item.points, why, help, evidence=""
         )
-        for item in load_checks(lab.folder / "checks.py").checks
+        for item in checks.checks
     )
+
+
+def result_text(result: Result, reason: str) -> str:
+    """The content of ``result.json``: the same bytes whenever the same is found."""
+    return json.dumps({**result.as_dict(), "reason": reason}, indent=2, ensure_ascii=False) + "\n"
 
 
 def write_run(
@@ -78,10 +86,10 @@ def write_run(
     for name, data in (
         ("problems.json", problems or []),
         ("host.json", host or {}),
-        ("result.json", {**result.as_dict(), "reason": reason}),
     ):
         text = json.dumps(data, indent=2, ensure_ascii=False)
         (part / name).write_text(text + "\n", encoding="utf-8")
+    (part / "result.json").write_text(result_text(result, reason), encoding="utf-8")
     part.rename(attempt.run)
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from grader.checks import load_checks
 from grader.course.attempt import EXIT_JUDGED, write_run
 from grader.course.host import STALL, Meter, admits
+from grader.course.rescore import ASKED, bring_back
 from grader.course.store import Attempt
 from grader.evidence.record import Evidence
 from grader.lab import find_lab
@@ -92,7 +93,7 @@ class Batch:
         todo = [each for each in attempts if not each.done]
         self.alone = [each for each in todo if each.discarded]
         self.waiting = [each for each in todo if not each.discarded]
-        self.tries = {each.name: len(each.discarded) for each in todo}
+        self.tries = {each.name: failures(each) for each in todo}
         self.total = len(todo)
         self.begin = time.monotonic()
         meter = Meter()
@@ -159,6 +160,7 @@ class Batch:
             self._say("again", attempt, why)
         else:
             give_up(attempt, why, self.engine, self.runtime)
+            bring_back(attempt)
             self._say("gave-up", attempt, why)
 
     def _worthless(self, child: Child, code: int | None) -> str:
@@ -195,6 +197,12 @@ def end(child: Child) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(child.process.pid, signal.SIGKILL)
     child.process.wait()
+
+
+def failures(attempt: Attempt) -> int:
+    """How often judging it has failed; what a person set aside is no failure."""
+    whys = [folder / "why.txt" for folder in attempt.discarded]
+    return sum(not path.exists() or path.read_text().strip() != ASKED for path in whys)
 
 
 def sweep(attempt: Attempt) -> None:

@@ -17,6 +17,9 @@ Jobs = Annotated[int, typer.Option("--jobs", min=0, help="Most meshes at once; 0
 Engine = Annotated[str, typer.Option("--engine", help="mitmproxy or envoy.")]
 Runtime = Annotated[str, typer.Option("--runtime", help="local or compose.")]
 
+StudentId = Annotated[str, typer.Argument(help="The student's id.")]
+OneLab = Annotated[int | None, typer.Option("--lab", metavar="N", help="This lab only.")]
+
 OUT = Path("runs/course")
 
 
@@ -35,6 +38,52 @@ def batch(
     raise typer.Exit(grade_batch(number, submissions, out, course, jobs, engine, runtime))
 
 
+def rescore(
+    out: Out = OUT,
+    course: CourseFile = None,
+    lab: OneLab = None,
+    checks: Annotated[
+        Path | None, typer.Option("--checks", metavar="FILE", help="Repaired checks (checks.py).")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print only, write nothing.")] = False,
+) -> None:
+    """Judge the stored evidence again, without traffic; every changed mark is printed first."""
+    from grader.course.appeals import rescore_all
+
+    raise typer.Exit(rescore_all(out, course, lab, checks, dry_run))
+
+
+def rerun(
+    student: StudentId,
+    out: Out = OUT,
+    course: CourseFile = None,
+    lab: OneLab = None,
+    engine: Engine = "mitmproxy",
+    runtime: Runtime = "local",
+) -> None:
+    """Measure a student's attempts again, alone; the old verdict is kept aside."""
+    from grader.course.appeals import rerun_student
+
+    raise typer.Exit(rerun_student(student, out, course, lab, engine, runtime))
+
+
+def explain(
+    student: StudentId, out: Out = OUT, course: CourseFile = None, lab: OneLab = None
+) -> None:
+    """Say how a student's mark came about, with the requests that decided it."""
+    from grader.course.appeals import explain_student
+
+    raise typer.Exit(explain_student(student, out, course, lab))
+
+
+def viva(student: StudentId, out: Out = OUT, course: CourseFile = None, lab: OneLab = None) -> None:
+    """Ask three questions that only who did the work can answer, from the student's evidence."""
+    from grader.course.appeals import viva_student
+
+    raise typer.Exit(viva_student(student, out, course, lab))
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to ``grade``."""
-    app.command("batch")(batch)
+    for command in (batch, rescore, rerun, explain, viva):
+        app.command(command.__name__)(command)

@@ -1,0 +1,201 @@
+"""The commands for when somebody asks: ``rescore``, ``rerun``, ``explain`` and ``viva``."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from rich.console import Console
+
+from grader.course.batch import Batch
+from grader.course.commands import Show, load_course
+from grader.course.course import Course
+from grader.course.grades import Row, number, rows, write_tables
+from grader.course.rescore import Rescored, checks_of, rescore, set_aside, write
+from grader.course.roster import CourseError
+from grader.course.store import Store
+from grader.course.story import deciding, viva
+from grader.evidence.record import load_evidence
+from grader.lab import find_lab
+from grader.report.terminal import make_console
+from grader.run import EXIT_SOUND, EXIT_UNGRADABLE, Options, check_options, guarded
+
+
+def say(console: Console, text: str) -> None:
+    """Print a line as it is: names and YAML are no markup."""
+    console.print(text, markup=False, soft_wrap=True)
+
+
+def rescore_all(
+    out: Path, course_file: Path | None, lab: int | None, new: Path | None, dry_run: bool
+) -> int:
+    """``grade rescore``."""
+    console = make_console()
+
+    def run() -> int:
+        course, store = load_course(course_file), opened(out)
+        if new is not None and lab is None and len(store.labs()) > 1:
+            raise CourseError("Say which lab the new checks are for: --lab N.")
+        with store.lock():
+            before = rows(store, course)
+            found: list[Rescored] = []
+            for number_of_lab in store.labs() if lab is None else [lab]:
+                checks = checks_of(store, find_lab(number_of_lab), new)
+                done = [each for each in store.attempts(number_of_lab) if each.done]
+                found += [rescore(each, checks) for each in done]
+            changed = show_changes(console, store, found)
+            if dry_run:
+                say(console, "Nothing was written (--dry-run).")
+                return EXIT_SOUND
+            write(store, found, new)
+            after = rows(store, course)
+            write_tables(store, after)
+            show_marks(console, before, after)
+            if not changed and all(each.identical for each in found):
+                say(console, f"{len(found)} results, each the same byte for byte.")
+        return EXIT_SOUND
+
+    return guarded(console, run)
+
+
+def show_changes(console: Console, store: Store, found: list[Rescored]) -> int:
+    """Print every check that comes out differently; returns how many do."""
+    changes = [change for each in found for change in each.changes]
+    for change in changes:
+        who = ", ".join(store.students[each].student for each in change.attempt.members)
+        say(
+            console,
+            f"{who}, lab {change.attempt.lab}, {change.check}: {change.old} -> {change.new}",
+        )
+    return len(changes)
+
+
+def show_marks(console: Console, before: list[Row], after: list[Row]) -> None:
+    """Print the marks that are others now."""
+    old = {(row.student, row.lab): row for row in before}
+    for row in after:
+        then = old.get((row.student, row.lab))
+        if then is not None and then.score != row.score:
+            say(
+                console,
+                f"{row.student}, lab {row.lab}: {number(then.score) or 'no mark'} -> "
+                f"{number(row.score) or 'no mark'} of {number(row.max_score)} points",
+            )
+
+
+def rerun_student(
+    student: str, out: Path, course_file: Path | None, lab: int | None, engine: str, runtime: str
+) -> int:
+    """``grade rerun STUDENT``."""
+    console = make_console()
+
+    def run() -> int:
+        check_options(Options(engine, runtime))
+        course, store = load_course(course_file), opened(out)
+        with store.lock():
+            before = rows(store, course)
+            alias = known(store, student)
+            attempts = [
+                each for each in store.attempts(lab) if alias in each.members and not each.refused
+            ]
+            if not attempts:
+                raise CourseError(f"{student} has handed in nothing that can be run.")
+            for each in attempts:
+                set_aside(each)
+            Batch(engine, runtime, 1, Show(console, store, course, attempts[0].lab)).run(attempts)
+            after = rows(store, course)
+            write_tables(store, after)
+            show_marks(console, before, after)
+        mine = [row for row in after if row.student == student]
+        return EXIT_UNGRADABLE if any(row.score is None for row in mine) else EXIT_SOUND
+
+    return guarded(console, run)
+
+
+def opened(out: Path) -> Store:
+    """The store of an OUT folder that is there."""
+    store = Store(out)
+    if not store.students:
+        raise CourseError(f"{out} holds no results; --out names the folder of a batch.")
+    return store
+
+
+def known(store: Store, student: str) -> str:
+    """The pseudonym of a student; CourseError for somebody unknown."""
+    alias = store.alias(student)
+    if not alias:
+        raise CourseError(f"Nobody called {student!r} is in {store.out}/names.csv.")
+    return alias
+
+
+def rows_of(store: Store, course: Course, student: str, lab: int | None) -> list[Row]:
+    """The rows of one student."""
+    known(store, student)
+    labs = store.labs() if lab is None else [lab]
+    return [row for row in rows(store, course, labs) if row.student == student]
+
+
+def explain_student(student: str, out: Path, course_file: Path | None, lab: int | None) -> int:
+    """``grade explain STUDENT``."""
+    console = make_console()
+
+    def run() -> int:
+        course, store = load_course(course_file), opened(out)
+        for row in rows_of(store, course, student, lab):
+            explain_row(console, store, row)
+        return EXIT_SOUND
+
+    return guarded(console, run)
+
+
+def explain_row(console: Console, store: Store, row: Row) -> None:
+    """How one mark came about."""
+    mark = f"{number(row.score) or 'no mark'} of {number(row.max_score)} points"
+    say(console, f"{row.student}, lab {row.lab}: {mark}, {row.verdict}. {row.reason}")
+    if row.attempt is None or row.result is None:
+        return
+    handed_in = f", handed in {row.attempt.submitted}" if row.attempt.submitted else ""
+    result = row.result
+    say(
+        console,
+        f"  The attempt that counts is {row.attempt.name}{handed_in}; judged with {result['engine']}"
+        f", {result['era']}, request ids end in {result['seed']}-NNNNN.",
+    )
+    for note in row.attempt.notes:
+        say(console, f"  Intake: {note}.")
+    if result.get("foreign"):
+        say(console, f"  These files answer {result['foreign']}.")
+    checks = checks_of(store, find_lab(row.lab))
+    for item, lines in deciding(load_evidence(row.attempt.run), checks, result):
+        head = f"{item['verdict']} {item['points']}/{item['max_points']}"
+        say(console, f"  {item['name']} {head}: {item['rationale']}")
+        if item["evidence"]:
+            say(console, f"    evidence: {item['evidence']}")
+        for line in lines:
+            say(console, f"    {line}")
+    say(console, f"  Look it up in {row.attempt.run}; `grade rescore` judges it again.")
+
+
+def viva_student(student: str, out: Path, course_file: Path | None, lab: int | None) -> int:
+    """``grade viva STUDENT``."""
+    console = make_console()
+
+    def run() -> int:
+        course, store = load_course(course_file), opened(out)
+        asked = 0
+        for row in rows_of(store, course, student, lab):
+            if row.attempt is None or row.result is None:
+                continue
+            say(console, f"{student}, lab {row.lab}")
+            evidence = load_evidence(row.attempt.run)
+            rng = random.Random(row.attempt.digest)  # the same questions whoever asks again
+            files = row.attempt.folder / "files"
+            for count, item in enumerate(viva(evidence, row.result, files, rng), start=1):
+                say(console, f"  {count}. {item.question}")
+                say(console, f"     expect: {item.expect}")
+                asked += 1
+        if not asked:
+            raise CourseError(f"{student} has no judged attempt to ask about.")
+        return EXIT_SOUND
+
+    return guarded(console, run)

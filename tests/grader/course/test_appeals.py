@@ -1,0 +1,138 @@
+"""Evidence judged again, explained and asked about, without a mesh."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from grader.course.appeals import explain_student, rescore_all, viva_student
+from grader.course.rescore import ASKED, bring_back, checks_of, rescore, set_aside
+from grader.course.store import Store
+from tests.grader.course.graded import LAB, graded
+
+REPAIRED = """
+@check(points=4, needs=("share",))
+def share_is_right(evidence: Evidence) -> Outcome:
+    \"\"\"Recommendation v2 gets any share at all.\"\"\"
+    return passed("v2 answered.")
+"""
+
+
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return graded(tmp_path_factory.mktemp("graded"))
+
+
+@pytest.fixture
+def store(judged: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(judged.out, tmp_path / "out")
+    return Store(tmp_path / "out")
+
+
+def results(store: Store) -> dict[str, bytes]:
+    return {each.name: (each.run / "result.json").read_bytes() for each in store.attempts()}
+
+
+def test_a_rescore_is_the_same_byte_for_byte(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before, grades = results(store), (store.out / "grades.csv").read_bytes()
+    assert rescore_all(store.out, None, None, None, dry_run=False) == 0
+    assert capsys.readouterr().out == "4 results, each the same byte for byte.\n"
+    assert results(store) == before
+    assert (store.out / "grades.csv").read_bytes() == grades
+
+
+def repaired(folder: Path) -> Path:
+    path = folder / "new-checks.py"
+    text = (LAB.folder / "checks.py").read_text()
+    path.write_text(text + REPAIRED)
+    return path
+
+
+def test_repaired_checks_print_every_changed_mark_before_anything_is_written(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = results(store)
+    assert rescore_all(store.out, None, 1, repaired(tmp_path), dry_run=True) == 0
+    told = capsys.readouterr().out
+    assert "bob, lab 1, share-is-right: fail 0/4 -> pass 4/4" in told
+    assert "ada" not in told
+    assert "cat" not in told
+    assert results(store) == before
+
+    assert rescore_all(store.out, None, 1, repaired(tmp_path), dry_run=False) == 0
+    assert "bob, lab 1: 6 -> 10 of 10 points" in capsys.readouterr().out
+    rows = (store.out / "grades.csv").read_text().splitlines()
+    assert rows[2].startswith("bob,1,10,10,pass")
+    bob = next(
+        each
+        for each in store.attempts()
+        if each.result()["score"] == 10 and (each.run / "result-before-1.json").exists()
+    )
+    assert json.loads((bob.run / "result-before-1.json").read_text())["score"] == 6
+
+    # from now on these checks are the ones that count
+    assert rescore_all(store.out, None, None, None, dry_run=False) == 0
+    assert "4 results, each the same" in capsys.readouterr().out
+
+
+def test_checks_that_do_not_load_are_one_sentence(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text("def (")
+    assert rescore_all(store.out, None, 1, path, dry_run=False) == 2
+    assert "broken.py does not load: SyntaxError" in capsys.readouterr().out
+
+
+def test_an_explanation_names_the_requests_that_decided(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert explain_student("bob", store.out, None, None) == 0
+    told = capsys.readouterr().out
+    bob = next(a for a in store.attempts() if a.result()["score"] == 6)
+    assert told.startswith("bob, lab 1: 6 of 10 points, fail. share-is-right:")
+    assert "were answered 200 by v2, share-" in told
+    assert bob.name in told
+    assert explain_student("cat", store.out, None, None) == 0
+    assert "the files do not load: destination-rule.yaml:2:" in capsys.readouterr().out
+    assert explain_student("dan", store.out, None, None) == 0
+    assert "virtual-service.yaml is missing" in capsys.readouterr().out
+    assert explain_student("eve", store.out, None, None) == 2
+
+
+def test_a_viva_has_three_questions_from_ones_own_evidence(
+    store: Store, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = []
+    for student in ("ada", "bob", "bob", "cat"):
+        assert viva_student(student, store.out, None, None) == 0
+        told.append(capsys.readouterr().out)
+    assert all(text.count("expect: ") == 3 for text in told)
+    assert told[1] == told[2]
+    assert told[0] != told[1]
+    assert "The check share-is-right was lost" in told[1]
+    assert "did not load, so there was no traffic" in told[3]
+
+
+def test_a_new_measurement_that_fails_brings_the_old_one_back(store: Store) -> None:
+    ada = next(a for a in store.attempts() if a.result()["score"] == 10)
+    before = (ada.run / "result.json").read_bytes()
+    set_aside(ada)
+    assert not ada.done
+    assert (ada.discarded[0] / "why.txt").read_text().strip() == ASKED
+    assert bring_back(ada)
+    assert (ada.run / "result.json").read_bytes() == before
+    assert not bring_back(ada)  # a sound result stays
+    assert rescore(ada, checks_of(store, LAB)).identical
+
+
+def test_a_folder_without_results_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert rescore_all(tmp_path / "nothing", None, None, None, dry_run=False) == 2
+    assert "holds no results" in capsys.readouterr().out
