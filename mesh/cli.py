@@ -23,6 +23,7 @@ from mesh.commands import (
     doctor,
     down,
     explain,
+    export,
     fix,
     get,
     graph,
@@ -65,6 +66,7 @@ app.command("logs")(logs.logs)
 app.command("proxy-status")(proxy_status.proxy_status)
 app.command("proxy-config")(proxy_config.proxy_config)
 app.command("conform")(conform.conform)
+app.command("export")(export.export)
 app.command("import")(import_cluster.import_cluster)
 app.command("schemas")(schemas.schemas)
 app.command("ca")(ca.certificate_authority)

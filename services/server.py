@@ -9,6 +9,8 @@ Run one by hand: ``python -m services.server recommendation 127.0.0.1:8080``.
 
 from __future__ import annotations
 
+import argparse
+import json
 import logging
 import os
 import socket
@@ -68,13 +70,24 @@ def run(options: AppOptions) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """``python -m services.server APP LISTEN``, for a look without a mesh."""
-    if len(arguments) != 2:
-        print("usage: python -m services.server APP unix:PATH|ADDRESS:PORT", file=sys.stderr)
-        return 2
-    app, listen = arguments
-    pod = os.environ.get("HOSTNAME", short_name(app))
-    run(AppOptions(app=app, pod=pod, listen=listen, proxy=os.environ.get("http_proxy", "")))
+    """``python -m services.server APP LISTEN``: one application, in a container or for a look."""
+    parser = argparse.ArgumentParser(prog="python -m services.server")
+    parser.add_argument("app", metavar="APP", help="customer, preference, recommendation, scripted")
+    parser.add_argument("listen", metavar="LISTEN", help="unix:PATH or ADDRESS:PORT")
+    parser.add_argument("--version", default="v1", help="the label version (v1)")
+    parser.add_argument("--options", default="{}", metavar="JSON", help="of the application")
+    parser.add_argument("--journal", default="", metavar="FILE", help="/dev/stdout in a container")
+    given = parser.parse_args(arguments)
+    try:
+        options = json.loads(given.options)
+    except ValueError as problem:
+        parser.error(f"--options is no JSON: {problem}")
+    pod = os.environ.get("HOSTNAME", short_name(given.app))
+    proxy = os.environ.get("http_proxy", "")
+    try:
+        run(AppOptions(given.app, pod, given.listen, given.version, proxy, given.journal, options))
+    except (ValueError, OSError) as problem:
+        parser.error(str(problem))
     return 0
 
 

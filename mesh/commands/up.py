@@ -55,12 +55,17 @@ def up(
 
 def lab_definition(number: int, labs: Path | None = None) -> dict[str, Any]:
     """Return ``labs/NN-name/lab.yaml``; UserError when there is no such lab."""
+    return read_mapping(lab_folder(number, labs) / "lab.yaml")
+
+
+def lab_folder(number: int, labs: Path | None = None) -> Path:
+    """Return ``labs/NN-name``; UserError when there is no such lab."""
     folder = labs or Path(__file__).resolve().parents[2] / "labs"
     found = {int(path.parent.name[:2]): path for path in folder.glob("[0-9][0-9]-*/lab.yaml")}
     if number not in found:
         there = ", ".join(str(each) for each in sorted(found)) or "none"
         raise UserError(f"there is no lab {number}; there are: {there}")
-    return read_mapping(found[number])
+    return found[number].parent
 
 
 def read_mapping(path: Path) -> dict[str, Any]:

@@ -3,3 +3,6 @@
 ``importing`` turns what ``kubectl get -o yaml`` prints into a topology with stand-in backends;
 ``export`` writes a lab for a cluster that runs the real Istio.
 """
+
+VERSION = "0.1.0"
+"""The kit's release, as in pyproject.toml; the tag of its images."""

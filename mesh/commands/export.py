@@ -1,0 +1,91 @@
+"""``meshctl export kubernetes --lab N``: a lab as manifests for a cluster with the real Istio."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mesh.commands.common import done, print_problems
+from mesh.commands.errors import REFUSED, UserError
+from mesh.commands.offline import (
+    EraName,
+    Lab,
+    Namespace,
+    TopologyFile,
+    era_and_topology,
+    existing,
+)
+
+
+def export(
+    what: Annotated[str, typer.Argument(metavar="kubernetes")],
+    lab: Lab = 0,
+    paths: Annotated[
+        list[Path] | None,
+        typer.Option("--filename", "-f", metavar="PATH", help="Your files; by default the lab's."),
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FOLDER", help="Where to write.")
+    ] = None,
+    solution: Annotated[bool, typer.Option("--solution", help="The kit's own answer.")] = False,
+    era: EraName = "",
+    topology: TopologyFile = None,
+    namespace: Namespace = "tutorial",
+) -> None:
+    """Write a lab's services and Istio resources for kubectl, in the words of today's Istio."""
+    from mesh.commands.up import lab_folder
+    from mesh.istio.legacy import convert_text
+    from mesh.istio.load import load_text
+    from mesh.istio.problem import has_errors
+    from mesh.istio.validate import validate
+    from mesh.kubernetes import VERSION
+    from mesh.kubernetes.export import manifests
+    from mesh.testbed.documents import documents
+    from mesh.testbed.load_topology import ingress_yaml, standard_topology
+
+    if what != "kubernetes":
+        raise typer.BadParameter(f"there is no export to {what!r}: write `export kubernetes`")
+    release, services = era_and_topology(era, lab, topology)
+    wanted = services or standard_topology()
+    chosen = list(paths or [])
+    if lab and not chosen:
+        home = lab_folder(lab)
+        own = Path("work") / f"lab-{lab:02}"
+        chosen = [home / "solution" if solution else own if own.is_dir() else home / "start"]
+        if chosen[0].is_relative_to(Path.cwd()):
+            chosen = [chosen[0].relative_to(Path.cwd())]
+    existing(chosen)
+    resources = list(load_text(ingress_yaml(wanted), "ingress.yaml", era=release).resources)
+    problems = []
+    for file, text in documents(chosen):
+        modern, remarks = convert_text(text, file, era=release)
+        loaded = load_text(modern, file, era=release, namespace=namespace)
+        problems += [*remarks, *loaded.problems, *validate(loaded.resources, release)]
+        resources += loaded.resources
+    print_problems(problems)
+    if has_errors(problems):
+        raise typer.Exit(REFUSED)
+    locustfile = lab_folder(lab) / "locustfile.py" if lab else None
+    found = manifests(
+        wanted,
+        resources,
+        release,
+        title=f"Lab {lab}" if lab else "This mesh",
+        tag=VERSION,
+        locustfile=locustfile.read_text(encoding="utf-8")
+        if locustfile and locustfile.is_file()
+        else "",
+    )
+    if found.problems:
+        print_problems(found.problems)
+        raise typer.Exit(REFUSED)
+    target = folder or Path(f"lab-{lab:02}-kubernetes" if lab else "kubernetes")
+    try:
+        found.write(target)
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {error.strerror}") from None
+    for each in found.notes:
+        print(f" • {each}")
+    done(f"{len(found.files)} files in {target}; {target / 'README.md'} says how to run them")

@@ -1,0 +1,171 @@
+"""Export: what a cluster's API server would take, and what comes back is the lab."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from click.testing import Result
+from typer.testing import CliRunner
+
+from mesh.cli import app
+from mesh.commands.dry_run import snapshots
+from mesh.istio import era, has_errors, load_paths, load_text, validate
+from mesh.istio.analyze import analyze
+from mesh.kubernetes import VERSION
+from mesh.kubernetes.importing import import_objects
+from mesh.testbed.load_topology import load_topology
+
+ROOT = Path(__file__).parents[3]
+LABS = sorted(int(each.parent.name[:2]) for each in (ROOT / "labs").glob("*/solution"))
+CRDS = ROOT.parent / "shared" / "reference" / "istio-crds" / "crd-all.yaml"
+MESH_KINDS = ("istio.io", "gateway.networking.k8s.io")
+
+
+def meshctl(*words: object) -> Result:
+    return CliRunner().invoke(app, [str(word) for word in words])
+
+
+def documents(folder: Path, name: str) -> list[dict[str, Any]]:
+    text = (folder / "base" / name).read_text(encoding="utf-8")
+    return [each for each in yaml.safe_load_all(text) if each]
+
+
+@pytest.fixture(scope="module", params=LABS)
+def exported(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[int, Path]:
+    folder = tmp_path_factory.mktemp("export") / "out"
+    result = meshctl("export", "kubernetes", "--lab", request.param, "--solution", "-o", folder)
+    assert result.exit_code == 0, result.output
+    return request.param, folder
+
+
+def test_the_objects_fit_the_schemas_of_kubernetes(exported: tuple[int, Path]) -> None:
+    newest = kubernetes_validate.latest_version()
+    for name in ("applications.yaml", "locust.yaml"):
+        for each in documents(exported[1], name):
+            kubernetes_validate.validate(each, newest, strict=True)
+
+
+@pytest.mark.skipif(not CRDS.is_file(), reason="the CRDs of Istio are not at hand")
+def test_the_istio_resources_fit_their_crds(exported: tuple[int, Path]) -> None:
+    import jsonschema
+
+    schemas = {}
+    with CRDS.open("rb") as stream:
+        for crd in yaml.load_all(stream, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+            for each in (crd or {}).get("spec", {}).get("versions", ()):
+                key = f"{crd['spec']['group']}/{each['name']}", crd["spec"]["names"]["kind"]
+                schemas[key] = each["schema"]["openAPIV3Schema"]
+    for each in documents(exported[1], "istio.yaml"):
+        jsonschema.validate(each, schemas[each["apiVersion"], each["kind"]])
+
+
+def test_it_loads_back_without_a_problem(exported: tuple[int, Path]) -> None:
+    current = era("istio-current")
+    files = [exported[1] / "base" / name for name in ("applications.yaml", "istio.yaml")]
+    loaded = load_paths(files, era=current)
+    problems = [*loaded.problems, *validate(loaded.resources, current)]
+    problems += analyze(loaded.resources, current)
+    assert [str(each) for each in problems if str(each.level) != "info"] == []
+
+
+def test_it_routes_as_the_lab_does(exported: tuple[int, Path]) -> None:
+    """The lab under its own era, and the export of it under today's, give the same routes."""
+    number, folder = exported
+    lab = yaml.safe_load(next((ROOT / "labs").glob(f"{number:02}-*/lab.yaml")).read_text())
+    topology, old = load_topology(lab["topology"]), era(lab.get("era", "istio-current"))
+    current = era("istio-current")
+    files = next((ROOT / "labs").glob(f"{number:02}-*/solution"))
+    mine = load_paths([files], era=old, namespace="tutorial").resources
+    theirs = load_paths([folder / "base" / "istio.yaml"], era=current).resources
+    ruled = {host for each in mine if each.kind == "VirtualService" for host in each.spec.hosts}  # type: ignore[attr-defined]
+    before, after = snapshots(mine, topology, old), snapshots(theirs, topology, current)
+    compared = 0
+    for proxy, types in before.items():
+        old_hosts = hosts(types["RDS"].get("http_proxy"))
+        new_hosts = hosts(after[proxy]["RDS"].get("http_proxy"))
+        for name in old_hosts:
+            if name.split(".")[0] in ruled and name in new_hosts:
+                assert without_versions(new_hosts[name]) == without_versions(old_hosts[name])
+                compared += 1
+    assert compared or not ruled
+
+
+def hosts(table: Any) -> dict[str, Any]:
+    return {each.name: each.to_dict() for each in table.virtual_hosts} if table else {}
+
+
+def without_versions(data: Any) -> str:
+    text = json.dumps(data, sort_keys=True)
+    return text.replace("/v1alpha3/", "/v1/").replace("/v1beta1/", "/v1/")
+
+
+def test_it_can_be_imported_again(exported: tuple[int, Path]) -> None:
+    loaded = load_paths([exported[1] / "base" / "applications.yaml"], era=era("istio-current"))
+    lab = yaml.safe_load(next((ROOT / "labs").glob(f"{exported[0]:02}-*/lab.yaml")).read_text())
+    was, now = (
+        load_topology(lab["topology"]),
+        load_topology(import_objects(loaded.resources).topology),
+    )
+    assert [each.hostname for each in now.services] == [each.hostname for each in was.services]
+    for one, other in zip(was.services, now.services, strict=True):
+        assert [(each.name, each.version, each.replicas) for each in one.workloads] == [
+            (each.name, each.version, each.replicas) for each in other.workloads
+        ]
+
+
+def test_overlays_name_the_image_of_this_release(exported: tuple[int, Path]) -> None:
+    for name in ("kind", "aks"):
+        (overlay,) = yaml.safe_load_all(
+            (exported[1] / "overlays" / name / "kustomization.yaml").read_text()
+        )
+        assert overlay["images"][0]["newTag"] == VERSION
+        assert (exported[1] / "overlays" / name / overlay["resources"][0]).resolve() == exported[
+            1
+        ] / "base"
+        for patch in overlay["patches"]:
+            assert json.loads(patch["patch"])[0]["path"].startswith("/spec/")
+    assert (exported[1] / "README.md").read_text().count("kubectl apply -k overlays/kind") == 1
+
+
+def test_the_release_is_that_of_the_package() -> None:
+    import tomllib
+
+    assert tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"] == VERSION
+
+
+def test_what_has_no_equivalent_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "old.yaml").write_text(
+        "apiVersion: config.istio.io/v1alpha2\nkind: listchecker\nmetadata: {name: l}\nspec: {blacklist: true}\n"
+    )
+    asked = ["export", "kubernetes", "-f", tmp_path / "old.yaml", "--era", "istio-1.0"]
+    result = meshctl(*asked, "-o", tmp_path / "out")
+    assert result.exit_code == 1
+    assert "old.yaml:2:1: error [KIT0201]" in result.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_target_is_named() -> None:
+    result = meshctl("export", "nomad")
+    assert result.exit_code == 2
+    assert "export kubernetes" in result.output
+
+
+def test_a_scripted_backend_keeps_its_options() -> None:
+    from mesh.kubernetes.export.objects import applications
+
+    raw = {"services": {"a": {"app": "scripted", "options": {"default": {"status": 503}}}}}
+    (deployment,) = [
+        each for each in applications(load_topology(raw)) if each["kind"] == "Deployment"
+    ]
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert json.loads(container["command"][-1]) == {"default": {"status": 503}}
+    assert "tcpSocket" in container["readinessProbe"]
+    loaded = load_text(yaml.safe_dump(deployment), era=era("istio-current"))
+    assert not has_errors(loaded.problems)
