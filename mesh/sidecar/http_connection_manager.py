@@ -17,7 +17,6 @@ from email.utils import formatdate
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from envoy_data_plane.envoy.extensions.access_loggers.file.v3 import FileAccessLog
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
     HttpConnectionManager as HcmConfig,
 )
@@ -27,7 +26,8 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 from mitmproxy.http import HTTPFlow
 
 from mesh.sidecar import forward_client_cert
-from mesh.sidecar.access_log import AccessLogger, LogContext, LogFiles
+from mesh.sidecar.access_log import LogContext, LogFiles
+from mesh.sidecar.access_log_config import make_loggers
 from mesh.sidecar.errors import ConfigRefusedError
 from mesh.sidecar.filters import FilterContext, make_filters
 from mesh.sidecar.filters.routing import RouteTable
@@ -38,7 +38,7 @@ from mesh.sidecar.mitm.master import hooks_of
 from mesh.sidecar.normalize_path import normalize_path
 from mesh.sidecar.stats import Stats
 from mesh.sidecar.stream_info import ConnectionInfo, StreamInfo
-from mesh.sidecar.xds import compile_routes, seconds, unpack
+from mesh.sidecar.xds import compile_routes, seconds
 
 if TYPE_CHECKING:
     from mesh.sidecar.listener import ActiveListener
@@ -103,14 +103,7 @@ class HttpConnectionManager:
         )
         self.request_hooks = hooks_of(self.filters, "request")
         self.response_hooks = hooks_of(list(reversed(self.filters)), "response")
-        self._loggers = []
-        for entry in config.access_log:
-            message = unpack(entry.typed_config, f"access log {entry.name!r}")
-            if not isinstance(message, FileAccessLog):
-                raise ConfigRefusedError(
-                    f"access log {entry.name!r}: only the file access log can be executed"
-                )
-            self._loggers.append(AccessLogger(message, logs))
+        self._loggers = make_loggers(config.access_log, logs)
         self._server = (config.server_name or "envoy").encode()
         self.server_name = (
             b""

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mesh.sidecar.listener import ActiveListener
 
 _NETWORK = "type.googleapis.com/envoy.extensions.filters.network."
+TCP_PROXY = _NETWORK + "tcp_proxy.v3.TcpProxy"
 HCM = _NETWORK + "http_connection_manager.v3.HttpConnectionManager"
 
 
@@ -69,11 +70,13 @@ Factory = Callable[[Any, NetworkContext], Any]
 def terminal_filters() -> dict[str, Factory]:
     """Return the terminal filters by type URL."""
     from mesh.sidecar.http_connection_manager import HttpConnectionManager
+    from mesh.sidecar.network.tcp_proxy import TcpProxy
 
     return {
+        TCP_PROXY: TcpProxy,
         HCM: lambda config, context: HttpConnectionManager(
             config, context.filters, context.logs, context.tables
-        )
+        ),
     }
 
 

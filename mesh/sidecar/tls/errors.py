@@ -22,7 +22,7 @@ _REASONS: dict[str, tuple[int, str]] = {
     "http request": (155, "HTTP_REQUEST"),
     "https proxy request": (156, "HTTPS_PROXY_REQUEST"),
     "packet length too long": (137, "ENCRYPTED_LENGTH_TOO_LONG"),
-    "unexpected message": (225, "UNEXPECTED_MESSAGE"),
+    "unexpected message": (223, "UNEXPECTED_MESSAGE"),
     "decryption failed or bad record mac": (139, "DECRYPTION_FAILED_OR_BAD_RECORD_MAC"),
 }
 _ALERTS: dict[str, tuple[int, str]] = {

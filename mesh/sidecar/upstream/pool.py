@@ -12,15 +12,15 @@ Source: Envoy "Connection pooling" (intro/arch_overview/upstream/connection_pool
 from __future__ import annotations
 
 import asyncio
-import os
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from mesh.sidecar.tls.context import TlsContext
 from mesh.sidecar.upstream.circuit_breaker import Resource
 from mesh.sidecar.upstream.http1 import UpstreamConnection
 from mesh.sidecar.upstream.resets import UpstreamResetError, connection_termination
-from mesh.sidecar.upstream.transport_socket import connect_tls
+from mesh.sidecar.upstream.transport_socket import connect
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,10 @@ class PoolSettings:
 
 
 class HostPool:
-    """Connections to ``address``:``port``; an ``address`` with a ``/`` is a Unix socket."""
+    """Connections to ``address``:``port``; an ``address`` with a ``/`` is a Unix socket.
+
+    ``raw`` counts those that carry no HTTP; they belong to whoever opened them.
+    """
 
     def __init__(
         self, address: str, port: int, settings: PoolSettings, tls: TlsContext | None = None
@@ -49,12 +52,13 @@ class HostPool:
         self._opening = 0
         self._waiting: deque[asyncio.Future[UpstreamConnection | None]] = deque()
         self.connections_total = 0
+        self.raw = 0
         self.connect_failures = 0
 
     @property
     def active(self) -> int:
         """How many connections are open."""
-        return len(self._all)
+        return len(self._all) + self.raw
 
     def take(self) -> UpstreamConnection | None:
         """Take an idle connection, or None when one has to be opened."""
@@ -66,41 +70,29 @@ class HostPool:
 
     async def open(self) -> UpstreamConnection:
         """Open a connection.  Raises UpstreamResetError with Envoy's reason when that fails."""
-        loop = asyncio.get_running_loop()
 
         def factory() -> UpstreamConnection:
             return UpstreamConnection(self._on_idle, self._on_closed)
 
-        self.connections_total += 1
-        try:
-            async with asyncio.timeout(self._settings.connect_timeout):
-                if self._tls is not None:
-                    connection = await connect_tls(
-                        self._tls, self.address, self.port, factory, [b"http/1.1"]
-                    )
-                elif "/" in self.address:
-                    _, connection = await loop.create_unix_connection(factory, self.address)
-                else:
-                    _, connection = await loop.create_connection(factory, self.address, self.port)
-        except TimeoutError:
-            self.connect_failures += 1
-            raise UpstreamResetError("connection timeout", "UF", "") from None
-        except UpstreamResetError:
-            self.connect_failures += 1
-            raise
-        except OSError as error:
-            self.connect_failures += 1
-            text = _describe(error).replace(" ", "_")
-            if "/" in self.address:  # a Unix socket refuses at once
-                text = f"immediate_connect_error:_{text}|remote_address:{self.address}"
-            else:
-                text = f"delayed_connect_error:_{text}"
-            raise UpstreamResetError("remote connection failure", "UF", text) from None
+        connection = await self.connect(factory, [b"http/1.1"])
         if connection.closed:
             self.connect_failures += 1
             raise connection_termination()
         self._all.add(connection)
         return connection
+
+    async def connect[P: asyncio.Protocol](
+        self, factory: Callable[[], P], alpn: list[bytes] | None = None
+    ) -> P:
+        """Open a connection for ``factory()``.  Raises UpstreamResetError with Envoy's reason."""
+        self.connections_total += 1
+        try:
+            return await connect(
+                self.address, self.port, self._tls, factory, self._settings.connect_timeout, alpn
+            )
+        except UpstreamResetError:
+            self.connect_failures += 1
+            raise
 
     async def acquire(self, limit: Resource) -> UpstreamConnection:
         """Open a connection, or wait for one when ``limit`` (all of the cluster) is reached.
@@ -199,8 +191,3 @@ class HostPool:
         self.drain()
         for connection in list(self._all):
             connection.abort()
-
-
-def _describe(error: OSError) -> str:
-    """Return the system's words for ``error``, without the address asyncio puts around them."""
-    return os.strerror(error.errno) if error.errno else "Connection refused"

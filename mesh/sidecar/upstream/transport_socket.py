@@ -11,6 +11,7 @@ Source: Envoy ``source/common/upstream/transport_socket_match_impl.cc``.
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -57,13 +58,45 @@ class TransportSockets:
         return self._default
 
 
-async def connect_tls[P: asyncio.Protocol](
-    tls: TlsContext, address: str, port: int, factory: Callable[[], P], alpn: list[bytes] | None
+async def connect[P: asyncio.Protocol](
+    address: str,
+    port: int,
+    tls: TlsContext | None,
+    factory: Callable[[], P],
+    timeout: float,
+    alpn: list[bytes] | None = None,
 ) -> P:
-    """Open a TLS connection; an ``address`` with a ``/`` is a Unix socket.
+    """Open a connection, with TLS where ``tls`` is given; both within ``timeout`` seconds.
 
-    Raises OSError when nobody listens, UpstreamResetError when the handshake fails.
+    An ``address`` with a ``/`` is a Unix socket.  Raises UpstreamResetError with Envoy's reason.
     """
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(timeout):
+            if tls is not None:
+                return await _connect_tls(address, port, tls, factory, alpn)
+            if "/" in address:
+                return (await loop.create_unix_connection(factory, address))[1]
+            return (await loop.create_connection(factory, address, port))[1]
+    except TimeoutError:
+        raise UpstreamResetError("connection timeout", "UF", "") from None
+    except OSError as error:
+        text = _describe(error).replace(" ", "_")
+        if "/" in address:  # a Unix socket refuses at once
+            text = f"immediate_connect_error:_{text}|remote_address:{address}"
+        else:
+            text = f"delayed_connect_error:_{text}"
+        raise UpstreamResetError("remote connection failure", "UF", text) from None
+
+
+def _describe(error: OSError) -> str:
+    """Return the system's words for ``error``, without the address asyncio puts around them."""
+    return os.strerror(error.errno) if error.errno else "Connection refused"
+
+
+async def _connect_tls[P: asyncio.Protocol](
+    address: str, port: int, tls: TlsContext, factory: Callable[[], P], alpn: list[bytes] | None
+) -> P:
     loop = asyncio.get_running_loop()
     done: asyncio.Future[P] = loop.create_future()
 
