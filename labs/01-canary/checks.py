@@ -1,7 +1,8 @@
 """Lab 1's probes and checks: a canary release, judged by who answered.
 
 First the student's configuration as it is (``share``), then their subsets one by one
-(``subsets``), then their subsets while the grader moves the weights (``move``).
+(``subsets``), then their subsets while the grader moves the weights (``move``).  What the student
+had to predict is measured on configurations of the grader's own (``predicted``).
 """
 
 from __future__ import annotations
@@ -29,7 +30,24 @@ REFUSED = 400
 
 STAGES = (0, 10, 50, 100)
 STAGE_REQUESTS = 50
+THINK = 0.08
+"""Seconds between the requests of a user: load, but not all that the machine can carry."""
 
+PREDICTED = 300
+
+RULE = """\
+apiVersion: networking.istio.io/v1alpha3
+kind: DestinationRule
+metadata: {{name: grader-recommendation, namespace: tutorial}}
+spec:
+  host: recommendation
+  subsets:
+    - name: v1
+      labels: {{version: v1}}
+    - name: v2
+      labels: {{version: {label}}}
+---
+"""
 ROUTE = """\
 apiVersion: networking.istio.io/v1alpha3
 kind: VirtualService
@@ -103,7 +121,7 @@ def subsets(lab: Lab) -> None:
 def move(lab: Lab) -> None:
     """Moving the weights 0, 10, 50, 100 under load."""
     lab.apply_with(ROUTE.format(v1=100, v2=0), without=is_virtual_service)
-    stream = lab.stream("move", requests=5000)
+    stream = lab.stream("move", requests=5000, think_seconds=THINK)
     stages = []
     try:
         for weight in STAGES:
@@ -114,6 +132,19 @@ def move(lab: Lab) -> None:
     finally:
         lab.record(stream.stop())
     lab.note("move", stages=stages)
+
+
+@probe
+def predicted(lab: Lab) -> None:
+    """Measuring what was to be predicted."""
+    hop = lab.hop("preference", "recommendation:8080")
+    rest, share = lab.parameters["rest"], lab.parameters["share"]
+    lab.apply_text(RULE.format(label="v2") + ROUTE.format(v1=rest, v2=share))
+    lab.count("predicted-share", PREDICTED, **hop)
+    lab.apply_text(RULE.format(label="v22") + PIN.format(subset="v2"))
+    lab.count("predicted-empty", 5, **hop)
+    lab.apply_text(PIN.format(subset="v2"))
+    lab.count("predicted-order", 5, **hop)
 
 
 @check(points=2, needs=("subsets",))

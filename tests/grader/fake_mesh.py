@@ -83,6 +83,15 @@ class FakeMesh:
     def pods(self) -> tuple[Pod, ...]:
         return self._pods
 
+    def proxy_url(self, pod: str) -> str:
+        return self.gateway_url
+
+    def stats(self, pod: str, pattern: str) -> dict[str, int]:
+        return {"cluster.x.upstream_rq_total": self._count}
+
+    def tell(self, pod: str, path: str) -> None:
+        raise AssertionError("the self-study diagnosis tells nobody anything")
+
     def access_log(self) -> tuple[AccessLogRecord, ...]:
         return tuple(self._log)
 
@@ -117,7 +126,7 @@ class FakeMesh:
         weights = [entry.get("weight", 100 if len(route) == 1 else 0) for entry in route]
         subset = self._rng.choices(route, weights)[0]["destination"]["subset"]
         for spec in specs["DestinationRule"]:
-            for known in spec["subsets"]:
+            for known in spec.get("subsets", []):
                 if known["name"] == subset:
                     labels = known["labels"].items()
                     return [each for each in self._pods if labels <= each.labels.items()], "UH"

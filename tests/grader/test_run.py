@@ -46,7 +46,8 @@ def test_the_solution(meshes: list[FakeMesh], capsys: pytest.CaptureFixture[str]
     out = capsys.readouterr().out.splitlines()
     assert out[-1] == "score: 10/10"
     assert out[0].startswith("Lab 1, Canary release: the self-study set of parameters")
-    assert sum("✓ pass" in line for line in out) == 4
+    assert out[-2] == "answers: 6/6"
+    assert sum("✓ pass" in line for line in out) == 4 + 5
     assert any(line.lstrip().startswith("v1 ██") for line in out)
     assert meshes[0].stopped
     assert result()["verdict"] == "pass"
@@ -68,10 +69,13 @@ def test_the_untouched_starter(capsys: pytest.CaptureFixture[str]) -> None:
 def test_wrong_answers_lose_their_points_and_right_ones_nothing(
     mutant: Mutant, tmp_path: Path
 ) -> None:
-    assert run_lab(1, mutant.write(LAB, tmp_path / "mutant")) == 0
-    failed = {item["name"] for item in result()["checks"] if item["verdict"] == "fail"}
+    assert run_lab(1, mutant.write(LAB, tmp_path / "mutant")) == int(mutant.refused)
+    if mutant.refused:
+        return
+    judged = [*result()["checks"], *result()["answers"]]
+    failed = {item["name"] for item in judged if item["verdict"] == "fail"}
     assert mutant.caught(failed), (mutant.why, failed)
-    assert all(item["help"] for item in result()["checks"] if item["verdict"] == "fail")
+    assert all(item["help"] for item in judged if item["verdict"] == "fail")
 
 
 def test_the_score_can_be_reached_again_without_traffic() -> None:

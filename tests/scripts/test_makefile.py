@@ -32,7 +32,10 @@ def make(folder: Path, *arguments: str, **environment: str) -> subprocess.Comple
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if not re.match(r"MAKE|MFLAGS|WORK$|ENGINE$|RUNTIME$|KEEP$|SOLUTION$|ARGS$|CASES$", name)
+        if not re.match(
+            r"MAKE|MFLAGS|WORK$|STUDENT$|COURSE$|OUT$|JUDGES$|ENGINE$|RUNTIME$|KEEP$|SOLUTION$|ARGS$|CASES$",
+            name,
+        )
     }
     return subprocess.run(
         ["make", *arguments],
@@ -72,6 +75,22 @@ def test_help_names_every_target(kit: Path) -> None:
         ),
         (["watch-3"], "core", ["grade", "[watch]", "[3]"]),
         (["reset-3"], "core", ["grade", "[reset]", "[3]"]),
+        (["hint-3"], "core", ["grade", "[hint]", "[3]"]),
+        (["submit-3"], "core", ["grade", "[submit]", "[3]"]),
+        (["progress"], "core", ["grade", "[progress]"]),
+        (
+            ["lab-2", "STUDENT=ann's file.toml"],
+            "core",
+            ["grade", "[lab]", "[2]", "[--student]", "[ann's file.toml]"],
+        ),
+        (["handout"], "core", ["grade", "[handout]", "[dist/handout]"]),
+        (
+            ["handout", "OUT=my tree", "COURSE=a course", "JUDGES=1"],
+            "core",
+            ["grade", "[handout]", "[my tree]", "[--course]", "[a course]", "[--judges]"],
+        ),
+        (["new-lab", "NUMBER=6", "NAME=x-y"], "core", ["grade", "[new-lab]", "[6]", "[x-y]"]),
+        (["labs", "ARGS=1 --few"], "core envoy", ["grade", "[prove]", "[1]", "[--few]"]),
     ],
 )
 def test_options(kit: Path, arguments: list[str], groups: str, command: list[str]) -> None:

@@ -1,0 +1,80 @@
+"""The students' tree: runs, and shows nothing that only staff may see."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from grader.handout import handed_out, write_handout
+from grader.issue import issue
+from grader.lab import LABS, LabError, all_labs
+from grader.mutants import load_mutants
+
+KIT = LABS.parent
+
+
+@pytest.fixture(scope="module")
+def handout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    course = tmp_path_factory.mktemp("course")
+    (course / "roster.csv").write_text("id,name\nann1,Ann Lee\n")
+    issue(course)
+    into = tmp_path_factory.mktemp("out") / "handout"
+    write_handout(KIT, into, course)
+    return into
+
+
+def test_nothing_of_the_staff_is_in_it(handout: Path) -> None:
+    names = {path.relative_to(handout).as_posix() for path in handout.rglob("*")}
+    assert not [name for name in names if name.startswith("labs/") and "solution" in name]
+    for name in ("mutants.yaml", "answers.py", "staff.py", "diagnosis.yaml", "secret.key"):
+        assert not [each for each in names if each.startswith("labs/") and each.endswith(name)]
+    assert "course.toml" in names
+    assert {"Makefile", "labs/01-canary/README.md", "labs/01-canary/diagnosis.sealed"} <= names
+    assert not [name for name in names if name.startswith(("work/", "runs/", ".venv"))]
+
+
+def test_no_solution_hides_in_another_file(handout: Path) -> None:
+    labs = [
+        path.read_text()
+        for path in (handout / "labs").rglob("*")
+        if path.suffix in (".yaml", ".py")
+    ]
+    for lab in all_labs():
+        for name in lab.manifests:
+            solved = (lab.solution / name).read_text()
+            if solved != (lab.start / name).read_text():
+                assert not [text for text in labs if solved.strip() in text]
+        for mutant in load_mutants(lab):
+            assert not [text for text in labs if f"name: {mutant.name}\n" in text]
+
+
+def test_its_commands_work(handout: Path) -> None:
+    def grade(*arguments: str) -> subprocess.CompletedProcess[str]:
+        environment = {**os.environ, "PYTHONPATH": str(handout), "COLUMNS": "200"}
+        return subprocess.run(
+            [sys.executable, "-P", "-m", "grader.cli", *arguments],
+            cwd=handout,
+            env=environment,
+            text=True,
+            capture_output=True,
+            check=False,
+        )
+
+    assert "There is no solution of lab 1 in this copy" in grade("lab", "1", "--solution").stdout
+    assert grade("hint", "1").returncode == 0
+    assert (handout / "work" / "lab-01" / "virtual-service.yaml").exists()
+    assert "receipt: lab-01" in grade("submit", "1").stdout
+    assert "1 Canary release" in grade("progress").stdout
+
+
+def test_the_judges_can_be_kept() -> None:
+    assert Path("labs/01-canary/answers.py") in set(handed_out(KIT, judges=True))
+
+
+def test_it_does_not_overwrite(handout: Path, tmp_path: Path) -> None:
+    with pytest.raises(LabError, match="exists: remove it first"):
+        write_handout(KIT, handout, None)
+    with pytest.raises(LabError, match="run `grade issue"):
+        write_handout(KIT, tmp_path / "new", tmp_path)

@@ -1,0 +1,108 @@
+"""What the chapters show: YAML blocks load as the text says, commands exist with their options."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+import typer.main
+
+from grader.cli import app as grade_app
+from grader.lab import LABS, LabDefinition, all_labs, read_lab
+from mesh.cli import app as mesh_app
+from mesh.istio.eras import era
+from mesh.istio.load import load_text
+from mesh.istio.problem import has_errors
+from mesh.istio.validate import validate
+
+KIT = LABS.parent
+CHAPTERS = [*sorted(LABS.glob("*/README.md")), *sorted(LABS.glob("*/hints.md"))]
+BLOCK = re.compile(
+    r"(?:<!-- (?P<remark>[a-z ]+) -->\n)?^```(?P<kind>\w*)\n(?P<text>.*?)^```$", re.M | re.S
+)
+COMMANDS = {
+    "grade": typer.main.get_command(grade_app),
+    "meshctl": typer.main.get_command(mesh_app),
+}
+
+
+def blocks(path: Path) -> Iterator[tuple[str, str, str, int]]:
+    """(kind, text, remark, line) of each fenced block."""
+    text = path.read_text(encoding="utf-8")
+    for found in BLOCK.finditer(text):
+        line = text.count("\n", 0, found.start()) + 1
+        yield found["kind"], found["text"], found["remark"] or "", line
+
+
+def lab_of(path: Path) -> LabDefinition:
+    return read_lab(path.parent)
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_yaml_blocks_do_what_the_text_says(path: Path) -> None:
+    lab = lab_of(path)
+    release = era(lab.era)
+    for kind, text, remark, line in blocks(path):
+        if kind != "yaml" or ("apiVersion" not in text and "kind:" not in text):
+            continue
+        if path.name == "hints.md":
+            text = lab.fill(text)
+        loaded = load_text(text, era=release, namespace="tutorial")
+        problems = [*loaded.problems, *validate(loaded.resources, release)]
+        refused = has_errors(problems) or not loaded.resources
+        assert refused == (remark == "does not load"), f"{path}:{line}: {list(map(str, problems))}"
+
+
+def commands(path: Path) -> Iterator[tuple[list[str], int]]:
+    """Every command line of the fenced blocks that are shell, without comments."""
+    for kind, text, _, line in blocks(path):
+        if kind not in ("", "sh"):
+            continue
+        for number, each in enumerate(text.replace("\\\n", " ").splitlines(), start=line + 1):
+            words = shlex.split(each, comments=True)
+            if words and (
+                words[0] in ("make", "cp", "grep", "less") or words[0].startswith(".venv/")
+            ):
+                yield words, number
+
+
+def check_click(command: click.Command, words: list[str]) -> None:
+    """Parse ``words`` as the command would, without running it; raises ClickException."""
+    if isinstance(command, click.Group):
+        sub = command.get_command(click.Context(command), words[0]) if words else None
+        assert sub is not None, f"no command {words[:1]}"
+        check_click(sub, words[1:])
+        return
+    command.make_context(command.name, list(words), resilient_parsing=False)
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_commands_exist_with_their_options(path: Path) -> None:
+    makefile = (KIT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z]+(?:-[a-z]+)*(?:-%)?):", makefile, re.M))
+    numbers = {lab.number for lab in all_labs()}
+    for words, line in commands(path):
+        where = f"{path}:{line}: {' '.join(words)}"
+        if words[0] == "make":
+            for word in words[1:]:
+                if "=" in word:
+                    assert (
+                        f"$({word.partition('=')[0]})" in makefile
+                        or word.partition("=")[0] in makefile
+                    ), where
+                elif found := re.fullmatch(r"([a-z]+)-(\d+)", word):
+                    assert f"{found[1]}-%" in targets, where
+                    assert int(found[2]) in numbers, where
+                else:
+                    assert word in targets, where
+        elif words[0].startswith(".venv/bin/"):
+            name = words[0].removeprefix(".venv/bin/")
+            if name in COMMANDS:
+                try:
+                    check_click(COMMANDS[name], words[1:])
+                except click.ClickException as problem:
+                    pytest.fail(f"{where}: {problem.format_message()}")
+            else:
+                assert name in ("locust", "python"), where
