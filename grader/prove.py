@@ -14,12 +14,14 @@ import secrets
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 
 from grader.answers import load_questions, read_answers
+from grader.checks import judge_answers, load_answer_checks
+from grader.evidence.record import Evidence
 from grader.lab import ANSWERS, LabDefinition
 from grader.mutants import Mutant, load_mutants, starter_points
 from grader.report.progress import Progress
@@ -39,6 +41,11 @@ class Case:
     name: str
     kind: str
     mutant: Mutant | None = None
+
+    @property
+    def only_answers(self) -> bool:
+        """Its YAML is the solution's: nothing has to be run again."""
+        return self.mutant is not None and {edit[0] for edit in self.mutant.edits} == {ANSWERS}
 
     def write(self, lab: LabDefinition, folder: Path) -> Path:
         """The folder with the files; mutants are written into ``folder``."""
@@ -88,21 +95,35 @@ def prove(lab: LabDefinition, engine: str, cases: Iterable[Case]) -> Iterator[Ro
     """Judge ``cases`` one after another on one mesh; TestbedError when it does not start."""
     quiet = Progress(Console(file=io.StringIO()))
     session = Session(lab, Options(engine=engine), (), nonce=secrets.token_hex(4))
+    solved: tuple[Result, Evidence] | None = None
     try:
         session.start(quiet)
         for case in cases:
             begin = time.monotonic()
             with tempfile.TemporaryDirectory(prefix="lab-prove-") as folder:
                 files = case.write(lab, Path(folder) / "files")
-                outcome, fault = _judge(session, lab, case, files, quiet)
+                if solved and case.only_answers:
+                    result = again(lab, *solved, files / ANSWERS)
+                    outcome, fault = result.outcome, fault_of(lab, case, result)
+                else:
+                    outcome, fault, judged = _judge(session, lab, case, files, quiet)
+                    solved = judged if case.name == SOLUTION else solved
             yield Row(lab.number, engine, case, time.monotonic() - begin, outcome, fault)
     finally:
         session.close()
 
 
+def again(lab: LabDefinition, result: Result, evidence: Evidence, answers: Path) -> Result:
+    """The same run with other answers: they are judged on what it recorded."""
+    questions = load_questions(lab)
+    found = read_answers(answers, questions, ANSWERS)
+    judged = judge_answers(load_answer_checks(lab.folder), questions.all, found, evidence)
+    return replace(result, answers=judged)
+
+
 def _judge(
     session: Session, lab: LabDefinition, case: Case, folder: Path, quiet: Progress
-) -> tuple[str, str]:
+) -> tuple[str, str, tuple[Result, Evidence] | None]:
     """What came of the files in ``folder``, and what is wrong with that."""
     said = Console(file=io.StringIO(), width=200)
     space = Workspace(folder, False, False)
@@ -112,14 +133,14 @@ def _judge(
     except Stop:
         assert isinstance(said.file, io.StringIO)
         text = said.file.getvalue().strip().splitlines()[0]
-        return "refused", "" if refused else f"the files do not load: {text}"
+        return "refused", "" if refused else f"the files do not load: {text}", None
     if refused:
-        return "loaded", "the files should be refused"
+        return "loaded", "the files should be refused", None
     answers = read_answers(folder / ANSWERS, load_questions(lab), ANSWERS)
     session.begin(lab, student, nonce=secrets.token_hex(4), answers=answers)
     session.collect(quiet)
-    result, _ = session.judge(space.files(lab), 0.0)
-    return f"{result.score}/{result.max_score}", fault_of(lab, case, result)
+    judged = session.judge(space.files(lab), 0.0)
+    return judged[0].outcome, fault_of(lab, case, judged[0]), judged
 
 
 def fault_of(lab: LabDefinition, case: Case, result: Result) -> str:

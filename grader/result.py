@@ -62,6 +62,14 @@ class Result:
         return sum(check.max_points for check in self.checks)
 
     @property
+    def outcome(self) -> str:
+        """The scores in short: ``10/10``, with ``answers 5/6`` where there are any."""
+        told = f"{self.score}/{self.max_score}"
+        if self.answers:
+            told += f", answers {self.answers_score}/{self.answers_max}"
+        return told
+
+    @property
     def answers_score(self) -> int:
         """The points earned by predictions and diagnosis."""
         return sum(item.points for item in self.answers)

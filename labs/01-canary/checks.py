@@ -29,7 +29,7 @@ REFUSED = 400
 """A share that is refused is measured on: whose numbers does it fit, if not one's own?"""
 
 STAGES = (0, 10, 50, 100)
-STAGE_REQUESTS = 50
+STAGE_REQUESTS = 25
 THINK = 0.08
 """Seconds between the requests of a user: load, but not all that the machine can carry."""
 
@@ -121,7 +121,7 @@ def subsets(lab: Lab) -> None:
 def move(lab: Lab) -> None:
     """Moving the weights 0, 10, 50, 100 under load."""
     lab.apply_with(ROUTE.format(v1=100, v2=0), without=is_virtual_service)
-    stream = lab.stream("move", requests=5000, think_seconds=THINK)
+    stream = lab.stream("move", requests=5000, users=4, think_seconds=THINK)
     stages = []
     try:
         for weight in STAGES:
