@@ -68,11 +68,7 @@ def test_repaired_checks_print_every_changed_mark_before_anything_is_written(
     assert "bob, lab 1: 6 -> 10 of 10 points" in capsys.readouterr().out
     rows = (store.out / "grades.csv").read_text().splitlines()
     assert rows[2].startswith("bob,1,10,10,pass")
-    bob = next(
-        each
-        for each in store.attempts()
-        if each.result()["score"] == 10 and (each.run / "result-before-1.json").exists()
-    )
+    bob = next(each for each in store.attempts() if each.members == [store.alias("bob")])
     assert json.loads((bob.run / "result-before-1.json").read_text())["score"] == 6
 
     # from now on these checks are the ones that count
@@ -86,7 +82,7 @@ def test_checks_that_do_not_load_are_one_sentence(
     path = tmp_path / "broken.py"
     path.write_text("def (")
     assert rescore_all(store.out, None, 1, path, dry_run=False) == 2
-    assert "broken.py does not load: SyntaxError" in capsys.readouterr().out
+    assert "does not load: SyntaxError" in " ".join(capsys.readouterr().out.split())
 
 
 def test_an_explanation_names_the_requests_that_decided(
@@ -135,4 +131,4 @@ def test_a_folder_without_results_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert rescore_all(tmp_path / "nothing", None, None, None, dry_run=False) == 2
-    assert "holds no results" in capsys.readouterr().out
+    assert "holds no results" in " ".join(capsys.readouterr().out.split())
