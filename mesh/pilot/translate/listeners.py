@@ -36,6 +36,7 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
 from mesh.accesslog import JSON_FORMAT
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.translate import (
+    access_control,
     cors,
     fault,
     gateway,
@@ -48,6 +49,7 @@ from mesh.pilot.translate import (
 from mesh.pilot.translate.view import MeshView
 
 HCM = "envoy.filters.network.http_connection_manager"
+Filters = list[tuple[str, Message]]
 INBOUND = "inbound"
 OUTBOUND = "outbound"
 
@@ -55,15 +57,17 @@ OUTBOUND = "outbound"
 def listeners(view: MeshView, node: ProxyNode) -> dict[str, Listener]:
     """Return the listeners of a node by name."""
     found: list[Listener] = []
+    checks = access_control.filters(view, node)
     for service_port, port in node.inbound_ports.items():
         name = "virtualInbound" if not found else f"virtualInbound_{service_port}"
-        found.append(_inbound(view, node, name, service_port, port))
+        found.append(_inbound(view, node, name, service_port, port, checks))
     if node.outbound_port:
-        manager = _manager(node, OUTBOUND, f"outbound_127.0.0.1_{routes.HTTP_PROXY}", outbound=True)
+        prefix = f"outbound_127.0.0.1_{routes.HTTP_PROXY}"
+        manager = _manager(node, OUTBOUND, prefix, [], outbound=True)
         manager.rds = Rds(config_source=messages.ads(), route_config_name=routes.HTTP_PROXY)
         found.append(_listener(routes.HTTP_PROXY, node.outbound_port, OUTBOUND, manager))
     for port in gateway.servers(view, node):
-        manager = _manager(node, OUTBOUND, f"outbound_0.0.0.0_{port}", outbound=True)
+        manager = _manager(node, OUTBOUND, f"outbound_0.0.0.0_{port}", checks, outbound=True)
         manager.use_remote_address = True
         # Istio's edge gives every request a new id; here the client's own id must join its answer
         # to the access logs and journals behind the gateway.
@@ -86,9 +90,11 @@ def _listener(name: str, port: int, direction: str, manager: HttpConnectionManag
     )
 
 
-def _inbound(view: MeshView, node: ProxyNode, name: str, service_port: int, port: int) -> Listener:
+def _inbound(
+    view: MeshView, node: ProxyNode, name: str, service_port: int, port: int, checks: Filters
+) -> Listener:
     cluster = names.inbound(service_port)
-    manager = _manager(node, INBOUND, f"inbound_0.0.0.0_{service_port}", outbound=False)
+    manager = _manager(node, INBOUND, f"inbound_0.0.0.0_{service_port}", checks, outbound=False)
     route = Route(
         name="default",
         match=RouteMatch(prefix="/"),
@@ -110,12 +116,16 @@ def _inbound(view: MeshView, node: ProxyNode, name: str, service_port: int, port
 
 
 def _manager(
-    node: ProxyNode, direction: str, stat_prefix: str, *, outbound: bool
+    node: ProxyNode, direction: str, stat_prefix: str, checks: Filters, *, outbound: bool
 ) -> HttpConnectionManager:
-    """Build the HTTP connection manager; VirtualService features work on the way out only."""
-    filters: list[tuple[str, Message]] = []
+    """Build the HTTP connection manager; VirtualService features work on the way out only.
+
+    ``checks`` (``access_control``) come before all other filters.
+    """
+    filters: Filters = []
     if not outbound:
         filters.append((peer_metadata.FILTER, peer_metadata.inbound_filter()))
+    filters += checks
     if outbound:
         filters += [(fault.FILTER, HttpFault()), (cors.FILTER, Cors())]
     filters.append(("envoy.filters.http.router", Router()))

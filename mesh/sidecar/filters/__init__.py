@@ -29,6 +29,7 @@ FAULT = "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault"
 HEADER_TO_METADATA = (
     "type.googleapis.com/envoy.extensions.filters.http.header_to_metadata.v3.Config"
 )
+RBAC = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC"
 CORS = "type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors"
 
 
@@ -57,10 +58,12 @@ def default_filters() -> dict[str, FilterFactory]:
     from mesh.sidecar.filters.cors import CorsFilter
     from mesh.sidecar.filters.fault import FaultFilter
     from mesh.sidecar.filters.header_to_metadata import HeaderToMetadata
+    from mesh.sidecar.filters.rbac import RbacFilter
     from mesh.sidecar.filters.router import Router
 
     return {
         HEADER_TO_METADATA: HeaderToMetadata,
+        RBAC: RbacFilter,
         FAULT: FaultFilter,
         CORS: CorsFilter,
         ROUTER: Router,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from random import Random
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from mitmproxy.http import HTTPFlow
 
 from mesh.sidecar.filters.routing import CompiledRoute, RequestHead
 from mesh.sidecar.stream_info import StreamInfo
+
+if TYPE_CHECKING:
+    from mesh.sidecar.filters import FilterContext
 
 
 def head_of(flow: HTTPFlow, info: StreamInfo) -> RequestHead:
@@ -53,3 +56,16 @@ def find_route(flow: HTTPFlow, info: StreamInfo, rng: Random) -> CompiledRoute |
         if route is not None:
             info.explain("route", virtual_host=route.virtual_host, matched=route.matched)
     return cast("CompiledRoute | None", info.route)
+
+
+def note_route(flow: HTTPFlow, info: StreamInfo, context: FilterContext) -> None:
+    """Note route and cluster for the log of a request that a filter refuses.
+
+    Envoy finds the route before the first filter, so they stand in its log too.
+    """
+    route = find_route(flow, info, context.rng)
+    if route is None:
+        return
+    info.route_name = route.name
+    if route.cluster and context.clusters.get(route.cluster) is not None:
+        info.cluster = route.cluster

@@ -1,0 +1,204 @@
+"""AuthorizationPolicy -> the RBAC filters of a sidecar or gateway.
+
+Every action becomes one filter, asked in this order: AUDIT (notes only), DENY (whatever matches is
+refused), ALLOW (where there is one, whatever matches none is refused).  ``spec: {}`` is an ALLOW
+without rules: nothing passes.  A rule is ``from`` and ``to`` and ``when``; lists are alternatives.
+Policies of the root namespace hold for all workloads.  Refusal: 403 ``RBAC: access denied``.
+``ports`` are those of the Service; here they become the port that this sidecar listens on.
+Source: istio/istio ``pilot/pkg/security/authz/builder/builder.go``, ``.../model/model.go``.
+Shown by ``meshctl describe pod POD``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from betterproto2 import Message
+from envoy_data_plane.envoy.config.rbac.v3 import (
+    Permission,
+    Policy,
+    Principal,
+    Rbac,
+    RbacAction,
+)
+from envoy_data_plane.envoy.extensions.filters.http.rbac.v3 import Rbac as RbacFilter
+
+from mesh.istio.models import authorization_policy as model
+from mesh.pilot.node import ProxyNode
+from mesh.pilot.translate import rbac
+from mesh.pilot.translate.view import Config, MeshView
+from mesh.topology import ROOT_NAMESPACE
+
+FILTER = "envoy.filters.http.rbac"
+_ACTIONS = {"AUDIT": RbacAction.LOG, "DENY": RbacAction.DENY, "ALLOW": RbacAction.ALLOW}
+Ports = Mapping[int, int]
+"""Port of the Service (or of the Gateway's server) -> port that the proxy listens on."""
+
+
+def filters(view: MeshView, node: ProxyNode) -> list[tuple[str, Message]]:
+    """Return the RBAC filters of a node; ValueError for what cannot be enforced."""
+    ports = {**node.gateway_ports, **node.inbound_ports}
+    policies: dict[str, dict[str, Policy]] = {}
+    for each in view.of_kind("AuthorizationPolicy"):
+        spec: model.AuthorizationPolicy = each.spec
+        action = spec.action or "ALLOW"
+        if action == "CUSTOM":
+            provider = spec.provider.name if spec.provider else ""
+            raise ValueError(
+                f"AuthorizationPolicy {each.namespace}/{each.name}: action CUSTOM asks the provider "
+                f'"{provider}", and this mesh has no extension provider: use ALLOW or DENY.'
+            )
+        if not _selects(view, each, spec, node):
+            continue
+        rules = policies.setdefault(action, {})
+        for number, rule in enumerate(spec.rules or []):
+            name = f"ns[{each.namespace}]-policy[{each.name}]-rule[{number}]"
+            rules[name] = _policy(rule, ports, each.namespace)
+    return [
+        (FILTER, RbacFilter(rules=Rbac(action=_ACTIONS[action], policies=policies[action])))
+        for action in _ACTIONS
+        if action in policies
+    ]
+
+
+def _selects(
+    view: MeshView, config: Config, spec: model.AuthorizationPolicy, node: ProxyNode
+) -> bool:
+    refs = [*(spec.target_refs or []), *([spec.target_ref] if spec.target_ref else [])]
+    if refs:
+        return any(
+            each.kind == "Gateway" and _serves(view, node, config.namespace, each.name or "")
+            for each in refs
+        )
+    if config.namespace not in (node.namespace, ROOT_NAMESPACE):
+        return False
+    wanted = (spec.selector.match_labels if spec.selector else None) or {}
+    return wanted.items() <= node.labels.items()
+
+
+def _serves(view: MeshView, node: ProxyNode, namespace: str, name: str) -> bool:
+    """True when the node is the gateway that plays a Gateway of the Gateway API."""
+    if node.type != "router":
+        return False
+    return any(
+        key in view.gateway_api.gateways
+        and key.partition("/")[0] == namespace
+        and key.partition("/")[2].startswith(name)
+        for key, gateway in view.gateways.items()
+        if (gateway.selector or {}).items() <= node.labels.items()
+    )
+
+
+def _policy(rule: model.Rule, ports: Ports, own: str) -> Policy:
+    permissions, principals = _conditions(rule.when or [], ports, own)
+    operations = [each.operation or model.Operation() for each in rule.to or []]
+    sources = [each.source or model.Source() for each in rule.from_ or []]
+    return Policy(
+        permissions=[
+            rbac.permitted([*_operation(each, ports), *permissions])
+            for each in operations or [model.Operation()]
+        ],
+        principals=[
+            rbac.who([*_source(each, own), *principals]) for each in sources or [model.Source()]
+        ],
+    )
+
+
+def _operation(what: model.Operation, ports: Ports) -> list[Permission]:
+    def numbers(values: list[str] | None) -> list[Permission]:
+        return [_port(each, ports) for each in values or []]
+
+    return [
+        *_permissions(rbac.host, what.hosts, what.not_hosts),
+        *_permissions(rbac.method, what.methods, what.not_methods),
+        *_permissions(rbac.path, what.paths, what.not_paths),
+        *rbac.one_permission(numbers(what.ports), numbers(what.not_ports)),
+    ]
+
+
+def _source(source: model.Source, own: str) -> list[Principal]:
+    def account(value: str) -> Principal:
+        return rbac.service_account(value, own)
+
+    return [
+        *_principals(rbac.principal, source.principals, source.not_principals),
+        *_principals(
+            rbac.request_principal, source.request_principals, source.not_request_principals
+        ),
+        *_principals(rbac.namespace, source.namespaces, source.not_namespaces),
+        *_principals(account, source.service_accounts, source.not_service_accounts),
+        *_principals(rbac.trust_domain, source.trust_domains, source.not_trust_domains),
+        *_principals(rbac.remote_ip, source.remote_ip_blocks, source.not_remote_ip_blocks),
+        *_principals(rbac.source_ip, source.ip_blocks, source.not_ip_blocks),
+    ]
+
+
+def _conditions(
+    conditions: Sequence[model.Condition], ports: Ports, own: str
+) -> tuple[list[Permission], list[Principal]]:
+    permissions: list[Permission] = []
+    principals: list[Principal] = []
+    for each in conditions:
+        key, yes, no = each.key, each.values, each.not_values
+        permission = _permission_of(key, ports)
+        if permission is not None:
+            permissions += _permissions(permission, yes, no)
+            continue
+        claim = claim_path(key)
+        if claim:
+            found = [rbac.claims(claim, yes)] if yes else []
+            principals += rbac.one_principal(found, [rbac.claims(claim, no)] if no else [])
+        else:
+            principals += _principals(_principal_of(key, own), yes, no)
+    return permissions, principals
+
+
+def _permission_of(key: str, ports: Ports) -> Callable[[str], Permission] | None:
+    if key.startswith("experimental.envoy.filters."):
+        return lambda value: rbac.filter_metadata(key, value)
+    if key == "destination.port":
+        return lambda value: _port(value, ports)
+    return {"destination.ip": rbac.destination_ip, "connection.sni": rbac.sni}.get(key)
+
+
+def _principal_of(key: str, own: str) -> Callable[[str], Principal]:
+    if key.startswith("request.headers["):
+        name = key.removeprefix("request.headers[").removesuffix("]")
+        return lambda value: rbac.request_header(name, value)
+    if key == "source.serviceAccount":
+        return lambda value: rbac.service_account(value, own)
+    return {
+        "source.ip": rbac.source_ip,
+        "remote.ip": rbac.remote_ip,
+        "source.namespace": rbac.namespace,
+        "source.principal": rbac.principal,
+        "source.trustDomain": rbac.trust_domain,
+        "request.auth.principal": rbac.request_principal,
+    }[key]
+
+
+def claim_path(key: str) -> list[str]:
+    """Return the names of the claim that an attribute reads; none for another attribute."""
+    if key.startswith("request.auth.claims["):
+        return key.removeprefix("request.auth.claims[").removesuffix("]").split("][")
+    named = {"request.auth.audiences": ["aud"], "request.auth.presenter": ["azp"]}
+    return named.get(key, [])
+
+
+def _port(value: str, ports: Ports) -> Permission:
+    number = int(value)
+    return rbac.port(ports.get(number, number))
+
+
+def _permissions(
+    make: Callable[[str], Permission], yes: list[str] | None, no: list[str] | None
+) -> list[Permission]:
+    return rbac.one_permission(
+        [make(each) for each in yes or []], [make(each) for each in no or []]
+    )
+
+
+def _principals(
+    make: Callable[[str], Principal], yes: list[str] | None, no: list[str] | None
+) -> list[Principal]:
+    return rbac.one_principal([make(each) for each in yes or []], [make(each) for each in no or []])

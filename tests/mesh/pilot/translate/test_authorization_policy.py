@@ -1,0 +1,137 @@
+"""AuthorizationPolicies as RBAC filters: order, names, selection, and every way to write a condition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+
+from mesh.pilot.node import ProxyNode
+from mesh.pilot.translate import authorization_policy, rbac
+from mesh.pilot.translate.view import MeshView
+
+MakeView = Callable[..., MeshView]
+
+
+def filters(view: MeshView, node: ProxyNode) -> list[dict[str, Any]]:
+    return [message.to_dict()["rules"] for _, message in authorization_policy.filters(view, node)]
+
+
+def policy(name: str, spec: str) -> tuple[str, str, str]:
+    return ("AuthorizationPolicy", name, spec)
+
+
+ANY_RULE = "  rules: [{}]"
+
+
+def test_audit_then_deny_then_allow(view: MakeView, node: ProxyNode) -> None:
+    made = view(
+        policy("a", ANY_RULE),
+        policy("d", "  action: DENY\n" + ANY_RULE),
+        policy("l", "  action: AUDIT\n" + ANY_RULE),
+        policy("b", ANY_RULE),
+    )
+    found = filters(made, node)
+    assert [each.get("action", "ALLOW") for each in found] == ["LOG", "DENY", "ALLOW"]
+    assert sorted(found[2]["policies"]) == [
+        "ns[tutorial]-policy[a]-rule[0]",
+        "ns[tutorial]-policy[b]-rule[0]",
+    ]
+
+
+def test_an_empty_spec_allows_nothing(view: MakeView, node: ProxyNode) -> None:
+    assert filters(view(policy("none", "  {}")), node) == [{}]
+    assert filters(view(), node) == []
+
+
+def test_who_is_selected(view: MakeView, node: ProxyNode) -> None:
+    other = "  selector: {matchLabels: {app: other}}\n" + ANY_RULE
+    assert filters(view(policy("o", other)), node) == []
+    made = view(policy("m", ANY_RULE))
+    for namespace, count in (("istio-system", 1), ("elsewhere", 0)):
+        moved = replace(cast(Any, made.resources[0]), namespace=namespace)
+        assert len(filters(replace(made, resources=(moved,)), node)) == count
+
+
+def test_custom_needs_a_provider(view: MakeView, node: ProxyNode) -> None:
+    custom = "  action: CUSTOM\n  provider: {name: opa}\n" + ANY_RULE
+    with pytest.raises(ValueError, match=r'tutorial/c.*"opa".*no extension provider'):
+        filters(view(policy("c", custom)), node)
+
+
+def test_ports_become_those_of_the_sidecar(view: MakeView, node: ProxyNode) -> None:
+    made = view(policy("p", '  rules: [{to: [{operation: {ports: ["8080"], notPorts: ["9"]}}]}]'))
+    (rules,) = filters(made, node)
+    permission = rules["policies"]["ns[tutorial]-policy[p]-rule[0]"]["permissions"][0]
+    assert permission["andRules"]["rules"] == [
+        {"orRules": {"rules": [{"destinationPort": 1001}]}},
+        {"notRule": {"orRules": {"rules": [{"destinationPort": 9}]}}},
+    ]
+
+
+def test_sources_are_alternatives_and_conditions_hold_for_each(
+    view: MakeView, node: ProxyNode
+) -> None:
+    spec = """
+  rules:
+    - from:
+        - source: {principals: [cluster.local/ns/tutorial/sa/a], namespaces: [x]}
+        - source: {notRequestPrincipals: ["*"]}
+      when:
+        - {key: source.ip, values: [10.0.0.1]}
+        - {key: "request.auth.claims[a][b]", values: [c]}
+        - {key: destination.port, values: ["8080"]}"""
+    (rules,) = filters(view(policy("s", spec)), node)
+    made = rules["policies"]["ns[tutorial]-policy[s]-rule[0]"]
+    assert len(made["principals"]) == 2
+    first, second = (each["andIds"]["ids"] for each in made["principals"])
+    assert [next(iter(each)) for each in first] == ["orIds"] * 4
+    assert [next(iter(each)) for each in second] == ["notId", "orIds", "orIds"]
+    assert len(made["permissions"]) == 1
+
+
+TEXTS = [
+    ("*", {"safeRegex": {"regex": ".+"}}),
+    ("*b", {"suffix": "b"}),
+    ("a*", {"prefix": "spiffe://a"}),
+    ("a", {"exact": "spiffe://a"}),
+]
+
+
+@pytest.mark.parametrize(("value", "wanted"), TEXTS)
+def test_ways_to_write_an_identity(value: str, wanted: dict[str, Any]) -> None:
+    made = rbac.principal(value).to_dict()
+    assert made == {"authenticated": {"principalName": wanted}}
+
+
+REQUEST_PRINCIPALS = [
+    ("*", ".+", ".+"),
+    ("https://a.example/x/jason", "https://a.example/x", "jason"),
+    ("https://a.example/*", "https://a.example", ".+"),
+    ("https://a.example/ja*", "https://a.example", "ja"),
+    ("issuer*", "issuer", ".+"),
+    ("*/jason", ".+", "jason"),
+    ("*a.example/jason", "a.example", "jason"),
+    ("*son", ".+", "son"),
+    ("issuer", "issuer", ""),
+]
+
+
+@pytest.mark.parametrize(("value", "issuer", "subject"), REQUEST_PRINCIPALS)
+def test_the_last_slash_divides_issuer_and_subject(value: str, issuer: str, subject: str) -> None:
+    ids = rbac.request_principal(value).to_dict()["andIds"]["ids"]
+    found = []
+    for each in ids:
+        match = each["sourcedMetadata"]["metadataMatcher"]["value"]["stringMatch"]
+        (text,) = match.values()
+        found.append(text["regex"] if isinstance(text, dict) else text)
+    assert found == [issuer, subject]
+
+
+def test_path_templates() -> None:
+    made = rbac.path("/a.b/{*}/c/{**}").to_dict()
+    regex = made["urlPath"]["path"]["safeRegex"]["regex"]
+    assert regex.startswith(r"/a\.b/[")
+    assert rbac.path("/x*").to_dict() == {"urlPath": {"path": {"prefix": "/x"}}}
