@@ -83,6 +83,7 @@ class Topology:
     ``ingress``: whether a Gateway and a VirtualService that lead to the first service come with it.
     ``world`` are the names outside that can be looked up; one application answers for them.
     ``outbound_policy`` is ``meshConfig.outboundTrafficPolicy.mode``; ``""``: the era's default.
+    ``l5d_dtab``: whether sidecars obey Linkerd's routing header.
     """
 
     services: tuple[Service, ...]
@@ -91,6 +92,7 @@ class Topology:
     ingress: bool = True
     world: tuple[Outside, ...] = ()
     outbound_policy: str = ""
+    l5d_dtab: bool = False
 
 
 @dataclass(frozen=True, slots=True)

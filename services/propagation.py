@@ -3,7 +3,8 @@
 A sidecar sees a request come in and another go out; only the application knows that the second
 was made because of the first.  By copying these headers it ties them together: the tracing
 headers make one trace out of the hops, ``x-request-id`` one request, and ``user-preference`` and
-``baggage-user-agent`` let a rule deep inside the mesh match on who the user is.
+``baggage-user-agent`` let a rule deep inside the mesh match on who the user is, ``l5d-dtab``
+(Linkerd) routes this one request otherwise.
 See it with ``meshctl curl / -H 'user-preference: 123'`` and ``meshctl logs``.
 
 Sources: Istio, "Distributed tracing overview" (which headers to forward); openzipkin/b3-propagation;
@@ -27,12 +28,15 @@ TRACING = (
 )
 """Names are lower-case, as in HTTP/2; look-ups in a request's headers ignore case."""
 
+LINKERD = ("l5d-dtab", "l5d-ctx-dtab", "l5d-ctx-trace", "l5d-ctx-deadline")
+"""Linkerd 1 has applications forward its context, so its routing holds for all hops."""
+
 USER = ("baggage-user-agent", "user-preference", "authorization")
 
 
 def forwarded(headers: Headers) -> dict[str, str]:
     """Select the headers of an incoming request that go with every request made because of it."""
-    return {name: headers[name] for name in (*TRACING, *USER) if name in headers}
+    return {name: headers[name] for name in (*TRACING, *LINKERD, *USER) if name in headers}
 
 
 def forwarded_from_edge(headers: Headers) -> dict[str, str]:

@@ -13,6 +13,10 @@ ADS_CLUSTER = "xds-grpc"
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
+_RUNTIME = {"re2.max_program_size.error_level": 32768}
+"""Istio's: Envoy by itself refuses regular expressions that compile to more than 100."""
+
+
 def bootstrap(node: dict[str, Any], ads_socket: str, admin_port: int) -> dict[str, Any]:
     """Return the bootstrap as JSON data.
 
@@ -34,6 +38,7 @@ def bootstrap(node: dict[str, Any], ads_socket: str, admin_port: int) -> dict[st
             "cds_config": {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"},
             "lds_config": {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"},
         },
+        "layered_runtime": {"layers": [{"name": "global", "static_layer": _RUNTIME}]},
         "static_resources": {"clusters": [_ads_cluster(ads_socket)]},
     }
 

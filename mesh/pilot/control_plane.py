@@ -71,6 +71,7 @@ class ControlPlane:
     deadline: float = 10.0
     clock: Callable[[], float] = time.monotonic
     citadel: Citadel | None = None
+    l5d_dtab: bool = False
     registry: Registry = field(default_factory=Registry)
     nodes: dict[str, ProxyNode] = field(default_factory=dict)
     resources: dict[Key, Resource] = field(default_factory=dict)
@@ -109,6 +110,7 @@ class ControlPlane:
             self.era,
             self.outbound_policy,
             self.world,
+            l5d_dtab=self.l5d_dtab,
         )
         translator = Translator(view)
         self.snapshots = {key: translator.snapshot(node) for key, node in self.nodes.items()}

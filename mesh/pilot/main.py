@@ -47,6 +47,7 @@ class PilotOptions:
     namespace: str = "default"
     outbound_policy: OutboundPolicy | None = None
     world: dict[str, tuple[str, int]] = field(default_factory=dict)
+    l5d_dtab: bool = False
     deadline: float = 10.0
     citadel: Path | None = None
     certificate_seconds: float = 0.0
@@ -74,6 +75,7 @@ async def _serve(options: PilotOptions) -> None:
         seconds = options.certificate_seconds
         lifetime = timedelta(seconds=seconds) if seconds else LIFETIME
         plane.citadel = Citadel(options.citadel, plane.spiffe_id, lifetime)
+    plane.l5d_dtab = options.l5d_dtab
     for service in options.services:
         plane.registry.add_service(service)
     plane.push()

@@ -245,6 +245,7 @@ class Deployment:
                 "certificate_seconds": self.certificate_seconds,
                 "outbound_policy": self.topology.outbound_policy or None,
                 "world": to_plain(world),
+                "l5d_dtab": self.topology.l5d_dtab,
             },
             log=str(self.folder.path / "pilot.log"),
         )

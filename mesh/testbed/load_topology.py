@@ -5,6 +5,7 @@
       gateway: istio-ingressgateway    # default; false for none
       ingress: true                    # default; false: nothing leads from it into the mesh yet
       outbound_policy: REGISTRY_ONLY   # meshConfig.outboundTrafficPolicy; default: the era's
+      l5d_dtab: true                   # obey Linkerd's routing header; default false
       world:                           # hosts outside of the mesh, played by services.external
         edition.cnn.com:
         httpbin.org: {ports: [80, 8000]}                           # default 80
@@ -105,7 +106,7 @@ def ingress_yaml(topology: Topology) -> str:
 
 def load_topology(raw: object, where: str = "topology") -> Topology:
     """Build a Topology from plain data; TopologyError for whatever is wrong with it."""
-    keys = {"namespace", "gateway", "ingress", "services", "world", "outbound_policy"}
+    keys = {"namespace", "gateway", "ingress", "services", "world", "outbound_policy", "l5d_dtab"}
     top = _mapping(raw, where, keys)
     namespace = _text(top.get("namespace", "tutorial"), f"{where}.namespace")
     gateway = top.get("gateway", True)
@@ -128,6 +129,7 @@ def load_topology(raw: object, where: str = "topology") -> Topology:
         gateway=_text(gateway, f"{where}.gateway", empty=True),
         ingress=ingress,
         world=_world(top.get("world"), f"{where}.world"),
+        l5d_dtab=_flag(top.get("l5d_dtab", False), f"{where}.l5d_dtab"),
         outbound_policy=_policy(top.get("outbound_policy", ""), f"{where}.outbound_policy"),
     )
 
@@ -146,6 +148,12 @@ def _world(raw: object, where: str) -> tuple[Outside, ...]:
         numbers = tuple(_number(port, f"{here}.ports", 1, 65535) for port in ports)
         found.append(Outside(name.lower(), numbers))
     return tuple(found)
+
+
+def _flag(raw: object, where: str) -> bool:
+    if not isinstance(raw, bool):
+        raise TopologyError(f"{where}: true or false is needed, not {raw!r}")
+    return raw
 
 
 def _policy(raw: object, where: str) -> str:

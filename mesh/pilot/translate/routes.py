@@ -8,10 +8,10 @@ Shown by ``meshctl proxy-config route POD``.
 
 from __future__ import annotations
 
-from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration, VirtualHost
+from envoy_data_plane.envoy.config.route.v3 import Route, RouteConfiguration, VirtualHost
 
 from mesh.pilot.node import ProxyNode
-from mesh.pilot.translate import names, outbound_policy, peer_metadata, virtual_service
+from mesh.pilot.translate import dtab, names, outbound_policy, peer_metadata, virtual_service
 from mesh.pilot.translate.service_entry import EntryService
 from mesh.pilot.translate.view import MESH, MeshView
 from mesh.topology import Service
@@ -45,12 +45,10 @@ def _virtual_host(view: MeshView, node: ProxyNode, service: Service, port: int) 
     numbers = [each.number for each in service.ports]
     outside = service if isinstance(service, EntryService) else None
     portless = port == (80 if 80 in numbers or outside else numbers[0])
-    routing = view.virtual_service(service.hostname, node.namespace)
-    routes = virtual_service.routes(view, routing, node, MESH, port) if routing else []
-    if not routes:
-        # None at all, or none of its rules is for this sidecar (port, sourceLabels).
-        cluster = names.outbound(port, "", service.hostname)
-        routes = [virtual_service.default_route(view, cluster)]
+
+    def own(which: Service, number: int) -> list[Route]:
+        return _routes(view, node, which, number)
+
     return VirtualHost(
         name=f"{service.hostname}:{port}",
         domains=names.domains(
@@ -60,9 +58,19 @@ def _virtual_host(view: MeshView, node: ProxyNode, service: Service, port: int) 
             portless,
             outside.addresses if outside else (),
         ),
-        routes=routes,
+        routes=[*dtab.routes(view, service, port, own), *own(service, port)],
         include_request_attempt_count=True,
     )
+
+
+def _routes(view: MeshView, node: ProxyNode, service: Service, port: int) -> list[Route]:
+    routing = view.virtual_service(service.hostname, node.namespace)
+    routes = virtual_service.routes(view, routing, node, MESH, port) if routing else []
+    if not routes:
+        # None at all, or none of its rules is for this sidecar (port, sourceLabels).
+        cluster = names.outbound(port, "", service.hostname)
+        routes = [virtual_service.default_route(view, cluster)]
+    return routes
 
 
 def _virtual_only(view: MeshView, node: ProxyNode, taken: set[str]) -> list[VirtualHost]:

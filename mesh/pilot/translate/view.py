@@ -124,7 +124,7 @@ class MeshView:
     """Registry, resources, era and mesh options.
 
     ``outbound_policy`` empty means the era's; ``world`` maps outside ``host:port`` to the
-    ``(address, port)`` that plays it on this machine.
+    ``(address, port)`` that plays it on this machine; ``l5d_dtab``: sidecars obey that header.
 
     A view of the whole mesh has no ``client``.  One that ``scope.scoped`` cut down for a proxy has
     its namespace and ``labels``, the ``imported`` VirtualServices, services that are ``unlisted``
@@ -137,6 +137,7 @@ class MeshView:
     era: Era = ISTIO_1_28
     outbound_policy: OutboundPolicy | None = None
     world: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    l5d_dtab: bool = False
     whole: MeshView | None = None
     client: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
