@@ -17,6 +17,10 @@ TLS_MODE, ISTIO = "security.istio.io/tlsMode", "istio"
 """Label and its value that the injection gives to pods whose sidecar can speak mutual TLS."""
 
 
+TCP_PROTOCOLS = ("tcp", "mongo", "mysql", "redis", "tls", "https")
+"""Protocols of a Service's port whose bytes a sidecar passes on as they are."""
+
+
 @dataclass(frozen=True, slots=True)
 class Port:
     """A port of a Service; ``protocol`` is Istio's: http, http2, grpc, https, tls, tcp."""

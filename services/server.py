@@ -18,7 +18,7 @@ import sys
 
 from waitress.server import create_server
 
-from services import lifeline, scripted
+from services import lifeline, scripted, tcp_echo
 from services.factory import create_app, short_name
 from services.options import AppOptions
 
@@ -54,6 +54,9 @@ def run(options: AppOptions) -> None:
     if short_name(options.app) == "scripted":
         scripted.serve(sockets[0], options)
         return
+    if short_name(options.app) == "tcp_echo":
+        tcp_echo.serve(sockets, options)
+        return
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     server = create_server(
         create_app(options),
@@ -72,7 +75,9 @@ def run(options: AppOptions) -> None:
 def main(arguments: list[str]) -> int:
     """``python -m services.server APP LISTEN``: one application, in a container or for a look."""
     parser = argparse.ArgumentParser(prog="python -m services.server")
-    parser.add_argument("app", metavar="APP", help="customer, preference, recommendation, scripted")
+    parser.add_argument(
+        "app", metavar="APP", help="customer, preference, recommendation, scripted, tcp_echo"
+    )
     parser.add_argument("listen", metavar="LISTEN", help="unix:PATH or ADDRESS:PORT")
     parser.add_argument("--version", default="v1", help="the label version (v1)")
     parser.add_argument("--options", default="{}", metavar="JSON", help="of the application")

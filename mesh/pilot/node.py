@@ -29,7 +29,8 @@ class ProxyNode:
     ``inbound_ports``: service port -> port of the inbound listener on 127.0.0.1;
     ``outbound_port``: the application's ``http_proxy``, 0 for none; ``app_socket``: Unix socket of
     the application; ``gateway_ports``: port of a Gateway's server -> port on 127.0.0.1;
-    ``services``: host names the pod belongs to.
+    ``services``: host names the pod belongs to; ``tcp_ports``: ``host:port`` of a TCP service ->
+    port on 127.0.0.1 by which its application reaches it.
     """
 
     pod: str
@@ -44,6 +45,7 @@ class ProxyNode:
     admin_port: int = 0
     access_log: str = ""
     gateway_ports: dict[int, int] = field(default_factory=dict)
+    tcp_ports: dict[str, int] = field(default_factory=dict)
     address: str = "127.0.0.1"
 
     @property
@@ -92,6 +94,8 @@ class ProxyNode:
         for key in ("inbound_ports", "gateway_ports"):
             ports = fields.get(key) or {}
             fields[key] = {int(port): int(listen) for port, listen in ports.items()}
+        tcp = fields.get("tcp_ports") or {}
+        fields["tcp_ports"] = {str(key): int(port) for key, port in tcp.items()}
         fields["services"] = tuple(fields.get("services") or ())
         for key in ("outbound_port", "admin_port"):
             fields[key] = int(fields.get(key) or 0)

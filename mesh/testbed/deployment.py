@@ -23,7 +23,7 @@ from mesh.testbed.child import ChildSpec
 from mesh.testbed.client import Started, TestbedError, ZygoteClient, last_words, wait_ready
 from mesh.testbed.plain import to_plain
 from mesh.testbed.pods import LocalPod
-from mesh.topology import Pod, Service, Topology, Workload
+from mesh.topology import Pod, Port, Service, Topology, Workload
 
 _ADS, _API, _MIXER, _FIRST_APP = 1, 2, 3, 4
 _IN_FORCE_SECONDS, _IN_FORCE_ROUNDS = 3.0, 10
@@ -176,11 +176,15 @@ class Deployment:
         name = podlib.pod_name(workload, self.count, self.seed)
         socket = self.folder.socket(_FIRST_APP + self.count)
         self.count += 1
-        ports = self._take_ports(podlib.ports_needed(service, workload))
-        pod = podlib.make_pod(service, workload, name, ports, self.folder.path, socket)
+        ports = self._take_ports(podlib.ports_needed(service, workload, len(self._tcp)))
+        pod = podlib.make_pod(service, workload, name, ports, self.folder.path, socket, self._tcp)
         pod = podlib.with_mtls(pod) if self.engine.mtls and pod.injected else pod
         pod.folder.mkdir()
         return pod
+
+    @property
+    def _tcp(self) -> list[tuple[Service, Port]]:
+        return podlib.tcp_services(self.topology)
 
     def _take_ports(self, count: int) -> list[int]:
         return [int(port) for port in self.zygote.ask("ports", count=count)["ports"]]
@@ -195,7 +199,7 @@ class Deployment:
     def _app_spec(self, pod: LocalPod) -> ChildSpec:
         if pod.outside:
             return podlib.world_spec(pod)
-        return podlib.app_spec(pod, self._workload(pod)[1])
+        return podlib.app_spec(pod, self._workload(pod)[1], self._tcp)
 
     def _sidecar_spec(self, pod: LocalPod) -> ChildSpec:
         agent = None

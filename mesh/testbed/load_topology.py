@@ -34,7 +34,7 @@ from typing import Any
 from mesh.topology import Outside, Port, Service, Topology, Workload
 
 OUTBOUND_POLICIES = ("REGISTRY_ONLY", "ALLOW_ANY")
-APPS = ("customer", "preference", "recommendation", "scripted")
+APPS = ("customer", "preference", "recommendation", "scripted", "tcp_echo")
 
 INGRESS_YAML = """\
 apiVersion: networking.istio.io/v1alpha3

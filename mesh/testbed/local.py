@@ -220,6 +220,11 @@ class LocalTestbed:
         """Return the outbound listener of a pod, to send requests as its application does."""
         return f"http://127.0.0.1:{self.find(pod).node.outbound_port}"
 
+    def environment(self, pod: str) -> dict[str, str]:
+        """Return what a pod's application is told of raw TCP services (``ECHO_SERVICE_PORT``)."""
+        tcp = podlib.tcp_services(self.topology)
+        return podlib.service_environment(self.find(pod).node, tcp)
+
     def pods(self) -> tuple[Pod, ...]:
         """Return the pods in the order of their names."""
         return tuple(each.pod for _, each in sorted(self._running().pods.items()) if each.pod)

@@ -8,12 +8,13 @@ maps of consistent hashing depend on them).
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mesh.pilot.node import ProxyNode
 from mesh.testbed.child import ChildSpec
-from mesh.topology import ISTIO, TLS_MODE, Pod, Service, Topology, Workload
+from mesh.topology import ISTIO, TCP_PROTOCOLS, TLS_MODE, Pod, Port, Service, Topology, Workload
 
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 """Kubernetes' alphabet for generated names: no vowels, no words."""
@@ -68,7 +69,12 @@ class LocalPod:
     def ports(self) -> list[int]:
         """All ports that are held for it."""
         inbound = set(self.pod.ports.values()) if self.pod else set(self.world.values())
-        others = [*self.node.gateway_ports.values(), self.node.outbound_port, self.node.admin_port]
+        others = [
+            *self.node.gateway_ports.values(),
+            *self.node.tcp_ports.values(),
+            self.node.outbound_port,
+            self.node.admin_port,
+        ]
         return [port for port in (*sorted(inbound), *others) if port]
 
 
@@ -87,13 +93,29 @@ def pod_name(workload: Workload, number: int, seed: str) -> str:
     return f"{workload.name}-{_word(template, 10)}-{_word(f'{seed} {workload.name} {number}', 5)}"
 
 
-def ports_needed(service: Service, workload: Workload) -> int:
-    """Count the ports of a pod: inbound ones, outbound, admin; one without a sidecar."""
-    return len(service.ports) + 2 if workload.injected else 1
+def tcp_services(topology: Topology) -> list[tuple[Service, Port]]:
+    """Return the ports of the mesh that are not HTTP: each sidecar has a listener for each."""
+    return [
+        (service, port)
+        for service in topology.services
+        for port in service.ports
+        if port.protocol in TCP_PROTOCOLS
+    ]
+
+
+def ports_needed(service: Service, workload: Workload, tcp: int = 0) -> int:
+    """Count the ports of a pod: inbound ones, TCP services', outbound, admin; one without a sidecar."""
+    return len(service.ports) + tcp + 2 if workload.injected else 1
 
 
 def make_pod(
-    service: Service, workload: Workload, name: str, ports: list[int], run: Path, socket: Path
+    service: Service,
+    workload: Workload,
+    name: str,
+    ports: list[int],
+    run: Path,
+    socket: Path,
+    tcp: Sequence[tuple[Service, Port]] = (),
 ) -> LocalPod:
     """Lay out a pod; ``ports`` as many as ``ports_needed`` says, ``socket`` its application's."""
     labels = {"app": service.name, "version": workload.version, **workload.labels}
@@ -111,6 +133,11 @@ def make_pod(
         outbound_port=ports[-2] if injected else 0,
         admin_port=ports[-1] if injected else 0,
         app_socket=str(socket) if injected else "",
+        tcp_ports={
+            f"{each.hostname}:{port.number}": ports[len(service.ports) + number]
+            for number, (each, port) in enumerate(tcp)
+            if injected
+        },
         access_log=str(folder / "access.jsonl"),
     )
     pod = Pod(
@@ -179,7 +206,9 @@ def world_spec(pod: LocalPod) -> ChildSpec:
     )
 
 
-def app_spec(pod: LocalPod, workload: Workload) -> ChildSpec:
+def app_spec(
+    pod: LocalPod, workload: Workload, tcp: Sequence[tuple[Service, Port]] = ()
+) -> ChildSpec:
     """Return the application process of a pod; without a sidecar it is reached at a port."""
     node = pod.node
     listen = f"unix:{node.app_socket}" if pod.injected else f"{node.address}:{pod.application}"
@@ -198,5 +227,23 @@ def app_spec(pod: LocalPod, workload: Workload) -> ChildSpec:
             "options": workload.options,
         },
         log=str(pod.folder / "app.log"),
-        env={"HOSTNAME": pod.name},
+        env={"HOSTNAME": pod.name, **service_environment(node, tcp)},
     )
+
+
+def service_environment(node: ProxyNode, tcp: Sequence[tuple[Service, Port]]) -> dict[str, str]:
+    """Return what Kubernetes tells a container of Services, for those that speak raw TCP.
+
+    ``ECHO_SERVICE_HOST``, ``ECHO_SERVICE_PORT`` (the first port), ``ECHO_SERVICE_PORT_TCP`` (the
+    one named ``tcp``); as there, of Services in the pod's own namespace only.
+    """
+    found: dict[str, str] = {}
+    for service, port in tcp:
+        listen = node.tcp_ports.get(f"{service.hostname}:{port.number}")
+        if listen is None or service.namespace != node.namespace:
+            continue
+        name = service.name.upper().replace("-", "_")
+        found.setdefault(f"{name}_SERVICE_HOST", "127.0.0.1")
+        found.setdefault(f"{name}_SERVICE_PORT", str(listen))
+        found[f"{name}_SERVICE_PORT_{port.name.upper().replace('-', '_')}"] = str(listen)
+    return found

@@ -86,14 +86,6 @@ def inbound_clusters(view: MeshView, node: ProxyNode) -> dict[str, Cluster]:
                 endpoints=[LocalityLbEndpoints(lb_endpoints=[LbEndpoint(endpoint=endpoint)])],
             ),
         )
-        connection_pool.apply(cluster, view.inbound_pool, _protocol(view, node, port))
+        connection_pool.apply(cluster, view.inbound_pool, view.protocol(node.services, port))
         found[cluster.name] = cluster
     return found
-
-
-def _protocol(view: MeshView, node: ProxyNode, number: int) -> str:
-    for hostname in node.services:
-        port = view.registry.port(hostname, number)
-        if port is not None:
-            return port.protocol
-    return "http"

@@ -34,8 +34,18 @@ TLS_INSPECTOR = "envoy.filters.listener.tls_inspector"
 TLS, PLAIN = "tls", "raw_buffer"
 
 
-def apply(listener: Listener, view: MeshView, node: ProxyNode, service_port: int) -> None:
-    """Turn the one chain of a listener into those of the port's mode."""
+def apply(
+    listener: Listener,
+    view: MeshView,
+    node: ProxyNode,
+    service_port: int,
+    *,
+    passes_tls: bool = False,
+) -> None:
+    """Turn the one chain of a listener into those of the port's mode.
+
+    ``passes_tls``: TLS that is not the mesh's own is the application's business (raw TCP).
+    """
     mode = peer_authentication.mode(view, node.namespace, node.labels, node.services, service_port)
     if mode == "DISABLE":
         return
@@ -50,7 +60,7 @@ def apply(listener: Listener, view: MeshView, node: ProxyNode, service_port: int
         encrypted.filter_chain_match = FilterChainMatch(
             transport_protocol=TLS, application_protocols=mutual_tls.PEERS
         )
-        match = FilterChainMatch(transport_protocol=PLAIN)
+        match = FilterChainMatch(transport_protocol="" if passes_tls else PLAIN)
         listener.filter_chains.append(replace(plain, filter_chain_match=match))
     listener.listener_filters = [
         ListenerFilter(name=TLS_INSPECTOR, typed_config=messages.pack(TlsInspector()))

@@ -45,8 +45,10 @@ from mesh.pilot.translate import (
     names,
     peer_metadata,
     routes,
+    tcp,
 )
 from mesh.pilot.translate.view import MeshView
+from mesh.topology import TCP_PROTOCOLS
 
 HCM = "envoy.filters.network.http_connection_manager"
 Filters = list[tuple[str, Message]]
@@ -66,6 +68,7 @@ def listeners(view: MeshView, node: ProxyNode) -> dict[str, Listener]:
         manager = _manager(node, OUTBOUND, prefix, [], outbound=True)
         manager.rds = Rds(config_source=messages.ads(), route_config_name=routes.HTTP_PROXY)
         found.append(_listener(routes.HTTP_PROXY, node.outbound_port, OUTBOUND, manager))
+    found += tcp.outbound(view, node, access_log(node, OUTBOUND))
     for port in gateway.servers(view, node):
         manager = _manager(node, OUTBOUND, f"outbound_0.0.0.0_{port}", checks, outbound=True)
         manager.use_remote_address = True
@@ -94,6 +97,8 @@ def _inbound(
     view: MeshView, node: ProxyNode, name: str, service_port: int, port: int, checks: Filters
 ) -> Listener:
     cluster = names.inbound(service_port)
+    if view.protocol(node.services, service_port) in TCP_PROTOCOLS:
+        return _inbound_tcp(view, node, name, service_port, port)
     manager = _manager(node, INBOUND, f"inbound_0.0.0.0_{service_port}", checks, outbound=False)
     route = Route(
         name="default",
@@ -112,6 +117,18 @@ def _inbound(
     listener = _listener(name, port, INBOUND, manager)
     if node.mtls:
         inbound_tls.apply(listener, view, node, service_port)
+    return listener
+
+
+def _inbound_tcp(
+    view: MeshView, node: ProxyNode, name: str, service_port: int, port: int
+) -> Listener:
+    """Return the listener of a port that is not HTTP: bytes go to the application as they are."""
+    proxy = tcp.proxy(view, [(names.inbound(service_port), 1)], access_log(node, INBOUND))
+    listener = tcp.listener(name, port, [tcp.chain(proxy)], inspect=False)
+    listener.traffic_direction = TrafficDirection.INBOUND
+    if node.mtls:
+        inbound_tls.apply(listener, view, node, service_port, passes_tls=True)
     return listener
 
 

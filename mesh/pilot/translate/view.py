@@ -5,7 +5,7 @@ Translation is a pure function of this view and a node: the same view always giv
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Protocol
@@ -101,8 +101,12 @@ class Routing:
 
     @property
     def destinations(self) -> list[str]:
-        """The hosts that its HTTP rules send or copy requests to, fully qualified."""
+        """The hosts that its rules send (or copy) something to, fully qualified."""
         found: dict[str, None] = {}
+        raw = [each for tcp in self.spec.tcp or [] for each in tcp.route or []]
+        raw += [each for tls in self.spec.tls or [] for each in tls.route or []]
+        for each in raw:
+            found[names.resolve(each.destination.host, self.namespace)] = None
         for rule in self.spec.http or []:
             named = [each.destination for each in rule.route or []]
             named += [each.destination for each in rule.mirrors or []]
@@ -173,6 +177,14 @@ class MeshView:
             return self.whole._places
         entries = tuple(self.of_kind("WorkloadEntry"))
         return service_entry.Places(self.registry, entries, self.world)
+
+    def protocol(self, hostnames: Iterable[str], number: int) -> str:
+        """Return the protocol of a port of the services that a pod belongs to; ``http`` if unknown."""
+        for hostname in hostnames:
+            port = self.registry.port(hostname, number)
+            if port is not None:
+                return port.protocol
+        return "http"
 
     def of_kind(self, kind: str) -> list[Config]:
         """Return the resources of one kind, in the order in which they were applied."""
