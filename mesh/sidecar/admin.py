@@ -187,9 +187,10 @@ def _cluster_status(cluster: Cluster) -> dict[str, Any]:
             {"name": name, "value": str(counters[name])}
             for name in ("rq_total", "rq_success", "rq_error", "rq_timeout")
         ]
-        pool = cluster.pool(host)
-        stats.append({"name": "cx_total", "value": str(pool.connections_total)})
-        stats.append({"name": "cx_active", "type": "GAUGE", "value": str(pool.active)})
+        active, total, failed = cluster.connections(host)
+        stats.append({"name": "cx_connect_fail", "value": str(failed)})
+        stats.append({"name": "cx_total", "value": str(total)})
+        stats.append({"name": "cx_active", "type": "GAUGE", "value": str(active)})
         stats.append({"name": "rq_active", "type": "GAUGE", "value": str(host.active_requests)})
         health: dict[str, Any] = {"eds_health_status": host.health.upper()}
         if host.ejected:

@@ -21,6 +21,9 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
     HttpConnectionManager as HcmConfig,
 )
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
+    HttpConnectionManagerCodecType as CodecType,
+)
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
     HttpConnectionManagerServerHeaderTransformation as ServerHeader,
 )
 from mitmproxy.http import HTTPFlow
@@ -119,6 +122,7 @@ class HttpConnectionManager:
             if item.enabled is not False
         )
         self._normalize_path = bool(config.normalize_path)
+        self.may_be_http2 = config.codec_type is not CodecType.HTTP1
         common = config.common_http_protocol_options
         self.stream_idle_timeout = seconds(config.stream_idle_timeout, 300.0)
         self.delayed_close_timeout = seconds(config.delayed_close_timeout, 1.0)

@@ -85,6 +85,7 @@ class StreamInfo:
     request_chunked: bool = False
     upstream_connection: Any = None
     response_stream: Any = None
+    headers_only: bool = False
     response_timer: Any = None
     timed_out: Any = None
     limits: Any = None

@@ -73,6 +73,9 @@ class TopologyError(Exception):
     """The topology cannot be read; one sentence: where, what was read, what to do."""
 
 
+_PROTOCOLS = ("http", "http2", "grpc", "grpc-web", "https", "tls", "tcp")
+
+
 def standard_topology(recommendation_replicas: int = 1) -> Topology:
     """Return the lecture's mesh: customer, preference, recommendation v1 and v2."""
     versions = [{"version": v, "replicas": recommendation_replicas} for v in ("v1", "v2")]
@@ -190,11 +193,18 @@ def _port(raw: object, where: str) -> Port:
     if isinstance(raw, int):
         raw = {"number": raw}
     item = _mapping(raw, where, {"number", "name", "protocol"})
+    name = _text(item.get("name", "http"), f"{where}.name")
     return Port(
         number=_number(item.get("number", 8080), f"{where}.number", 1, 65535),
-        name=_text(item.get("name", "http"), f"{where}.name"),
-        protocol=_text(item.get("protocol", "http"), f"{where}.protocol").lower(),
+        name=name,
+        protocol=_text(item.get("protocol") or _protocol_of(name), f"{where}.protocol").lower(),
     )
+
+
+def _protocol_of(name: str) -> str:
+    """Read a port's protocol from its name, ``PROTOCOL`` or ``PROTOCOL-whatever``, as Istio does."""
+    protocol = "grpc-web" if name.startswith("grpc-web") else name.partition("-")[0]
+    return protocol if protocol in _PROTOCOLS else "http"
 
 
 def _workload(service: str, raw: object, where: str) -> Workload:

@@ -3,6 +3,8 @@
 Istio's field is ``trafficPolicy.connectionPool``.  What goes over a limit is not queued but
 answered at once: 503 with the flag UO and the header ``x-envoy-overloaded``.  Limits count per
 calling sidecar and per cluster (so per subset), and 0 means "not set".
+HTTP/2 goes upstream where the port's name or ``appProtocol`` says so (http2, grpc), with
+``h2UpgradePolicy: UPGRADE``, and for clients that speak it with ``useClientProtocol``.
 Every cluster closes idle connections earlier than applications do (20 s), else a request now and
 then meets a connection that the application has just closed.
 Shown by ``meshctl proxy-config cluster POD -o json`` (``circuitBreakers``).
@@ -25,6 +27,7 @@ from envoy_data_plane.envoy.config.core.v3 import HttpProtocolOptions as CommonO
 from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
     HttpProtocolOptions,
     HttpProtocolOptionsExplicitHttpConfig,
+    HttpProtocolOptionsUseDownstreamHttpConfig,
 )
 
 from mesh.istio.models.destination_rule import ConnectionPoolSettings, HTTPSettings, TCPSettings
@@ -34,7 +37,7 @@ UNLIMITED = 2**32 - 1
 IDLE_TIMEOUT = timedelta(seconds=20)
 CONNECT_TIMEOUT = timedelta(seconds=10)
 HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-HTTP2 = ("http2", "grpc")
+HTTP2 = ("http2", "grpc", "grpc-web")
 
 
 def apply(cluster: Cluster, settings: ConnectionPoolSettings | None, protocol: str) -> None:
@@ -64,6 +67,14 @@ def _http_options(http: HTTPSettings, tcp: TCPSettings, protocol: str) -> HttpPr
         common.max_requests_per_connection = http.max_requests_per_connection
     if tcp.max_connection_duration:
         common.max_connection_duration = tcp.max_connection_duration
+    if http.use_client_protocol:
+        same = HttpProtocolOptionsUseDownstreamHttpConfig(
+            http_protocol_options=Http1ProtocolOptions(),
+            http2_protocol_options=Http2ProtocolOptions(),
+        )
+        return HttpProtocolOptions(
+            common_http_protocol_options=common, use_downstream_protocol_config=same
+        )
     if protocol in HTTP2 or http.h2_upgrade_policy == "UPGRADE":
         version = HttpProtocolOptionsExplicitHttpConfig(
             http2_protocol_options=Http2ProtocolOptions()

@@ -209,4 +209,12 @@ class FaultFilter:
                 name = choose(route, self._rng).cluster
                 info.cluster = name if self._clusters.get(name) is not None else ""
             self._stats.inc(self._prefix + "aborts_injected")
-            local_reply(flow, info, decision.abort, ABORT_BODY, ABORT_DETAILS, "FI")
+            local_reply(
+                flow,
+                info,
+                decision.abort,
+                ABORT_BODY,
+                ABORT_DETAILS,
+                "FI",
+                grpc_status=decision.grpc_status,
+            )

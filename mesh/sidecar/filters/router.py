@@ -278,7 +278,10 @@ class Router:
         reason = REASONS.get(response.status, b"Unknown")
         body = None if response.stream is not None else response.body
         flow.response = make_response(response.status, reason, fields, body)
+        if response.trailers:
+            flow.response.data.trailers = make_headers(response.trailers)
         info.response_stream = response.stream
+        info.headers_only = response.headers_only
 
     def _mutate_response(
         self,

@@ -15,11 +15,16 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from mitmproxy.connection import Client, ConnectionState, Server
 
 from mesh.sidecar.mitm.server_http1 import Http1Server
+from mesh.sidecar.mitm.server_http2 import Http2Server
 from mesh.sidecar.stream_info import ConnectionInfo, StreamInfo
 
 if TYPE_CHECKING:
     from mesh.sidecar.http_connection_manager import HttpConnectionManager
     from mesh.sidecar.listener import ActiveListener
+
+
+MAGIC = b"PRI * HTTP/2"
+"""How an HTTP/2 connection begins."""
 
 
 def connection_info(transport: asyncio.Transport) -> ConnectionInfo:
@@ -74,6 +79,7 @@ class ConnectionHandler(asyncio.Protocol):
         self.closed = asyncio.Event()
         self.codec: ServerCodec | None = None
         self.idle_since = 0.0
+        self._first = b""
         self._timers: list[asyncio.TimerHandle] = []
 
     @property
@@ -119,7 +125,15 @@ class ConnectionHandler(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         """Called by asyncio with bytes of the client."""
         if self.codec is None:
-            self.codec = Http1Server(self)
+            data = self._first + data
+            if self.hcm.may_be_http2 and data[:1] == b"P":
+                if MAGIC.startswith(data[: len(MAGIC)]) and len(data) < len(MAGIC):
+                    self._first = data
+                    return
+                if data.startswith(MAGIC):
+                    self.codec = Http2Server(self)
+            if self.codec is None:
+                self.codec = Http1Server(self)
         self.codec.data_received(data)
 
     def _look_idle(self) -> None:

@@ -35,7 +35,10 @@ class Codec(Protocol):
     """What an exchange needs of the connection, or of the HTTP/2 stream, that it came on."""
 
     protocol: str
-    blocked: asyncio.Future[None] | None
+
+    @property
+    def blocked(self) -> asyncio.Future[None] | None:
+        """What to wait for before more is written; None: nothing."""
 
     def closing(self) -> bool:
         """Tell whether the answer has to announce the connection's end."""
@@ -273,6 +276,8 @@ class Exchange:
         response: Any = flow.response
         status = response.data.status_code
         tunnel = status == 101 or info.tunnelled
+        if info.headers_only and codec.protocol == "HTTP/1.1" and not tunnel:
+            _say_empty(response, self._head.method)
         self._hcm.finish_response(flow, not tunnel and codec.closing())
         info.response_code = status
         self._responded = True
@@ -309,6 +314,13 @@ class Exchange:
                 await codec.blocked
                 self.touch()
         codec.send_end(stream.trailers)
+
+
+def _say_empty(response: Response, method: bytes) -> None:
+    """Write ``content-length: 0``: HTTP/1.1 has no other way to say that there is no body."""
+    empty = method == b"HEAD" or response.status_code in (204, 304)
+    if not empty and "content-length" not in response.headers:
+        response.headers["content-length"] = "0"
 
 
 def log_refusal(

@@ -201,7 +201,8 @@ class Http1Server:
 
     def send_head(self, response: Response, method: bytes) -> None:
         """Write the head of an answer whose body is streamed."""
-        raw, self._chunked_answer = head_bytes(response, method)
+        raw, chunked = head_bytes(response, method)
+        self._chunked_answer = chunked and method != b"HEAD"
         self._transport.write(raw)
 
     def send_data(self, data: bytes) -> None:

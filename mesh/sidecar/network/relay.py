@@ -167,7 +167,7 @@ class Relay:
             info.attempts += 1
             info.hosts_attempted.append(host.key)
             try:
-                upstream = await cluster.pool(host).connect(lambda: End(self, is_client=False))
+                upstream = await cluster.raw_pool(host).connect(lambda: End(self, is_client=False))
             except UpstreamResetError as reset:
                 limit.release()
                 timed_out = reset.reason == "connection timeout"
@@ -192,7 +192,7 @@ class Relay:
     def _start(self, upstream: End, cluster: Cluster, host: Host) -> None:
         self._info.flags.clear()  # an earlier attempt's failure
         self.upstream = upstream
-        cluster.pool(host).raw += 1
+        cluster.raw_pool(host).raw += 1
         cluster.counters["upstream_rq_total"] += 1
         if self._early:
             upstream.transport.write(bytes(self._early))
@@ -253,7 +253,7 @@ class Relay:
             if self._task is not None:
                 self._task.cancel()
         elif self._cluster is not None and self._host is not None and self.upstream is end:
-            self._cluster.pool(self._host).raw -= 1
+            self._cluster.raw_pool(self._host).raw -= 1
             self._cluster.breakers.of(0).connections.release()
             if isinstance(error, ConnectionResetError):
                 self._info.flag("UR")

@@ -17,6 +17,7 @@ from mesh.sidecar.upstream.circuit_breaker import CircuitBreaker
 from mesh.sidecar.upstream.cluster_manager import Cluster
 from mesh.sidecar.upstream.host import Host
 from mesh.sidecar.upstream.http1 import UpstreamConnection
+from mesh.sidecar.upstream.http2 import Http2Stream
 from mesh.sidecar.upstream.message import UpstreamRequest, UpstreamResponse
 from mesh.sidecar.upstream.outlier_detection import Local
 from mesh.sidecar.upstream.resets import UpstreamResetError
@@ -27,11 +28,13 @@ def overflow() -> UpstreamResetError:
     return UpstreamResetError("overflow", "UO")
 
 
-async def _connect(cluster: Cluster, host: Host, priority: int) -> UpstreamConnection:
+async def _connect(
+    cluster: Cluster, host: Host, priority: int, downstream: str
+) -> UpstreamConnection | Http2Stream:
     """Take a connection to ``host`` or open one, within the circuit breaker's limits."""
     breaker = cluster.breakers.of(priority)
-    pool = cluster.pool(host)
-    connection = pool.take()
+    pool = cluster.pool(host, downstream)
+    connection: UpstreamConnection | Http2Stream | None = pool.take()
     if connection is None:
         if not breaker.pending_requests.admit():
             raise overflow()
@@ -57,7 +60,7 @@ def _release(breaker: CircuitBreaker, host: Host) -> None:
 
 async def attempt(
     cluster: Cluster, host: Host, request: UpstreamRequest, info: StreamInfo, priority: int = 0
-) -> tuple[UpstreamResponse, UpstreamConnection]:
+) -> tuple[UpstreamResponse, UpstreamConnection | Http2Stream]:
     """Send ``request`` to ``host`` and wait for the head of the answer.
 
     Raises UpstreamResetError; its ``started`` says whether a byte of the request had been sent.  When
@@ -66,10 +69,10 @@ async def attempt(
     """
     breaker = cluster.breakers.of(priority)
     host.active_requests += 1
-    connection = None
+    connection: UpstreamConnection | Http2Stream | None = None
     admitted = answered = held = False
     try:
-        connection = await _connect(cluster, host, priority)
+        connection = await _connect(cluster, host, priority, info.protocol)
         if not breaker.requests.admit():
             raise overflow()
         admitted = True
@@ -97,4 +100,4 @@ async def attempt(
             if admitted:
                 connection.abort()
             else:
-                cluster.pool(host).give_back(connection)
+                connection.give_back()

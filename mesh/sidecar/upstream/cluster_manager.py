@@ -22,9 +22,11 @@ from envoy_data_plane.envoy.config.endpoint.v3 import ClusterLoadAssignment
 
 from mesh.sidecar.errors import ConfigRefusedError
 from mesh.sidecar.stats import Stats
+from mesh.sidecar.tls.context import TlsContext
 from mesh.sidecar.upstream.balancers import Context, make_balancer
 from mesh.sidecar.upstream.circuit_breaker import make_circuit_breakers
 from mesh.sidecar.upstream.host import Host, hosts_from
+from mesh.sidecar.upstream.http2_pool import Http2Pool
 from mesh.sidecar.upstream.outlier_config import compile_outlier_detection
 from mesh.sidecar.upstream.outlier_detection import Local, OutlierDetector
 from mesh.sidecar.upstream.pool import HostPool, PoolSettings
@@ -73,7 +75,7 @@ class Cluster:
         self.host_counters: defaultdict[str, defaultdict[str, int]] = defaultdict(
             lambda: defaultdict(int)
         )
-        self._pools: dict[str, HostPool] = {}
+        self._pools: dict[tuple[str, bool], HostPool | Http2Pool] = {}
         self._pool_sockets: dict[str, SocketMatch] = {}
         self._rng = rng
         self._clock = clock
@@ -111,19 +113,44 @@ class Cluster:
             self.outliers.update(hosts)
         self.counters["membership_change"] += 1
         sockets = {host.key: self._sockets.choose(host.socket_metadata) for host in hosts}
-        for key in [key for key in self._pools if sockets.get(key) != self._pool_sockets[key]]:
-            self._pools.pop(key).drain()
+        for key in list(self._pools):
+            if sockets.get(key[0]) != self._pool_sockets[key[0]]:
+                self._pools.pop(key).drain()
 
-    def pool(self, host: Host) -> HostPool:
-        """Return the pool of connections to ``host``."""
-        pool = self._pools.get(host.key)
+    def pool(self, host: Host, downstream: str = "") -> HostPool | Http2Pool:
+        """Return the pool of connections to ``host``, for a request that came as ``downstream``."""
+        settings = self.settings
+        if not settings.http2 and not (settings.downstream_protocol and downstream == "HTTP/2"):
+            return self.raw_pool(host)
+        pool = self._pools.get((host.key, True))
         if pool is None:
-            socket = self._sockets.choose(host.socket_metadata)
-            self._pool_sockets[host.key] = socket
-            pool = self._pools[host.key] = HostPool(
-                host.pipe or host.address, host.port, self.settings, socket.tls
+            pool = self._pools[host.key, True] = Http2Pool(
+                host.pipe or host.address, host.port, settings, self._tls(host)
             )
         return pool
+
+    def raw_pool(self, host: Host) -> HostPool:
+        """Return the pool of connections to ``host`` for HTTP/1.1 and for bytes that are not HTTP."""
+        pool = self._pools.get((host.key, False))
+        if pool is None:
+            pool = self._pools[host.key, False] = HostPool(
+                host.pipe or host.address, host.port, self.settings, self._tls(host)
+            )
+        assert isinstance(pool, HostPool)
+        return pool
+
+    def _tls(self, host: Host) -> TlsContext | None:
+        socket = self._pool_sockets[host.key] = self._sockets.choose(host.socket_metadata)
+        return socket.tls
+
+    def connections(self, host: Host) -> tuple[int, int, int]:
+        """Return how many connections to ``host`` are open, were opened, and could not be."""
+        pools = [pool for (key, _), pool in self._pools.items() if key == host.key]
+        return (
+            sum(pool.active for pool in pools),
+            sum(pool.connections_total for pool in pools),
+            sum(pool.connect_failures for pool in pools),
+        )
 
     def choose(self, context: Context) -> Host | None:
         """Choose an endpoint, or None when there is no healthy one."""
@@ -300,8 +327,16 @@ def _pool_settings(message: ClusterMessage) -> PoolSettings:
     if common is not None:
         idle = seconds(common.idle_timeout, idle)
         limit = common.max_requests_per_connection or limit
+    http2 = message.http2_protocol_options is not None
+    downstream_protocol = False
+    if packed is not None:
+        explicit, same = options.explicit_http_config, options.use_downstream_protocol_config
+        http2 = explicit is not None and explicit.http2_protocol_options is not None
+        downstream_protocol = same is not None and same.http2_protocol_options is not None
     return PoolSettings(
         connect_timeout=seconds(message.connect_timeout, 5.0),
         idle_timeout=idle,
         max_requests=limit,
+        http2=http2,
+        downstream_protocol=downstream_protocol,
     )

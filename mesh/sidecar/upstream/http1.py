@@ -143,6 +143,10 @@ class UpstreamConnection(asyncio.Protocol):
         if not self.closed:
             self.transport.abort()
 
+    def give_back(self) -> None:
+        """Return to the pool unused."""
+        self._on_idle(self)
+
     def close(self) -> None:
         """Close an idle connection."""
         self.reusable = False

@@ -35,7 +35,10 @@ class UpstreamRequest:
 
 @dataclass(slots=True)
 class UpstreamResponse:
-    """An answer: ``body`` and ``trailers`` when it is complete, else ``stream``."""
+    """An answer: ``body`` and ``trailers`` when it is complete, else ``stream``.
+
+    ``headers_only`` says that it ended with its headers (HTTP/2): it has no body at all.
+    """
 
     status: int
     reason: bytes
@@ -43,3 +46,4 @@ class UpstreamResponse:
     body: bytes
     stream: BodyStream | None = None
     trailers: Fields = field(default_factory=list)
+    headers_only: bool = False

@@ -25,11 +25,16 @@ from mesh.sidecar.upstream.transport_socket import connect
 
 @dataclass(frozen=True, slots=True)
 class PoolSettings:
-    """Times in seconds; ``max_requests`` 0 means no limit; ``idle_timeout`` 0 never closes."""
+    """Times in seconds; ``max_requests`` 0 means no limit; ``idle_timeout`` 0 never closes.
+
+    ``http2``: always; ``downstream_protocol``: for requests that came by HTTP/2.
+    """
 
     connect_timeout: float = 5.0
     idle_timeout: float = 3600.0
     max_requests: int = 0
+    http2: bool = False
+    downstream_protocol: bool = False
 
 
 class HostPool:
@@ -126,10 +131,6 @@ class HostPool:
             self._opening -= 1
         connection.on_gone = limit.release
         return connection
-
-    def give_back(self, connection: UpstreamConnection) -> None:
-        """Take an unused connection back."""
-        self._on_idle(connection)
 
     def _on_idle(self, connection: UpstreamConnection) -> None:
         limit = self._settings.max_requests

@@ -573,7 +573,7 @@ async def both(
     ``more`` are further listeners (without a port of their own).
     """
     judge = Judge(folder)
-    table = routes(*entries, **(host or {}))
+    table = {**routes(*entries, **(host or {})), "validateClusters": False}
     await judge.start([listener("out", 0, table, judge.log, **hcm), *(more or [])], clusters)
     mesh = Mesh(folder)
     mesh.ads.set(CDS, *clusters)

@@ -41,7 +41,7 @@ def test_a_line_is_a_record_and_reaches_the_file_by_reopening(tmp_path):
     record = parse_record("pod", line)
     assert record.start_time == "2023-11-14T22:13:20.250000Z"
     assert (record.method, record.path, record.direction) == ("GET", "/old", "outbound")
-    assert (record.response_code, record.response_flags) == (503, "UF,URX")
+    assert (record.response_code, record.response_flags) == (503, "URX,UF")
     assert record.upstream_hosts_attempted == "a:1,b:2"
     assert record.upstream_service_time == "7"
     assert record.duration == 12

@@ -150,7 +150,7 @@ async def test_timeouts_of_the_route_and_of_a_try(kit, folder):
             first, second = await mesh.records()
             assert first["response_flags"] == "UT"
             assert first["response_code_details"] == "response_timeout"
-            assert second["response_flags"] == "UT,URX"
+            assert second["response_flags"] == "URX,UT"
             assert second["response_code_details"] == "upstream_per_try_timeout"
             assert second["upstream_request_attempt_count"] == 2
             assert "x-envoy-expected-rq-timeout-ms: 50" in up.heads[0]
