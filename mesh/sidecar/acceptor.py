@@ -134,6 +134,7 @@ class Acceptor(asyncio.Protocol):
         for item in chain.filters:
             reason = item.admit(self._info)
             if reason:
+                chain.terminal.refuse(self._info, reason)
                 transport.close()
                 return asyncio.Protocol()
         self._gone()

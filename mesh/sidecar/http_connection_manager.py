@@ -153,6 +153,9 @@ class HttpConnectionManager:
         """Whether the routes are known."""
         return self.routes is not None
 
+    def refuse(self, connection: ConnectionInfo, reason: str) -> None:
+        """Nothing to note: no request has come."""
+
     def protocol(
         self, listener: ActiveListener, connection: ConnectionInfo | None
     ) -> ConnectionHandler:

@@ -15,6 +15,7 @@ import envoy_data_plane.envoy.extensions.filters.http.router.v3
 import envoy_data_plane.envoy.extensions.filters.listener.http_inspector.v3
 import envoy_data_plane.envoy.extensions.filters.listener.tls_inspector.v3
 import envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3
+import envoy_data_plane.envoy.extensions.filters.network.rbac.v3
 import envoy_data_plane.envoy.extensions.filters.network.tcp_proxy.v3
 import envoy_data_plane.envoy.extensions.transport_sockets.raw_buffer.v3
 import envoy_data_plane.envoy.extensions.transport_sockets.tls.v3

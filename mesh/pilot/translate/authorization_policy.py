@@ -37,6 +37,18 @@ Ports = Mapping[int, int]
 
 def filters(view: MeshView, node: ProxyNode) -> list[tuple[str, Message]]:
     """Return the RBAC filters of a node; ValueError for what cannot be enforced."""
+    return [(FILTER, RbacFilter(rules=each)) for each in rules(view, node).values()]
+
+
+def rules(
+    view: MeshView,
+    node: ProxyNode,
+    adapt: Callable[[model.Rule, str], model.Rule | None] = lambda rule, _action: rule,
+) -> dict[str, Rbac]:
+    """Return the policies of a node by action, in the order in which they are asked.
+
+    ``adapt`` may change a rule (it gets the action too) or leave it out.
+    """
     ports = {**node.gateway_ports, **node.inbound_ports}
     policies: dict[str, dict[str, Policy]] = {}
     for each in view.of_kind("AuthorizationPolicy"):
@@ -50,15 +62,17 @@ def filters(view: MeshView, node: ProxyNode) -> list[tuple[str, Message]]:
             )
         if not _selects(view, each, spec, node):
             continue
-        rules = policies.setdefault(action, {})
+        found = policies.setdefault(action, {})
         for number, rule in enumerate(spec.rules or []):
             name = f"ns[{each.namespace}]-policy[{each.name}]-rule[{number}]"
-            rules[name] = _policy(rule, ports, each.namespace)
-    return [
-        (FILTER, RbacFilter(rules=Rbac(action=_ACTIONS[action], policies=policies[action])))
+            adapted = adapt(rule, action)
+            if adapted is not None:
+                found[name] = _policy(adapted, ports, each.namespace)
+    return {
+        action: Rbac(action=_ACTIONS[action], policies=policies[action])
         for action in _ACTIONS
         if action in policies
-    ]
+    }
 
 
 def _selects(

@@ -46,6 +46,7 @@ from mesh.pilot.translate import (
     peer_metadata,
     routes,
     tcp,
+    tcp_access_control,
 )
 from mesh.pilot.translate.view import MeshView
 from mesh.topology import TCP_PROTOCOLS
@@ -125,7 +126,9 @@ def _inbound_tcp(
 ) -> Listener:
     """Return the listener of a port that is not HTTP: bytes go to the application as they are."""
     proxy = tcp.proxy(view, [(names.inbound(service_port), 1)], access_log(node, INBOUND))
-    listener = tcp.listener(name, port, [tcp.chain(proxy)], inspect=False)
+    chain = tcp.chain(proxy)
+    chain.filters = [*tcp_access_control.filters(view, node), *chain.filters]
+    listener = tcp.listener(name, port, [chain], inspect=False)
     listener.traffic_direction = TrafficDirection.INBOUND
     if node.mtls:
         inbound_tls.apply(listener, view, node, service_port, passes_tls=True)

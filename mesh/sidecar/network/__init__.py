@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _NETWORK = "type.googleapis.com/envoy.extensions.filters.network."
 TCP_PROXY = _NETWORK + "tcp_proxy.v3.TcpProxy"
+RBAC = _NETWORK + "rbac.v3.RBAC"
 HCM = _NETWORK + "http_connection_manager.v3.HttpConnectionManager"
 
 
@@ -56,6 +57,10 @@ class Terminal(Protocol):
         """Whether it can serve."""
         ...
 
+    def refuse(self, connection: ConnectionInfo, reason: str) -> None:
+        """Note that a filter before it has refused the connection."""
+        ...
+
     def protocol(
         self, listener: ActiveListener, connection: ConnectionInfo | None
     ) -> asyncio.Protocol:
@@ -82,7 +87,9 @@ def terminal_filters() -> dict[str, Factory]:
 
 def network_filters() -> dict[str, Factory]:
     """Return the filters that may stand before the terminal one, by type URL."""
-    return {}
+    from mesh.sidecar.network.rbac import NetworkRbac
+
+    return {RBAC: NetworkRbac}
 
 
 def make_network_filters(

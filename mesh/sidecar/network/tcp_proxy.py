@@ -13,6 +13,7 @@ Source: Envoy ``source/common/tcp_proxy/tcp_proxy.cc``.
 from __future__ import annotations
 
 import asyncio
+import time
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -86,6 +87,17 @@ class TcpProxy:
         """Make what serves one connection."""
         self.count("downstream_cx_total")
         return Relay(self, listener, connection).downstream
+
+    def refuse(self, connection: ConnectionInfo, reason: str) -> None:
+        """Write the line of a connection that a filter before has refused."""
+        self.count("downstream_cx_total")
+        now = self.clock()
+        info = StreamInfo(time.time(), now, connection, protocol="", ended=now)
+        info.downstream_remote_address = f"{connection.remote[0]}:{connection.remote[1]}"
+        info.downstream_peer_uri_san = connection.peer_uri_san
+        info.requested_server_name = connection.server_name
+        info.connection_termination_details = reason
+        self.log(info)
 
     def count(self, name: str, by: int = 1) -> None:
         """Count under Envoy's name."""

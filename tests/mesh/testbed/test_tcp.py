@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from collections.abc import Iterator
 
@@ -86,6 +87,33 @@ def test_routes_by_weight_and_labels(bed: LocalTestbed) -> None:
     bed.apply([("vs.yaml", ROUTES % (50, 50))])
     assert {say(bed, "x") for _ in range(40)} == {"v1 x\n", "v2 x\n"}
     bed.delete([("VirtualService", "tutorial", "echo"), ("DestinationRule", "tutorial", "echo")])
+
+
+DENY = """\
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: nobody, namespace: tutorial}
+spec:
+  selector: {matchLabels: {app: echo}}
+  action: %s
+  rules: [{to: [{operation: {ports: ["9000"], methods: [GET]}}]}]
+"""
+
+
+@pytest.mark.parametrize("action", ["ALLOW", "DENY"])
+def test_a_policy_rather_refuses_too_much(bed: LocalTestbed, action: str) -> None:
+    """A method is nothing that a connection has: ALLOW matches nobody, DENY everybody."""
+    bed.apply([("deny.yaml", DENY % action)])
+    with contextlib.suppress(ConnectionResetError):
+        assert say(bed, "x") == ""
+    refused: list[str] = []
+    while not refused:
+        details = [each.connection_termination_details for each in bed.access_log()]
+        refused = [text for text in details if text.startswith("rbac_access_denied")]
+    name = "ns[tutorial]-policy[nobody]-rule[0]" if action == "DENY" else "none"
+    assert refused[-1] == f"rbac_access_denied_matched_policy[{name}]"
+    bed.delete([("AuthorizationPolicy", "tutorial", "nobody")])
+    assert say(bed, "x").endswith(" x\n")
 
 
 def test_both_sidecars_log_the_connection(bed: LocalTestbed) -> None:
