@@ -10,6 +10,7 @@ import envoy_data_plane.envoy.extensions.access_loggers.file.v3
 import envoy_data_plane.envoy.extensions.filters.http.cors.v3
 import envoy_data_plane.envoy.extensions.filters.http.fault.v3
 import envoy_data_plane.envoy.extensions.filters.http.header_to_metadata.v3
+import envoy_data_plane.envoy.extensions.filters.http.jwt_authn.v3
 import envoy_data_plane.envoy.extensions.filters.http.rbac.v3
 import envoy_data_plane.envoy.extensions.filters.http.router.v3
 import envoy_data_plane.envoy.extensions.filters.listener.http_inspector.v3

@@ -96,7 +96,22 @@ def jwks_error(text: str) -> str:
     keys = data.get("keys") if isinstance(data, dict) else None
     if not isinstance(keys, list) and not (isinstance(data, dict) and "kty" in data):
         return 'jwks parse error: no "keys" in it'
-    return ""
+    return _no_key(keys) if isinstance(keys, list) else ""
+
+
+def _no_key(keys: list[object]) -> str:
+    """Return why none of the keys can be used: Envoy would refuse the whole listener."""
+    from joserfc.jwk import JWKRegistry  # heavy, and few files have keys
+
+    first = ""
+    for number, key in enumerate(keys):
+        try:
+            JWKRegistry.import_key(key)  # type: ignore[arg-type]
+        except Exception as error:  # a key set is user input: whatever is wrong with it
+            first = first or f"keys[{number}]: {error or type(error).__name__}"
+        else:
+            return ""
+    return f"jwks has no key that can be used ({first or 'it has none'})"
 
 
 def check_legacy_policy(spec: Policy, found: Findings) -> None:

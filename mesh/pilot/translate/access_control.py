@@ -12,10 +12,13 @@ from __future__ import annotations
 from betterproto2 import Message
 
 from mesh.pilot.node import ProxyNode
-from mesh.pilot.translate import authorization_policy
+from mesh.pilot.translate import authorization_policy, request_authentication
 from mesh.pilot.translate.view import MeshView
 
 
 def filters(view: MeshView, node: ProxyNode) -> list[tuple[str, Message]]:
     """Return (name, configuration) of each filter; ValueError for what cannot be enforced."""
-    return authorization_policy.filters(view, node)
+    return [
+        *request_authentication.filters(view, node),
+        *authorization_policy.filters(view, node),
+    ]

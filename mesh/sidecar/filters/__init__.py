@@ -29,6 +29,7 @@ FAULT = "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault"
 HEADER_TO_METADATA = (
     "type.googleapis.com/envoy.extensions.filters.http.header_to_metadata.v3.Config"
 )
+JWT_AUTHN = "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"
 RBAC = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC"
 CORS = "type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors"
 
@@ -58,11 +59,13 @@ def default_filters() -> dict[str, FilterFactory]:
     from mesh.sidecar.filters.cors import CorsFilter
     from mesh.sidecar.filters.fault import FaultFilter
     from mesh.sidecar.filters.header_to_metadata import HeaderToMetadata
+    from mesh.sidecar.filters.jwt_authn import JwtAuthn
     from mesh.sidecar.filters.rbac import RbacFilter
     from mesh.sidecar.filters.router import Router
 
     return {
         HEADER_TO_METADATA: HeaderToMetadata,
+        JWT_AUTHN: JwtAuthn,
         RBAC: RbacFilter,
         FAULT: FaultFilter,
         CORS: CorsFilter,
