@@ -33,6 +33,7 @@ from mesh.commands import (
     proxy_status,
     schemas,
     status,
+    trace,
     up,
     validate,
 )
@@ -62,6 +63,7 @@ app.command("diff")(diff.diff)
 app.command("curl")(curl.curl)
 app.command("graph")(graph.graph)
 app.command("top")(graph.top)
+app.command("trace")(trace.trace)
 app.command("logs")(logs.logs)
 app.command("proxy-status")(proxy_status.proxy_status)
 app.command("proxy-config")(proxy_config.proxy_config)

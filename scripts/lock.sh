@@ -8,7 +8,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 uv=${UV:-uv}
-groups="core envoy console notebooks dev"
+groups="core envoy console notebooks otlp dev"
 all=$(mktemp)
 trap 'rm -f "$all"' EXIT INT TERM
 

@@ -24,6 +24,7 @@ _SENTENCES = {
     "ApplyError",
     "CaseError",
     "LabError",
+    "MixerError",
     "PilotError",
     "StateError",
     "TestbedError",

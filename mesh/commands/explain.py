@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
-from uuid import uuid4
 
 import typer
 
+from mesh.accesslog import new_request_id
 from mesh.commands.common import Mesh, attach, check_output, print_json, print_problems
 from mesh.commands.curl import parse_headers
 from mesh.commands.errors import REFUSED, UserError
@@ -80,7 +80,7 @@ def _ask(
     bed = attach(mesh)
     found: dict[str, Any] = {"request_id": target, "engine": bed.engine}
     if "/" in target:
-        found["request_id"] = headers.setdefault(ID, str(uuid4()))
+        found["request_id"] = headers.setdefault(ID, new_request_id())
         pod = full_name([each.name for each in bed.pods()], source) if source else ""
         answer = bed.request(target, from_pod=pod, method=method, headers=headers)
         found |= {"status": answer.status, "body": answer.text}

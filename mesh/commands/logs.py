@@ -1,4 +1,7 @@
-"""``meshctl logs POD``: the access log of a pod's sidecar, or what its processes printed."""
+"""``meshctl logs POD``: the access log of a pod's sidecar, or what its processes printed.
+
+``meshctl logs --trace ID`` joins the logs of all pods by a trace id or ``x-request-id``.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mesh.commands.common import Mesh, Output, Pod, attach, check_output
+from mesh.commands.common import Mesh, Output, attach, check_output
+from mesh.commands.errors import UserError
 
 if TYPE_CHECKING:
     from mesh.accesslog import AccessLogRecord
+    from mesh.testbed.local import LocalTestbed
 
 POLL_SECONDS = 0.5
+AccessLogRecordKey = tuple[str, str, str, int]
+"""pod, direction, start time, duration: two records are never equal in all of them."""
 
 
 def logs(
-    pod: Pod,
+    pod: Annotated[
+        str, typer.Argument(metavar="[POD]", help="A pod, or the start of its name.")
+    ] = "",
+    trace: Annotated[
+        str, typer.Option("--trace", metavar="ID", help="All pods' records of one request.")
+    ] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
     printed: Annotated[
         bool, typer.Option("--printed", help="What application and sidecar printed instead.")
@@ -25,9 +37,14 @@ def logs(
     mesh: Mesh = "",
     output: Output = "text",
 ) -> None:
-    """Show the access log of a pod (or of the gateway), one line a request."""
+    """Show the access log of a pod (or of the gateway), one line a request; or one request's."""
     check_output(output)
+    if bool(pod) == bool(trace):
+        raise UserError("say which: a POD, or --trace ID")
     bed = attach(mesh)
+    if trace:
+        _of_trace(bed, trace, follow, output)
+        return
     name = full_name([each.name for each in bed.pods()], pod)
     if printed:
         print(bed.logs(name), end="")
@@ -39,6 +56,26 @@ def logs(
             print(as_json(record) if output == "json" else line(record), flush=True)
         shown = len(records)
         # The sidecar writes when it is asked to flush: somebody has to ask again.
+        if not follow or end.wait(POLL_SECONDS):
+            return
+
+
+def _of_trace(bed: LocalTestbed, trace: str, follow: bool, output: str) -> None:
+    """Print the records of one trace or request, of all pods, by time."""
+    shown: set[AccessLogRecordKey] = set()
+    end = threading.Event()
+    while True:
+        for record in bed.telemetry().records(trace):
+            key = (record.pod, record.direction, record.start_time, record.duration)
+            if key not in shown:
+                text = as_json(record) if output == "json" else f"{record.pod}  {line(record)}"
+                print(text, flush=True)
+            shown.add(key)
+        if not follow and not shown:
+            raise UserError(
+                f"no record of {trace!r}: give a whole trace id or x-request-id "
+                "(`meshctl trace -o json` has them); only the newest records are kept"
+            )
         if not follow or end.wait(POLL_SECONDS):
             return
 

@@ -21,6 +21,7 @@ from mesh.mixer.workloads import Workloads
 
 KEPT = 20_000
 """Records that are kept one by one, some 1 kB each."""
+_UUID = 36
 _SAMPLED = "9ab"
 """Envoy notes its decision to trace in the request id, where version 4 has its 4."""
 
@@ -31,7 +32,16 @@ def sampled(record: AccessLogRecord) -> bool:
         return False
     if record.b3_sampled:
         return record.b3_sampled == "1"
-    return record.request_id[14:15] in _SAMPLED
+    if record.traceparent and not record.b3_trace_id:
+        return record.traceparent.endswith("1")
+    return len(record.request_id) == _UUID and record.request_id[14] in _SAMPLED
+
+
+def is_request(record: AccessLogRecord) -> bool:
+    """Tell a request from a TCP connection, and from the CONNECT that only opens a tunnel."""
+    if record.method == "CONNECT":
+        return False
+    return bool(record.method or record.response_code)
 
 
 def moment_of(record: AccessLogRecord) -> float:
@@ -78,6 +88,8 @@ class Report:
             return
         self.read += 1
         self._newest.append((pod, line))
+        if not is_request(record):
+            return
         parties = self._resolver.parties(record)
         self.meter.count(record, parties)
         self._graph.add(record, parties, moment_of(record))

@@ -24,7 +24,7 @@ from mesh.pilot.status import Nack, NodeStatus
 from mesh.pilot.store import Key, Store, key_of
 from mesh.pilot.trace import trace
 from mesh.pilot.translate import Snapshot, Translator
-from mesh.pilot.translate.view import MeshView, OutboundPolicy
+from mesh.pilot.translate.view import MeshView, MixerSettings, OutboundPolicy
 from mesh.pilot.warming import still_warming
 from mesh.pilot.wire import pod_to_dict, service_to_dict
 from mesh.topology import Pod
@@ -76,6 +76,7 @@ class ControlPlane:
     nodes: dict[str, ProxyNode] = field(default_factory=dict)
     resources: dict[Key, Resource] = field(default_factory=dict)
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
+    mixer_settings: MixerSettings = field(default_factory=MixerSettings)
     mixer: MixerFeed = field(default_factory=MixerFeed)
     ads: AdsServer = field(init=False)
     _version: int = 0
@@ -111,6 +112,7 @@ class ControlPlane:
             self.outbound_policy,
             self.world,
             l5d_dtab=self.l5d_dtab,
+            mixer=self.mixer_settings,
         )
         translator = Translator(view)
         self.snapshots = {key: translator.snapshot(node) for key, node in self.nodes.items()}

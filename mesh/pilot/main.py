@@ -21,7 +21,7 @@ from mesh.istio import era
 from mesh.pilot.control_plane import ControlPlane
 from mesh.pilot.server import MAX_BODY, application
 from mesh.pilot.store import Store
-from mesh.pilot.translate.view import OutboundPolicy
+from mesh.pilot.translate.view import MixerSettings, OutboundPolicy
 from mesh.topology import Service
 
 _LONGEST_PATH = 100
@@ -36,7 +36,8 @@ class PilotOptions:
     when both listen; the process ends when ``lifeline_fd`` (read end of a pipe) is closed by the
     other side, or at SIGTERM.  -1 means none.  ``deadline``: seconds for a change to be in force.
     ``citadel`` is the folder of the certificate authority, None for none; ``certificate_seconds``
-    the lifetime of the certificates of workloads, 0 for Istio's (24 hours).
+    the lifetime of the certificates of workloads, 0 for Istio's (24 hours).  ``mixer_socket`` is where
+    Mixer listens, ``""`` for none; ``sampling`` the share of requests that are traced, in percent.
     """
 
     ads_socket: Path
@@ -51,6 +52,8 @@ class PilotOptions:
     deadline: float = 10.0
     citadel: Path | None = None
     certificate_seconds: float = 0.0
+    mixer_socket: str = ""
+    sampling: float = 100.0
     ready_fd: int = -1
     lifeline_fd: int = -1
 
@@ -70,6 +73,7 @@ async def _serve(options: PilotOptions) -> None:
         options.outbound_policy,
         dict(options.world),
         options.deadline,
+        mixer_settings=MixerSettings(options.mixer_socket, options.sampling),
     )
     if options.citadel is not None:
         seconds = options.certificate_seconds

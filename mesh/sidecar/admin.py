@@ -43,12 +43,14 @@ class Admin:
         config: Config,
         logs: LogFiles,
         explanations: Explanations,
+        flush_spans: Callable[[], None] = lambda: None,
     ) -> None:
         self._stats = stats
         self._clusters = clusters
         self._config = config
         self._logs = logs
         self._explanations = explanations
+        self._flush_spans = flush_spans
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -169,6 +171,7 @@ class Admin:
 
     def _reopen_logs(self, _query: dict[str, str]) -> Answer:
         self._logs.reopen()
+        self._flush_spans()
         return 200, "text/plain", b"OK\n"
 
 

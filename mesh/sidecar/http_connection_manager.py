@@ -41,6 +41,7 @@ from mesh.sidecar.mitm.master import hooks_of
 from mesh.sidecar.normalize_path import normalize_path
 from mesh.sidecar.stats import Stats
 from mesh.sidecar.stream_info import ConnectionInfo, StreamInfo
+from mesh.sidecar.tracing import Tracer
 from mesh.sidecar.xds import compile_routes, seconds
 
 if TYPE_CHECKING:
@@ -88,8 +89,11 @@ class HttpConnectionManager:
         context: FilterContext,
         logs: LogFiles,
         tables: dict[str, RouteTable],
+        kind: str = "SERVER",
     ) -> None:
         """Compile ``config``; ``tables`` are the routes that RDS brought, by name.
+
+        ``kind`` is that of the spans: CLIENT for a listener of direction OUTBOUND.
 
         Raises ConfigRefusedError for what cannot be executed.
         """
@@ -137,6 +141,9 @@ class HttpConnectionManager:
         self._append_xff = self._edge and not config.skip_xff_append
         self._keep_request_id = not self._edge or config.preserve_external_request_id
         self._forward_client_cert = forward_client_cert.compile_rule(config)
+        self._tracer: Tracer | None = None
+        if config.tracing is not None and config.tracing.provider is not None and context.spans:
+            self._tracer = Tracer(config.tracing, context.spans, kind)
         self._stats: Stats = context.stats
         self._active = self.stat_prefix + "downstream_rq_active"
         self._explanations = context.explanations
@@ -198,6 +205,11 @@ class HttpConnectionManager:
         if self._request_ids and b"x-request-id" not in names:
             fields.append((b"x-request-id", random_uuid(self._rng).encode()))
         head.fields = fields
+
+    def start_span(self, head: RawHead, info: StreamInfo) -> None:
+        """Begin the span of a request, where tracing is on; after ``prepare_request``."""
+        if self._tracer is not None:
+            head.fields = self._tracer.start(head.fields, head.authority, info)
 
     def date(self) -> bytes:
         """Return the value of a Date header."""
@@ -264,6 +276,8 @@ class HttpConnectionManager:
             response = flow.response.headers if flow.response is not None else None
             request_id = request.get(b"x-request-id", b"")
             self._explanations.add(info, flow, request_id, prefix)
+            if self._tracer is not None:
+                self._tracer.finish(info, request)
         context = LogContext(info, request, response)
         for logger in self._loggers:
             logger.log(context)

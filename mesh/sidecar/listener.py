@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
+from envoy_data_plane.envoy.config.core.v3 import TrafficDirection
 from envoy_data_plane.envoy.config.listener.v3 import Listener as ListenerMessage
 
 from mesh.sidecar.acceptor import Acceptor
@@ -78,7 +79,8 @@ class ActiveListener:
         self.host, self.port = address.address, address.port_value
         self.stat_prefix = f"listener.{message.stat_prefix or f'{self.host}_{self.port}'}."
         try:
-            self._compile(message, NetworkContext(context, logs, tables))
+            outbound = message.traffic_direction is TrafficDirection.OUTBOUND
+            self._compile(message, NetworkContext(context, logs, tables, outbound))
         except ConfigRefusedError as error:
             raise ConfigRefusedError(f"{where}: {error}") from None
         self.connections: set[Served] = set()

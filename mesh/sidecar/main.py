@@ -29,6 +29,7 @@ from mesh.sidecar.mitm.master import SidecarMaster
 from mesh.sidecar.preload import preload
 from mesh.sidecar.stats import Stats
 from mesh.sidecar.upstream.cluster_manager import ClusterManager
+from mesh.sidecar.zipkin import Reporter
 
 # Seconds of CPU that a fork inherits and would otherwise spend itself.
 default_filters()
@@ -82,10 +83,11 @@ async def _run(options: SidecarOptions, agent: Agent | None) -> None:
     if options.lifeline_fd >= 0:
         _watch_lifeline(loop, options.lifeline_fd, logs)
     clusters = ClusterManager(stats, rng, loop.time)
-    context = FilterContext(clusters, stats, rng, loop.time)
+    spans = Reporter(clusters, stats, options.node_id, options.cluster)
+    context = FilterContext(clusters, stats, rng, loop.time, spans=spans)
     listeners = ListenerManager(master, context, logs)
     config = Config(clusters, listeners)
-    admin = Admin(stats, clusters, config, logs, context.explanations)
+    admin = Admin(stats, clusters, config, logs, context.explanations, spans.flush)
     node = Node(id=options.node_id, cluster=options.cluster or options.node_id)
     ads = AdsClient(options.ads_socket, node, config, stats, rng)
     try:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 # Importing a module of types makes its messages known to ``Any.unpack``.
+import envoy_data_plane.envoy.config.trace.v3
 import envoy_data_plane.envoy.extensions.access_loggers.file.v3
 import envoy_data_plane.envoy.extensions.filters.http.cors.v3
 import envoy_data_plane.envoy.extensions.filters.http.fault.v3

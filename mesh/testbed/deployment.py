@@ -49,6 +49,7 @@ class Deployment:
     count: int = 0
     certificate_seconds: float = 0.0
     mixer_port: int = 0
+    sampling: float = 100.0
 
     @property
     def mixer(self) -> MixerClient:
@@ -245,6 +246,8 @@ class Deployment:
                 "services": to_plain(self.topology.services),
                 "era": self.era,
                 "namespace": self.topology.namespace,
+                "mixer_socket": str(self.folder.socket(_MIXER)),
+                "sampling": self.sampling,
                 "citadel": str(self.folder.path / "citadel"),
                 "certificate_seconds": self.certificate_seconds,
                 "outbound_policy": self.topology.outbound_policy or None,

@@ -38,7 +38,8 @@ class LocalTestbed:
     """A mesh of ``topology`` on this machine; ``engine`` is mitmproxy or envoy.
 
     ``seed`` goes into the pods' names: the same seed, the same names.  ``certificate_seconds``: the
-    lifetime of the sidecars' certificates, 0 for Istio's 24 hours.
+    lifetime of the sidecars' certificates, 0 for Istio's 24 hours.  ``sampling``: percent of the
+    requests that are traced where no Telemetry resource says it.
     """
 
     def __init__(
@@ -49,12 +50,14 @@ class LocalTestbed:
         era: str = "istio-current",
         seed: str = "",
         certificate_seconds: float = 0.0,
+        sampling: float = 100.0,
     ) -> None:
         self.topology = topology
         self.engine = engine
         self.era = era
         self.seed = seed
         self.certificate_seconds = certificate_seconds
+        self.sampling = sampling
         self._engine = engine_named(engine)
         self._folder: RunFolder | None = None
         self._zygote: ZygoteClient | None = None
@@ -82,6 +85,7 @@ class LocalTestbed:
                 self._folder,
                 self._zygote,
                 certificate_seconds=self.certificate_seconds,
+                sampling=self.sampling,
             )
             self._deployment.start(self._apply_ingress)
             self._save()

@@ -12,8 +12,8 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from uuid import uuid4
 
+from mesh.accesslog import new_request_id
 from mesh.testbed.base import Document, Testbed
 from mesh.testbed.client import NoAnswerError
 from mesh.workbench.questions import Question
@@ -67,7 +67,7 @@ def ask(bed: Testbed, config: list[Document], questions: list[Question], times: 
     ids: dict[str, tuple[Question, int]] = {}
     for question in questions:
         for _ in range(times):
-            name = str(uuid4())
+            name = new_request_id()
             ids[name] = question, _status(bed, question, name, sources)
     workloads = {each.name: each.workload for each in bed.pods()}
     served: dict[str, list[str]] = {}

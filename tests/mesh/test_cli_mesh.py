@@ -127,6 +127,26 @@ def test_graph_and_top() -> None:
     assert "above 0" in meshctl("top", "--last", "0").stderr
 
 
+def test_trace_and_the_logs_of_one_request() -> None:
+    assert meshctl("curl", "/").exit_code == 0
+    listed = meshctl("trace")
+    assert listed.exit_code == 0, listed.output
+    *_, newest = json.loads(meshctl("trace", "-o", "json").stdout)
+    assert len(newest["spans"]) == 6
+    shown = meshctl("trace", newest["id"][:12]).stdout.splitlines()
+    assert newest["id"] in shown[0]
+    assert shown[1].startswith("istio-ingressgateway sends to customer")
+    assert shown[6].strip().startswith("recommendation-v")
+    lines = meshctl("logs", "--trace", newest["id"]).stdout.splitlines()
+    assert len(lines) == 6
+    assert lines[0].startswith("istio-ingressgateway")
+    assert "no record of 'abc'" in meshctl("logs", "--trace", "abc").stderr
+    assert "say which" in meshctl("logs").stderr
+    own = meshctl("curl", "/", "-H", "x-request-id: mine")
+    assert own.exit_code == 0
+    assert "was not sampled" in meshctl("trace", "mine").stderr
+
+
 def test_curl_from_a_pod_and_its_log() -> None:
     asked = meshctl(
         "curl", "-i", "--from", "preference", "http://recommendation:8080/", "-H", "x-request-id: 7"

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 FOLDER = Path(__file__).parents[2] / "requirements"
-GROUPS = ("core", "envoy", "console", "notebooks", "dev")
+GROUPS = ("core", "envoy", "console", "notebooks", "otlp", "dev")
 PIN = re.compile(r"^([a-z0-9-]+)==([^ ;]+)(?: ; (.+))?$")
 
 

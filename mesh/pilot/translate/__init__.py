@@ -20,6 +20,7 @@ from mesh.pilot.translate import (
     outbound_policy,
     routes,
     scope,
+    tracing,
 )
 from mesh.pilot.translate.messages import CDS, EDS, LDS, RDS, SHORT, TYPES
 from mesh.pilot.translate.view import MeshView
@@ -69,6 +70,7 @@ class Translator:
                 name: endpoints.load_assignment(view, name) for name in found
             }
             found |= outbound_policy.clusters(view)
+            found |= tracing.cluster(view)
             self._parts[key] = _Part(view, found, assignments)
         return self._parts[key]
 

@@ -47,6 +47,7 @@ from mesh.pilot.translate import (
     routes,
     tcp,
     tcp_access_control,
+    tracing,
 )
 from mesh.pilot.translate.view import MeshView
 from mesh.topology import TCP_PROTOCOLS
@@ -66,12 +67,12 @@ def listeners(view: MeshView, node: ProxyNode) -> dict[str, Listener]:
         found.append(_inbound(view, node, name, service_port, port, checks))
     if node.outbound_port:
         prefix = f"outbound_127.0.0.1_{routes.HTTP_PROXY}"
-        manager = _manager(node, OUTBOUND, prefix, [], outbound=True)
+        manager = _manager(view, node, OUTBOUND, prefix, [], outbound=True)
         manager.rds = Rds(config_source=messages.ads(), route_config_name=routes.HTTP_PROXY)
         found.append(_listener(routes.HTTP_PROXY, node.outbound_port, OUTBOUND, manager))
     found += tcp.outbound(view, node, access_log(node, OUTBOUND))
     for port in gateway.servers(view, node):
-        manager = _manager(node, OUTBOUND, f"outbound_0.0.0.0_{port}", checks, outbound=True)
+        manager = _manager(view, node, OUTBOUND, f"outbound_0.0.0.0_{port}", checks, outbound=True)
         manager.use_remote_address = True
         # Istio's edge gives every request a new id; here the client's own id must join its answer
         # to the access logs and journals behind the gateway.
@@ -100,7 +101,9 @@ def _inbound(
     cluster = names.inbound(service_port)
     if view.protocol(node.services, service_port) in TCP_PROTOCOLS:
         return _inbound_tcp(view, node, name, service_port, port)
-    manager = _manager(node, INBOUND, f"inbound_0.0.0.0_{service_port}", checks, outbound=False)
+    manager = _manager(
+        view, node, INBOUND, f"inbound_0.0.0.0_{service_port}", checks, outbound=False
+    )
     route = Route(
         name="default",
         match=RouteMatch(prefix="/"),
@@ -136,7 +139,13 @@ def _inbound_tcp(
 
 
 def _manager(
-    node: ProxyNode, direction: str, stat_prefix: str, checks: Filters, *, outbound: bool
+    view: MeshView,
+    node: ProxyNode,
+    direction: str,
+    stat_prefix: str,
+    checks: Filters,
+    *,
+    outbound: bool,
 ) -> HttpConnectionManager:
     """Build the HTTP connection manager; VirtualService features work on the way out only.
 
@@ -149,7 +158,7 @@ def _manager(
     if outbound:
         filters += [(fault.FILTER, HttpFault()), (cors.FILTER, Cors())]
     filters.append(("envoy.filters.http.router", Router()))
-    return HttpConnectionManager(
+    manager = HttpConnectionManager(
         stat_prefix=stat_prefix,
         http_filters=[
             HttpFilter(name=name, typed_config=messages.pack(each)) for name, each in filters
@@ -162,6 +171,8 @@ def _manager(
         upgrade_configs=[HttpConnectionManagerUpgradeConfig(upgrade_type="websocket")],
         stream_idle_timeout=timedelta(0),
     )
+    tracing.apply(manager, view, node)
+    return manager
 
 
 def access_log(node: ProxyNode, direction: str) -> AccessLog:

@@ -123,6 +123,14 @@ def qualify_gateway(name: str, namespace: str) -> str:
     return f"{rest.split('.')[0]}/{first}" if rest else f"{namespace}/{name}"
 
 
+@dataclass(frozen=True, slots=True)
+class MixerSettings:
+    """The Unix ``socket`` of Mixer, ``""`` for none; share of requests that become spans, in percent."""
+
+    socket: str = ""
+    sampling: float = 100.0
+
+
 @dataclass(frozen=True)
 class MeshView:
     """Registry, resources, era and mesh options.
@@ -149,6 +157,7 @@ class MeshView:
     unlisted: frozenset[str] = frozenset()
     egress_proxy: Destination | None = None
     inbound_pool: ConnectionPoolSettings | None = None
+    mixer: MixerSettings = field(default_factory=lambda: MixerSettings())
 
     @property
     def policy(self) -> OutboundPolicy:

@@ -23,6 +23,7 @@ from mesh.sidecar.stats import Stats
 
 if TYPE_CHECKING:
     from mesh.sidecar.upstream.cluster_manager import ClusterManager
+    from mesh.sidecar.zipkin import Reporter
 
 ROUTER = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
 FAULT = "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault"
@@ -39,7 +40,7 @@ class FilterContext:
     """What a filter may need of its sidecar.
 
     ``clock`` is monotonic, in seconds; ``stat_prefix`` begins the names of the listener's
-    counters (``http.NAME.``); ``explanations`` remembers why requests went where they went.
+    counters (``http.NAME.``); ``spans`` takes finished spans (None: nobody); ``explanations`` remembers why requests went where they went.
     """
 
     clusters: ClusterManager
@@ -48,6 +49,7 @@ class FilterContext:
     clock: Callable[[], float]
     stat_prefix: str = "http."
     explanations: Explanations = field(default_factory=Explanations)
+    spans: Reporter | None = None
 
 
 FilterFactory = Callable[[Any, FilterContext, str], Any]

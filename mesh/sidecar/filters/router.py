@@ -134,6 +134,11 @@ class Router:
             )
             sender.hash, info.set_cookies = hashed.value, hashed.set_cookies
             info.explain("hash", value=hashed.value)
+        if info.span is not None:
+            data = flow.request.data
+            data.headers = make_headers(info.span.inject(list(data.headers.fields)))
+            info.head = None
+            head = head_of(flow, info)
         self._finalize_request(flow, info, head, route, choice)
         if info.limits is not None:
             if route.idle_timeout is not None:
@@ -248,6 +253,8 @@ class Router:
             request = serialize(flow, copy, route, plan, 1, 0.0, self._envoy_headers, body)
             request.authority = shadow.authority.encode("latin-1")
             request.fields = mirrors.forwarded(request.fields)
+            if info.span is not None:
+                request.fields = info.span.shadow(request.fields, shadow.trace_sampled, self._rng)
             single = Plan(NO_RETRIES, None, plan.times)
             sender = Sender(cluster, route, single, copy, self._rng, self._clock, _always(request))
             task = asyncio.get_running_loop().create_task(self._send_shadow(sender))

@@ -105,12 +105,13 @@ class Exchange:
         if connection.secure:
             head.scheme = b"https"
         hcm.prepare_request(head, connection.info)
+        self.info = info = StreamInfo(times[0], times[1], connection.info, codec.protocol)
+        hcm.start_span(head, info)
         request = make_request(
             head.method, head.scheme, head.authority, head.path, head.fields, times[0]
         )
         request.data.content = body if stream is None else None
         self.flow = make_flow(connection.client, connection.server, request, "")
-        self.info = info = StreamInfo(times[0], times[1], connection.info, codec.protocol)
         connection.describe(info)
         info.bytes_received = len(body)
         info.request_stream = stream

@@ -37,6 +37,7 @@ class NetworkContext:
     filters: FilterContext
     logs: LogFiles
     tables: dict[str, RouteTable]
+    outbound: bool = False
 
 
 class NetworkFilter(Protocol):
@@ -80,7 +81,11 @@ def terminal_filters() -> dict[str, Factory]:
     return {
         TCP_PROXY: TcpProxy,
         HCM: lambda config, context: HttpConnectionManager(
-            config, context.filters, context.logs, context.tables
+            config,
+            context.filters,
+            context.logs,
+            context.tables,
+            "CLIENT" if context.outbound else "SERVER",
         ),
     }
 

@@ -127,6 +127,87 @@ def test_counts_agree(bed: LocalTestbed) -> None:
     assert edges["workload:back-v2.tutorial:v2", False].errors == 0
 
 
+def test_spans_agree_with_the_records(bed: LocalTestbed) -> None:
+    """A span for each record, but for mirrored copies: these are not sampled, as in Istio."""
+    before = {span.id for trace in bed.telemetry(spans=True).traces(1000) for span in trace.spans}
+    logs = len(bed.access_log())
+    for path in ("/plain", "/copied", "/aborted"):
+        bed.request(f"http://back:8080{path}", from_pod="front")
+    mixer = bed.telemetry(spans=True)
+    assert mixer.sync(spans=True).missing_spans == 0
+    traces = [each for each in mixer.traces(1000) if not before & {s.id for s in each.spans}]
+    plain, copied, aborted = traces
+    assert [(s.kind, s.service) for _, s in plain.ordered()] == [
+        ("CLIENT", "front.tutorial"),
+        ("SERVER", "back.tutorial"),
+    ]
+    client, server = plain.spans
+    assert (client.parent_id, server.parent_id) == ("", client.id)
+    assert len(copied.spans) == 2
+    (failed,) = aborted.spans
+    assert failed.error
+    assert failed.tags["response_flags"] == "FI"
+    assert failed.tags["upstream_cluster"] == "outbound|8080|v1|back.tutorial.svc.cluster.local"
+    assert len(bed.access_log()) - logs == 2 + 3 + 1
+    (again,) = mixer.trace(plain.request_id)
+    assert again == plain
+
+
+def test_a_trace_goes_on_or_breaks_by_its_headers(bed: LocalTestbed) -> None:
+    known = {"x-b3-traceid": "0" * 15 + "1" + "0" * 15 + "a", "x-b3-spanid": "0" * 15 + "b"}
+    w3c = {"traceparent": f"00-{'c' * 32}-{'d' * 16}-01"}
+    unsampled = {**known, "x-b3-traceid": "e" * 32, "x-b3-sampled": "0"}
+    for headers in (known, w3c, unsampled, {}):
+        bed.request("http://back:8080/", from_pod="front", headers=headers)
+    mixer = bed.telemetry(spans=True)
+    (found,) = mixer.trace(known["x-b3-traceid"])
+    assert [span.parent_id for span in found.spans] == [known["x-b3-spanid"], found.spans[0].id]
+    assert len(found.roots) == 1
+    (found,) = mixer.trace("c" * 32)
+    assert found.spans[0].parent_id == "d" * 16
+    assert mixer.trace("e" * 32) == ()
+    assert len(mixer.records("e" * 32)) == 2
+
+
+SAMPLING = """\
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: tracing}
+spec:
+  tracing:
+    - randomSamplingPercentage: 50
+      customTags:
+        course: {literal: {value: mesh}}
+        customer: {header: {name: x-customer, defaultValue: nobody}}
+"""
+
+
+def test_sampling_and_tags_of_a_telemetry_resource(bed: LocalTestbed) -> None:
+    """The draw is the request's id itself, so both engines draw alike."""
+    bed.apply([("sampling.yaml", SAMPLING)])
+    try:
+        ids = {  # the first 8 digits, as a number, modulo 10,000 (below 5,000: traced)
+            "00001387-0000-4000-8000-000000000001": True,
+            "00001388-0000-4000-8000-000000000002": False,
+            "0000270f-0000-4000-8000-000000000003": False,
+            "00002710-0000-4000-8000-000000000004": True,
+            "0000270f-0000-9000-8000-000000000005": True,  # decided before
+            "not-a-uuid": False,
+        }
+        for name in ids:
+            headers = {"x-request-id": name, "x-customer": "Ada"}
+            bed.request("http://back:8080/", from_pod="front", headers=headers)
+        mixer = bed.telemetry(spans=True)
+        traces = mixer.traces(1000)
+        seen = {each.request_id: each for each in traces}
+        traced = {name: name[:14] + "9" + name[15:] in seen for name in ids}
+        assert traced == ids
+        tags = seen["00001387-0000-9000-8000-000000000001"].spans[0].tags
+        assert (tags["course"], tags["customer"]) == ("mesh", "Ada")
+    finally:
+        bed.delete([("Telemetry", "tutorial", "tracing")])
+
+
 def difference(
     after: dict[tuple[str, str, str, str], int], before: dict[tuple[str, str, str, str], int]
 ) -> dict[tuple[str, str, str, str], int]:

@@ -71,6 +71,14 @@ def test_the_newest_records_stay_and_the_others_are_counted(report: Report, line
     assert (graph.records, graph.forgotten, graph.edges[0].requests) == (5, 2, 5)
 
 
+def test_connections_are_no_requests(report: Report, line: Line) -> None:
+    report.take("a-0", line(outbound(method="CONNECT")))
+    report.take("a-0", line(outbound(method="", response_code=0)))
+    report.take("a-0", line(outbound(method="", response_code=400)))  # a head not understood
+    assert report.read == 3
+    assert sum(edge.requests for edge in report.graph().edges) == 1
+
+
 def test_a_line_that_is_no_record_is_counted_apart(report: Report) -> None:
     report.take("a-0", b'{"cut": ')
     report.take("a-0", b"[]")
@@ -110,9 +118,11 @@ def test_labels_without_end_are_dropped_and_counted(state: dict[str, object], li
     [
         ({"trace_id": "t", "b3_sampled": "1"}, True),
         ({"trace_id": "t", "b3_sampled": "0", "request_id": "00000000-0000-9000"}, False),
-        ({"trace_id": "t", "request_id": "2ebb7e50-36c5-9115-8baa"}, True),
-        ({"trace_id": "t", "request_id": "2ebb7e50-36c5-4115-8baa"}, False),
-        ({"request_id": "2ebb7e50-36c5-9115-8baa"}, False),
+        ({"trace_id": "t", "request_id": "2ebb7e50-36c5-9115-8baa-cee0b00e9cb3"}, True),
+        ({"trace_id": "t", "request_id": "2ebb7e50-36c5-4115-8baa-cee0b00e9cb3"}, False),
+        ({"trace_id": "t", "request_id": "mine, not a uuid"}, False),
+        ({"trace_id": "t", "traceparent": "00-0af7-b7ad-01", "request_id": "x"}, True),
+        ({"request_id": "2ebb7e50-36c5-9115-8baa-cee0b00e9cb3"}, False),
     ],
 )
 def test_sampled(fields: dict[str, str], expected: bool) -> None:

@@ -60,6 +60,7 @@ HOST = "b.tutorial.svc.cluster.local"
 def outbound(pod: str = "a-0", to: str = "127.0.0.1:1002", **more: Any) -> AccessLogRecord:
     fields: dict[str, Any] = {
         "direction": "outbound",
+        "method": "GET",
         "authority": "b:8080",
         "upstream_cluster": f"outbound|8080||{HOST}",
         "upstream_host": to,
@@ -74,6 +75,7 @@ def outbound(pod: str = "a-0", to: str = "127.0.0.1:1002", **more: Any) -> Acces
 def inbound(pod: str = "b-1", peer: str = "a-0", **more: Any) -> AccessLogRecord:
     fields: dict[str, Any] = {
         "direction": "inbound",
+        "method": "GET",
         "authority": "b:8080",
         "upstream_cluster": "inbound|8080||",
         "downstream_peer": node_id(peer) if peer else "",

@@ -1,0 +1,257 @@
+"""Tracing: each request that a sidecar has becomes a span, and the next sidecar's span its child.
+
+The sidecar draws whether a request is traced (Telemetry ``spec.tracing[].randomSamplingPercentage``),
+notes the decision in ``x-request-id``, takes the trace over from the headers ``x-b3-*`` or
+``traceparent`` or begins one, and writes the headers of its own span into the request that goes
+upstream.  Between a request that came in and one that goes out stands the application: if it does
+not copy these headers, the trace ends there.  See it with ``meshctl trace``.
+
+Source: Envoy ``source/extensions/tracers/zipkin/`` (span_context_extractor.cc, tracer.cc),
+``source/common/http/conn_manager_utility.cc`` (mutateTracingRequestHeader),
+``source/extensions/request_id/uuid/config.cc`` (trace reason).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from envoy_data_plane.envoy.config.trace.v3 import (
+    ZipkinConfig,
+    ZipkinConfigCollectorEndpointVersion,
+    ZipkinConfigTraceContextOption,
+)
+from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
+    HttpConnectionManagerTracing,
+)
+from envoy_data_plane.envoy.type.tracing.v3 import CustomTag
+
+from mesh.sidecar.errors import ConfigRefusedError
+from mesh.sidecar.mitm.flow import Fields
+from mesh.sidecar.stream_info import StreamInfo
+from mesh.sidecar.xds import unpack
+from mesh.sidecar.zipkin import Reporter
+
+REQUEST_ID = b"x-request-id"
+TRACE_ID, SPAN_ID = b"x-b3-traceid", b"x-b3-spanid"
+PARENT_ID, SAMPLED, FLAGS = b"x-b3-parentspanid", b"x-b3-sampled", b"x-b3-flags"
+TRACEPARENT = b"traceparent"
+CONTEXT = frozenset({TRACE_ID, SPAN_ID, PARENT_ID, SAMPLED, TRACEPARENT})
+"""Headers that a span writes anew."""
+SAMPLED_REASON = "9"
+"""What stands in a traced request id where version 4 has its 4; ``a`` and ``b``: it was forced."""
+_REASONS = "9ab"
+_HEX = re.compile(r"[0-9a-f]+")
+_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+
+
+@dataclass(frozen=True, slots=True)
+class SpanContext:
+    """What travels in headers: ids in lower-case hexadecimal; ``parent_id`` ``""`` at the root."""
+
+    trace_id: str
+    span_id: str
+    parent_id: str
+    sampled: bool
+
+    def headers(self) -> Fields:
+        """Return the headers by which the next sidecar goes on."""
+        sampled = b"1" if self.sampled else b"0"
+        trace, span = self.trace_id.encode(), self.span_id.encode()
+        fields = [(TRACE_ID, trace), (SPAN_ID, span)]
+        if self.parent_id:
+            fields.append((PARENT_ID, self.parent_id.encode()))
+        fields.append((SAMPLED, sampled))
+        fields.append((TRACEPARENT, b"00-%b-%b-0%b" % (trace.rjust(32, b"0"), span, sampled)))
+        return fields
+
+
+def decide(request_id: str, percent: float) -> tuple[str, bool]:
+    """Decide whether a request is traced; return its id, which notes the decision, and that.
+
+    An id that is no UUID notes nothing, so its request is not traced (unless a parent was).  The
+    draw is the id itself, so every sidecar would draw the same.
+    """
+    if len(request_id) != 36:
+        return request_id, False
+    if request_id[14] in _REASONS:
+        return request_id, True
+    try:
+        drawn = int(request_id[:8], 16) % 10_000
+    except ValueError:
+        return request_id, False
+    if drawn >= int(percent * 100):
+        return request_id, False
+    return request_id[:14] + SAMPLED_REASON + request_id[15:], True
+
+
+def extract(headers: dict[bytes, bytes], traced: bool) -> tuple[SpanContext | None, bool]:
+    """Return the caller's context, or None, and whether to sample: its decision before ours."""
+    text = {name: headers[name].decode("latin-1").lower() for name in headers.keys() & CONTEXT}
+    said = text.get(SAMPLED)
+    sampled = said in ("1", "true") if said is not None else traced
+    if headers.get(FLAGS) == b"1":
+        sampled = True
+    trace, span = text.get(TRACE_ID, ""), text.get(SPAN_ID, "")
+    if len(trace) in (16, 32) and len(span) == 16 and _HEX.fullmatch(trace + span):
+        return SpanContext(trace, span, text.get(PARENT_ID, ""), sampled), sampled
+    found = _TRACEPARENT.fullmatch(text.get(TRACEPARENT, ""))
+    if found is not None and said is None and not trace:
+        sampled = bool(int(found[3], 16) & 1)
+        return SpanContext(found[1], found[2], "", sampled), sampled
+    return None, sampled
+
+
+def child(parent: SpanContext | None, sampled: bool, rng: Random) -> SpanContext:
+    """Begin a span below ``parent``, or a trace."""
+    span_id = f"{rng.getrandbits(64):016x}"
+    if parent is not None:
+        return SpanContext(parent.trace_id, span_id, parent.span_id, sampled)
+    return SpanContext(f"{rng.getrandbits(64):016x}{span_id}", span_id, "", sampled)
+
+
+@dataclass(slots=True)
+class ActiveSpan:
+    """The span of one request in service."""
+
+    context: SpanContext
+    name: str
+
+    @property
+    def trace_id(self) -> str:
+        """The id of the trace."""
+        return self.context.trace_id
+
+    def inject(self, fields: Fields) -> Fields:
+        """Return ``fields`` with the headers of this span."""
+        return [each for each in fields if each[0] not in CONTEXT] + self.context.headers()
+
+    def shadow(self, fields: Fields, sampled: bool | None, rng: Random) -> Fields:
+        """Return the headers of a mirrored copy: a span of its own, mostly not sampled."""
+        keep = self.context.sampled if sampled is None else sampled
+        context = child(self.context, keep, rng)
+        return [each for each in fields if each[0] not in CONTEXT] + context.headers()
+
+
+class Tracer:
+    """Tracing of one listener, compiled of ``HttpConnectionManager.tracing``."""
+
+    def __init__(self, config: HttpConnectionManagerTracing, reporter: Reporter, kind: str) -> None:
+        """Compile ``config``; ``kind`` is CLIENT or SERVER.
+
+        Raises ConfigRefusedError for what cannot be executed.
+        """
+        provider = config.provider
+        if provider is None:
+            raise ConfigRefusedError("tracing: a provider is needed")
+        zipkin = unpack(provider.typed_config, "tracing")
+        if not isinstance(zipkin, ZipkinConfig):
+            raise ConfigRefusedError(
+                "tracing: only the tracer envoy.tracers.zipkin can be executed"
+            )
+        version = ZipkinConfigCollectorEndpointVersion.HTTP_JSON
+        both = ZipkinConfigTraceContextOption.USE_B3_WITH_W3C_PROPAGATION
+        if (
+            zipkin.collector_endpoint_version is not version
+            or zipkin.shared_span_context is not False
+            or zipkin.trace_context_option is not both
+            or not zipkin.trace_id_128bit
+            or zipkin.split_spans_for_request
+            or config.spawn_upstream_span
+        ):
+            raise ConfigRefusedError(
+                "tracing: only Zipkin's HTTP_JSON with ids of 128 bits, B3 with W3C and spans "
+                "that are not shared can be executed"
+            )
+        random = config.random_sampling
+        self._percent = 100.0 if random is None else random.value
+        self._cluster, self._endpoint = zipkin.collector_cluster, zipkin.collector_endpoint
+        self._tags = [_compile_tag(tag) for tag in config.custom_tags]
+        self._reporter = reporter
+        self._kind = kind
+
+    def start(self, fields: Fields, authority: bytes, info: StreamInfo) -> Fields:
+        """Begin the span of a request; return its headers, with the id that notes the decision."""
+        headers = dict(reversed(fields))
+        request_id = headers.get(REQUEST_ID, b"").decode("latin-1")
+        noted, traced = decide(request_id, self._percent)
+        if noted != request_id:
+            value = noted.encode("latin-1")
+            fields = [(n, value if n == REQUEST_ID else v) for n, v in fields]
+        parent, sampled = extract(headers, traced)
+        context = child(parent, sampled, self._reporter.rng)
+        info.span = ActiveSpan(context, authority.decode("latin-1"))
+        return fields
+
+    def finish(self, info: StreamInfo, request: dict[bytes, bytes]) -> None:
+        """Report the span of a finished request, if it is sampled."""
+        span: ActiveSpan | None = info.span
+        if span is None or not span.context.sampled:
+            return
+        context = span.context
+        start = int(info.start * 1e6)
+        duration = max(int((info.ended - info.started) * 1e6), 1)
+        data: dict[str, Any] = {
+            "traceId": context.trace_id,
+            "id": context.span_id,
+            "kind": self._kind,
+            "name": span.name,
+            "timestamp": start,
+            "duration": duration,
+            "localEndpoint": self._reporter.endpoint,
+            "annotations": [
+                {"timestamp": start + duration, "value": "cr" if self._kind == "CLIENT" else "ss"}
+            ],
+            "tags": self._span_tags(info, request),
+        }
+        if context.parent_id:
+            data["parentId"] = context.parent_id
+        self._reporter.report(self._cluster, self._endpoint, data)
+
+    def _span_tags(self, info: StreamInfo, request: dict[bytes, bytes]) -> dict[str, str]:
+        def header(name: bytes, default: str = "-") -> str:
+            value = request.get(name)
+            return value.decode("latin-1") if value else default
+
+        path = header(b"x-envoy-original-path", "") or header(b":path", "")
+        scheme = header(b"x-forwarded-proto", "http")
+        tags = {
+            "component": "proxy",
+            "node_id": self._reporter.node_id,
+            "guid:x-request-id": header(REQUEST_ID),
+            "http.url": f"{scheme}://{header(b':authority', '')}{path}",
+            "http.method": header(b":method"),
+            "http.protocol": info.protocol,
+            "http.status_code": str(info.response_code),
+            "downstream_cluster": header(b"x-envoy-downstream-service-cluster"),
+            "user_agent": header(b"user-agent"),
+            "request_size": str(info.bytes_received),
+            "response_size": str(info.bytes_sent),
+            "response_flags": info.flags_text(),
+            "peer.address": info.downstream_remote_address.rpartition(":")[0],
+        }
+        if info.cluster:
+            tags["upstream_cluster"] = tags["upstream_cluster.name"] = info.cluster
+        if info.response_code == 0 or info.response_code >= 500:
+            tags["error"] = "true"
+        for name, source, value in self._tags:
+            found = header(source, value) if source else value
+            if found:
+                tags[name] = found
+        return tags
+
+
+def _compile_tag(tag: CustomTag) -> tuple[str, bytes, str]:
+    """Return (name, header or nothing, literal or default)."""
+    if tag.literal is not None:
+        return tag.tag, b"", tag.literal.value
+    if tag.request_header is not None:
+        header = tag.request_header
+        return tag.tag, header.name.lower().encode(), header.default_value
+    if tag.environment is not None:
+        variable = tag.environment
+        return tag.tag, b"", os.environ.get(variable.name, variable.default_value)
+    raise ConfigRefusedError(f"tracing: the custom tag {tag.tag!r} cannot be executed")
