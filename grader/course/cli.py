@@ -105,7 +105,60 @@ def prove_flake(
     raise typer.Exit(run(lab, runs, engine))
 
 
+def export(
+    name: Annotated[str, typer.Argument(metavar="FORMAT", help="canvas, moodle, gradescope, ...")],
+    lab: Annotated[int, typer.Option("--lab", metavar="N", help="The lab's number.")],
+    out: Out = OUT,
+    course: CourseFile = None,
+    sheet: Annotated[
+        Path | None, typer.Option("--sheet", help="The sheet that the platform exported.")
+    ] = None,
+    assignment: Annotated[str, typer.Option("--assignment", help="Canvas' column.")] = "",
+    to: Annotated[Path | None, typer.Option("--to", help="The file or folder to write.")] = None,
+) -> None:
+    """Write marks for Canvas, Moodle, Gradescope, PrairieLearn, Autolab, GitHub, JUnit."""
+    from grader.export.commands import export as write
+
+    raise typer.Exit(write(name, lab, out, course, sheet, assignment, to))
+
+
+def autograder_zip(
+    number: Number,
+    to: Annotated[Path, typer.Option("--to", help="The zip to write.")] = Path("autograder.zip"),
+    issued: Annotated[
+        Path | None, typer.Option("--issued", help="The folder of `grade issue`.")
+    ] = None,
+) -> None:
+    """Write Gradescope's autograder.zip for lab N."""
+    from grader.export.commands import autograder_zip as write
+
+    raise typer.Exit(write(number, to, issued))
+
+
+def gradescope(
+    number: Number,
+    root: Annotated[Path, typer.Option("--root", help="Gradescope's folder.")] = Path(
+        "/autograder"
+    ),
+) -> None:
+    """Judge Gradescope's submission (runs inside its container)."""
+    from grader.export.commands import gradescope_run
+
+    raise typer.Exit(gradescope_run(number, root))
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to ``grade``."""
-    for command in (batch, rescore, rerun, explain, viva, matrix, prove_flake):
+    for command in (
+        batch,
+        rescore,
+        rerun,
+        explain,
+        viva,
+        matrix,
+        prove_flake,
+        export,
+        autograder_zip,
+        gradescope,
+    ):
         app.command(command.__name__.replace("_", "-"))(command)

@@ -1,0 +1,1 @@
+"""Marks for other systems: gradebooks, autograders, continuous integration."""
