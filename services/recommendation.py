@@ -3,6 +3,8 @@
 ``GET /`` answers ``recommendation v1 from '<pod>': <n>``; ``n`` counts the requests that this pod
 handled, so the text itself shows which version and which pod answered.  ``/misbehave`` makes this
 one process answer 503 from then on (a sick pod that still lives), ``/behave`` heals it.
+``POST /ratings`` stores a rating, ``GET /ratings`` counts them: something that really happens, once
+for each request that arrives, whoever sent it and whether or not anybody waits for the answer.
 
 With the option ``outside`` (a URL) it asks a host outside of the mesh for the time first, as the
 tutorial's v3 does: ``recommendation v3 <time> from '<pod>': <n>``, and 500 when it gets no answer.
@@ -11,6 +13,7 @@ Options: ``delay`` (seconds before each answer: the tutorial's slow v2 takes 3),
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 
@@ -27,7 +30,8 @@ def create(options: AppOptions) -> Blueprint:
     delay = float(str(options.options.get("delay", 0)))
     outside = str(options.options.get("outside", ""))
     clock = Upstream(outside, options.proxy, options.threads) if outside else None
-    state = {"misbehave": bool(options.options.get("misbehave", False))}
+    state = {"misbehave": bool(options.options.get("misbehave", False)), "ratings": 0}
+    ratings = itertools.count(1)  # one C call: safe among threads
 
     def text(body: str, status: int = 200) -> Response:
         return Response(body, status, mimetype="text/plain")
@@ -45,6 +49,18 @@ def create(options: AppOptions) -> Blueprint:
                 return text("Internal Server Error\n", 500)
             name = f"{name} {now}"
         return text(f"{name} from '{options.pod}': {g.counter}\n")
+
+    @routes.post("/ratings")
+    def rate() -> Response:
+        number = next(ratings)
+        state["ratings"] = max(state["ratings"], number)
+        if delay:
+            time.sleep(delay)  # stored at once, answered late
+        return text(f"rating {number} stored by '{options.pod}'\n")
+
+    @routes.get("/ratings")
+    def rated() -> Response:
+        return text(f"{state['ratings']}\n")
 
     @routes.get("/misbehave")
     def misbehave() -> Response:

@@ -193,3 +193,11 @@ def test_a_dead_sidecar_is_a_connect_exception(tmp_path: Path) -> None:
         port = free.getsockname()[1]
     with served(tmp_path, "preference", proxy=f"http://127.0.0.1:{port}") as path:
         assert get(path) == (503, "preference => ConnectException: Connection refused\n")
+
+
+def test_each_rating_that_arrives_is_stored_once() -> None:
+    client = create_app(AppOptions("services.recommendation", "pod-1", "unix:x")).test_client()
+    assert client.get("/ratings").text == "0\n"
+    assert client.post("/ratings").text == "rating 1 stored by 'pod-1'\n"
+    client.post("/ratings")
+    assert client.get("/ratings").text == "2\n"
