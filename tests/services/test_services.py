@@ -15,6 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from services.factory import create_app
+from services.options import AppOptions
+
 
 class UnixConnection(http.client.HTTPConnection):
     def __init__(self, path: Path) -> None:
