@@ -30,7 +30,7 @@ class ProxyNode:
     ``outbound_port``: the application's ``http_proxy``, 0 for none; ``app_socket``: Unix socket of
     the application; ``gateway_ports``: port of a Gateway's server -> port on 127.0.0.1;
     ``services``: host names the pod belongs to; ``tcp_ports``: ``host:port`` of a TCP service ->
-    port on 127.0.0.1 by which its application reaches it.
+    port on 127.0.0.1 by which its application reaches it; ``locality``: region/zone/subzone.
     """
 
     pod: str
@@ -47,6 +47,7 @@ class ProxyNode:
     gateway_ports: dict[int, int] = field(default_factory=dict)
     tcp_ports: dict[str, int] = field(default_factory=dict)
     address: str = "127.0.0.1"
+    locality: str = ""
 
     @property
     def id(self) -> str:

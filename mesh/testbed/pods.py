@@ -139,6 +139,7 @@ def make_pod(
             if injected
         },
         access_log=str(folder / "access.jsonl"),
+        locality=workload.locality,
     )
     pod = Pod(
         name=name,

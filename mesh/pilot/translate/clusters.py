@@ -25,6 +25,7 @@ from mesh.pilot.translate import (
     client_tls,
     connection_pool,
     load_balancer,
+    locality,
     messages,
     names,
     outlier_detection,
@@ -65,6 +66,8 @@ def _outbound(view: MeshView, hostname: str, port: Port, subset: str, rule: Rule
     connection_pool.apply(cluster, policy.connection_pool, port.protocol)
     load_balancer.apply(cluster, policy.load_balancer, view.era)
     outlier_detection.apply(cluster, policy.outlier_detection, view.era)
+    if locality.weighted(locality.setting(view, policy), policy.outlier_detection is not None):
+        load_balancer.weigh_localities(cluster)
     chosen = rule.subset(subset) if rule is not None and subset else None
     labels = chosen.labels if chosen is not None else None
     client_tls.apply(

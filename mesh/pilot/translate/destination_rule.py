@@ -46,13 +46,13 @@ class DestinationRules:
     local: dict[str, Table] = field(default_factory=dict)
     exported: dict[str, Table] = field(default_factory=dict)
     selects: bool = False
-    """Whether some rule has a workloadSelector, so that a caller's labels count."""
+    """Whether a caller's labels count: by a workloadSelector, or a failoverPriority."""
 
     def add(self, name: str, namespace: str, spec: DestinationRule) -> None:
         """Enter one more; it is later than all before."""
         selector = spec.workload_selector
         labels = tuple(sorted(((selector.match_labels if selector else None) or {}).items()))
-        self.selects |= bool(labels)
+        self.selects |= bool(labels) or _has_failover_priority(spec)
         rule = Rule(
             names.resolve(spec.host, namespace),
             namespace,
@@ -90,6 +90,16 @@ class DestinationRules:
         yield self.exported.get(ROOT_NAMESPACE, {})
         if not client:
             yield from self.local.values()
+
+
+def _has_failover_priority(spec: DestinationRule) -> bool:
+    policies = [spec.traffic_policy, *(each.traffic_policy for each in spec.subsets or [])]
+    balancers = [each.load_balancer for each in policies if each is not None]
+    for policy in policies:
+        ports = (policy.port_level_settings or []) if policy is not None else []
+        balancers += [each.load_balancer for each in ports]
+    places = [each.locality_lb_setting for each in balancers if each is not None]
+    return any(each is not None and each.failover_priority for each in places)
 
 
 def _seen(rule: Rule, client: str) -> bool:

@@ -17,7 +17,7 @@ from envoy_data_plane.envoy.config.endpoint.v3 import (
 )
 
 from mesh.pilot import registry
-from mesh.pilot.translate import client_tls, messages, names
+from mesh.pilot.translate import client_tls, locality, messages, names, traffic_policy
 from mesh.pilot.translate.view import MeshView
 
 
@@ -27,17 +27,18 @@ def load_assignment(view: MeshView, cluster: str) -> ClusterLoadAssignment:
     rule = view.rule(hostname)
     chosen = rule.subset(subset) if rule and subset else None
     labels = chosen.labels if chosen else None
-    by_locality: dict[str, list[registry.Endpoint]] = {}
-    for endpoint in view.endpoints(hostname, port, labels):
-        by_locality.setdefault(endpoint.locality, []).append(endpoint)
+    policy = traffic_policy.effective(rule, subset, port)
+    groups = locality.groups(view, policy, view.endpoints(hostname, port, labels))
     return ClusterLoadAssignment(
         cluster_name=cluster,
         endpoints=[
             LocalityLbEndpoints(
-                locality=_locality(name),
-                lb_endpoints=[_endpoint(view, hostname, port, each) for each in members],
+                locality=_locality(group.place),
+                lb_endpoints=[_endpoint(view, hostname, port, each) for each in group.members],
+                priority=group.priority,
+                load_balancing_weight=group.weight,
             )
-            for name, members in by_locality.items()
+            for group in groups
         ],
     )
 
@@ -61,5 +62,5 @@ def _endpoint(view: MeshView, hostname: str, port: int, endpoint: registry.Endpo
 def _locality(name: str) -> Locality | None:
     if not name:
         return None
-    region, zone, sub_zone = [*name.split("/"), "", ""][:3]
+    region, zone, sub_zone = locality.split(name)
     return Locality(region=region, zone=zone, sub_zone=sub_zone)

@@ -6,11 +6,14 @@ ejects the pod for ``baseEjectionTime``, but never more than ``maxEjectionPercen
 the pool: with two pods and the default nobody is ejected.  ``minHealthPercent`` (default 0) is
 the panic threshold: with 0, all pods ejected means 503 UH.
 Until 1.6 ``consecutiveErrors`` counted gateway errors and turned the 5xx detection off; it is
-ignored since.  Source: istio/istio ``cluster_traffic_policy.go`` (applyOutlierDetection).
+ignored since.  Not Istio's: ejections are in force at once (``update_merge_window`` 0).
+Source: istio/istio ``cluster_traffic_policy.go`` (applyOutlierDetection).
 Shown by ``meshctl proxy-config endpoint POD`` (OUTLIER CHECK).
 """
 
 from __future__ import annotations
+
+from datetime import timedelta
 
 from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterCommonLbConfig
 from envoy_data_plane.envoy.config.cluster.v3 import OutlierDetection as EnvoyOutlierDetection
@@ -51,5 +54,7 @@ def apply(cluster: Cluster, settings: OutlierDetection | None, era: Era) -> None
         out.max_ejection_percent = settings.max_ejection_percent
     cluster.outlier_detection = out
     cluster.common_lb_config = ClusterCommonLbConfig(
-        healthy_panic_threshold=Percent(value=float(settings.min_health_percent or 0))
+        healthy_panic_threshold=Percent(value=float(settings.min_health_percent or 0)),
+        # By default Envoy gathers changes of health for 1 s: a second ejection would take that long.
+        update_merge_window=timedelta(0),
     )

@@ -56,7 +56,7 @@ def key(view: MeshView, node: ProxyNode) -> Hashable:
     sidecar = sidecar_of(view, node)
     chosen = (sidecar.namespace, sidecar.name) if sidecar else None
     labels = frozenset(node.labels.items()) if view.destination_rules.selects else None
-    return node.namespace, chosen, labels
+    return node.namespace, node.type, chosen, labels, node.locality
 
 
 def scoped(view: MeshView, node: ProxyNode) -> MeshView:
@@ -93,6 +93,7 @@ def scoped(view: MeshView, node: ProxyNode) -> MeshView:
         imported=tuple(routings),
         client=own,
         labels=node.labels,
+        locality=node.locality,
         outbound_policy=policy,
         egress_proxy=proxy,
         inbound_pool=pool,

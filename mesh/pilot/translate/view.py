@@ -139,7 +139,7 @@ class MeshView:
     ``(address, port)`` that plays it on this machine; ``l5d_dtab``: sidecars obey that header.
 
     A view of the whole mesh has no ``client``.  One that ``scope.scoped`` cut down for a proxy has
-    its namespace and ``labels``, the ``imported`` VirtualServices, services that are ``unlisted``
+    its namespace, ``labels`` and ``locality``, the ``imported`` VirtualServices, services that are ``unlisted``
     (routes name them, nobody can call them), and stands on the ``whole`` one.  ``egress_proxy`` and
     ``inbound_pool`` are what its Sidecar resource says.
     """
@@ -153,6 +153,7 @@ class MeshView:
     whole: MeshView | None = None
     client: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
+    locality: str = ""
     imported: tuple[Routing, ...] = ()
     unlisted: frozenset[str] = frozenset()
     egress_proxy: Destination | None = None

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import timedelta
 
+import pytest
 from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterLbPolicy
 from envoy_data_plane.envoy.config.endpoint.v3 import ClusterLoadAssignment
 from envoy_data_plane.envoy.config.listener.v3 import Listener
@@ -142,3 +143,28 @@ def test_tables_of_proxy_config(view: Make, node: ProxyNode) -> None:
     ] in proxy_config.listeners(snapshot)
     for name, view_of in proxy_config.VIEWS.items():
         assert {len(row) for row in view_of(snapshot)} == {len(proxy_config.COLUMNS[name])}
+
+
+@pytest.mark.parametrize("simple", ["ROUND_ROBIN", "LEAST_REQUEST", "RANDOM"])
+def test_warm_up(view: Callable[..., MeshView], node: ProxyNode, simple: str) -> None:
+    for words, expected in (
+        ("warmupDurationSecs: 30s", (30, None, None)),
+        ("warmup: {duration: 20s, minimumPercent: 5, aggression: 2}", (20, 5, 2)),
+    ):
+        spec = (
+            "  host: recommendation\n  trafficPolicy:\n"
+            f"    loadBalancer: {{simple: {simple}, {words}}}\n"
+        )
+        made = translate(view(("DestinationRule", "recommendation", spec)), node)[CDS]
+        cluster = made["outbound|8080||recommendation.tutorial.svc.cluster.local"]
+        assert isinstance(cluster, Cluster)
+        own = cluster.round_robin_lb_config or cluster.least_request_lb_config
+        if simple == "RANDOM":
+            assert own is None
+            continue
+        assert own is not None and own.slow_start_config is not None
+        slow = own.slow_start_config
+        assert slow.slow_start_window is not None
+        assert slow.slow_start_window.total_seconds() == expected[0]
+        assert (slow.min_weight_percent and slow.min_weight_percent.value) == expected[1]
+        assert (slow.aggression and slow.aggression.default_value) == expected[2]
