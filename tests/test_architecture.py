@@ -46,7 +46,8 @@ ALLOWED: dict[str, set[str]] = {
     "mesh.doctor": set(),
     "mesh.commands": PILOT
     | {"mesh.agent", "mesh.sidecar", "mesh.testbed", "mesh.conformance", "mesh.doctor"}
-    | {"mesh.kubernetes", "mesh.mixer", "mesh.workbench"},
+    | {"mesh.console", "mesh.kubernetes", "mesh.mixer", "mesh.workbench"},
+    "mesh.console": {*PILOT, "mesh.mixer", "mesh.testbed", "mesh.workbench", "grader"},
     "mesh.cli": {"mesh.commands"},
     "mesh.bench": PILOT
     | {"mesh.mixer", "mesh.testbed", "mesh.envoy", "mesh.sidecar", "services", "grader"},

@@ -68,7 +68,7 @@ def explain(
     if output == "json":
         print_json(found)
         return
-    from mesh.commands.explain_text import lines_of_hops
+    from mesh.workbench.explain_text import lines_of_hops
 
     print("\n".join(lines_of_hops(found)))
 
@@ -104,10 +104,10 @@ def _dry_run(
     output: str,
 ) -> None:
     from mesh.commands import dry_run as dry
-    from mesh.commands.explain_text import lines_of_dry_run
     from mesh.istio.load import load_paths, load_text
     from mesh.istio.problem import has_errors
     from mesh.testbed.load_topology import ingress_yaml, standard_topology
+    from mesh.workbench.explain_text import lines_of_dry_run
 
     wanted = services or standard_topology()
     loaded = load_paths(paths, era=release, namespace=namespace)
