@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 
 from grader.answers import Answers, Question
 from grader.evidence.record import Evidence
+from grader.evidence.walk import Walk
 from grader.verdict import CheckResult, Outcome, Verdict, failed, ungradable
 
 if TYPE_CHECKING:
@@ -128,6 +129,18 @@ def load_checks(path: Path) -> CheckFile:
         tuple(item for item in found if isinstance(item, Probe)),
         tuple(item for item in found if isinstance(item, Check)),
     )
+
+
+def load_walks(path: Path, evidence: Evidence) -> dict[str, Walk]:
+    """The sequential tests behind a lab's checks, by check; none when it does not say, or cannot."""
+    function = getattr(_load(path), "walks", None)
+    if function is None:
+        return {}
+    try:
+        found: dict[str, Walk] = function(evidence)
+    except Exception:
+        return {}  # evidence of a run that measured nothing
+    return found
 
 
 def load_answer_checks(folder: Path) -> tuple[AnswerCheck, ...]:

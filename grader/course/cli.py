@@ -147,6 +147,13 @@ def gradescope(
     raise typer.Exit(gradescope_run(number, root))
 
 
+def feedback(out: Out = OUT, course: CourseFile = None, lab: OneLab = None) -> None:
+    """Write a page (HTML) and JSON for every student: checks, plots, own lines, hints."""
+    from grader.feedback.commands import write_feedback
+
+    raise typer.Exit(write_feedback(out, course, lab))
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to ``grade``."""
     for command in (
@@ -155,6 +162,7 @@ def register(app: typer.Typer) -> None:
         rerun,
         explain,
         viva,
+        feedback,
         matrix,
         prove_flake,
         export,

@@ -104,7 +104,7 @@ def row(
     chosen = next(each for each in judged if each.name == mark.attempt)
     result = results[chosen.name]
     said = [result.get("reason", ""), mark.why, *(each.text for each in overrides)]
-    reason = "; ".join(part for part in said if part) or first_failure(result)
+    reason = "; ".join(part for part in said if part) or first_failure(result, course.hidden)
     verdict = str(result["verdict"])
     return Row(
         student,
@@ -142,13 +142,15 @@ def points(result: dict[str, Any], scale: float) -> float | None:
     return None if result["verdict"] == Verdict.UNGRADABLE else result["score"] * scale
 
 
-def first_failure(result: dict[str, Any]) -> str:
-    """The reason of a verdict in one sentence."""
+def first_failure(result: dict[str, Any], hidden: frozenset[str] = frozenset()) -> str:
+    """The reason of a verdict in one sentence; a hidden check is not named: students read it."""
     lost = [item for item in result["checks"] if item["verdict"] != Verdict.PASS]
     if not lost:
         return "all checks passed"
     more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
-    return f"{lost[0]['name']}: {lost[0]['rationale']}{more}"
+    shown = next((item for item in lost if item["name"] not in hidden), None)
+    said = f"{shown['name']}: {shown['rationale']}" if shown else "a hidden check was lost"
+    return f"{said}{more}"
 
 
 def full(lab: int, course: Course) -> float:

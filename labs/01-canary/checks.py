@@ -15,6 +15,7 @@ from grader.collect import Lab
 from grader.evidence.record import Evidence
 from grader.evidence.sequential import Decision, SequentialTest
 from grader.evidence.traffic import percent, refused, repaired, split, too_many_lost
+from grader.evidence.walk import Walk
 from grader.load.observation import Observation
 from grader.verdict import Outcome, failed, passed, ungradable
 
@@ -82,6 +83,12 @@ def sequential(parameters: dict[str, Any]) -> SequentialTest:
 def outcomes(seen: tuple[Observation, ...]) -> list[bool]:
     """For each request that a version answered, whether it was v2."""
     return [item.version == "v2" for item in seen if item.version]
+
+
+def walks(evidence: Evidence) -> dict[str, Walk]:
+    """What the feedback draws."""
+    seen = tuple(outcomes(evidence.probe("share")))
+    return {"share-is-right": Walk(sequential(evidence.parameters), seen, "answered by v2")}
 
 
 def is_virtual_service(resource: Any) -> bool:
