@@ -30,6 +30,7 @@ from mesh.commands import (
     graph,
     import_cluster,
     logs,
+    metrics,
     proxy_config,
     proxy_status,
     schemas,
@@ -64,6 +65,7 @@ app.command("diff")(diff.diff)
 app.command("curl")(curl.curl)
 app.command("graph")(graph.graph)
 app.command("top")(graph.top)
+app.command("metrics")(metrics.metrics)
 app.command("trace")(trace.trace)
 app.command("logs")(logs.logs)
 app.command("proxy-status")(proxy_status.proxy_status)

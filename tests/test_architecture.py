@@ -18,6 +18,7 @@ GROUND = {
     "mesh.istio.problem",
     "mesh.state",
     "mesh.unixhttp",
+    "mesh.stats_tags",
 }
 ISTIO = GROUND | {"mesh.istio"}
 PILOT = ISTIO | {"mesh.pilot"}
@@ -28,6 +29,7 @@ ALLOWED: dict[str, set[str]] = {
     "mesh.accesslog": set(),
     "mesh.state": set(),
     "mesh.unixhttp": set(),
+    "mesh.stats_tags": set(),
     "mesh.istio.problem": set(),
     "mesh.istio": GROUND,
     "mesh.pilot": ISTIO | {"mesh.citadel"},

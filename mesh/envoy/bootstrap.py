@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from mesh.stats_tags import STATS_TAGS
+
 ADS_CLUSTER = "xds-grpc"
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
@@ -40,6 +42,10 @@ def bootstrap(node: dict[str, Any], ads_socket: str, admin_port: int) -> dict[st
             },
             "cds_config": {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"},
             "lds_config": {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"},
+        },
+        "stats_config": {
+            "use_all_default_tags": False,
+            "stats_tags": [{"tag_name": name, "regex": regex} for name, regex in STATS_TAGS],
         },
         "layered_runtime": {"layers": [{"name": "global", "static_layer": _RUNTIME}]},
         "static_resources": {"clusters": [_ads_cluster(ads_socket)]},

@@ -66,7 +66,10 @@ class MixerClient:
         return tuple(AccessLogRecord(**each) for each in found)
 
     def metrics(self, pod: str = "") -> str:
-        """Return Prometheus' text: of all pods, or of one with its sidecar's own counters."""
+        """Return Prometheus' text: of all pods, or of one with its sidecar's own counters.
+
+        MixerError names the pod when it is not there.
+        """
         path = f"/stats/prometheus/{quote(pod, safe='')}" if pod else "/metrics"
         return self._ask("GET", path).decode()
 

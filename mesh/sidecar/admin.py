@@ -1,6 +1,6 @@
 """The admin port: Envoy's paths, so that the same tools read both data planes.
 
-``GET /ready``, ``/stats?format=json`` (``&filter=``), ``/clusters?format=json``, ``/config_dump``,
+``GET /ready``, ``/stats?format=json`` (``&filter=``), ``/stats/prometheus``, ``/clusters?format=json``, ``/config_dump``,
 ``POST /reopen_logs`` (returns when everything logged so far is in the file).  In a real mesh:
 ``istioctl proxy-config`` and port 15000.  One path is the kit's own: ``GET /explain`` with
 ``request_id=ID`` or ``limit=N`` (``mesh.sidecar.explain``).
@@ -23,6 +23,7 @@ from mesh.sidecar.config import CDS, EDS, LDS, RDS, Config
 from mesh.sidecar.explain import Explanations
 from mesh.sidecar.stats import Stats
 from mesh.sidecar.upstream.cluster_manager import Cluster, ClusterManager
+from mesh.stats_tags import prometheus
 
 Answer = tuple[int, str, bytes]
 _DUMPS = {
@@ -97,6 +98,7 @@ class Admin:
         routes: dict[str, Callable[[dict[str, str]], Answer]] = {
             "/ready": self._ready,
             "/stats": self._stats_page,
+            "/stats/prometheus": self._prometheus,
             "/clusters": self._clusters_page,
             "/config_dump": self._config_dump,
             "/reopen_logs": self._reopen_logs,
@@ -123,6 +125,10 @@ class Admin:
         if query.get("format") == "json":
             return _json({"stats": [{"name": k, "value": v} for k, v in values.items()]})
         return 200, "text/plain", "".join(f"{k}: {v}\n" for k, v in values.items()).encode()
+
+    def _prometheus(self, _query: dict[str, str]) -> Answer:
+        text = prometheus(self._stats.snapshot())
+        return 200, "text/plain; version=0.0.4", text.encode()
 
     def _clusters_page(self, query: dict[str, str]) -> Answer:
         statuses = [_cluster_status(cluster) for cluster in self._clusters.active]

@@ -125,6 +125,9 @@ def test_graph_and_top() -> None:
     assert "REQ/S" in table
     assert "100.0%" in table
     assert "above 0" in meshctl("top", "--last", "0").stderr
+    counted = meshctl("metrics", "preference").stdout
+    assert "istio_requests_total{" in counted
+    assert 'envoy_cluster_upstream_rq_total{cluster_name="outbound|8080||recommendation.' in counted
 
 
 def test_trace_and_the_logs_of_one_request() -> None:
