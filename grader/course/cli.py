@@ -31,11 +31,48 @@ def batch(
     jobs: Jobs = 0,
     engine: Engine = "mitmproxy",
     runtime: Runtime = "local",
+    intake_only: Annotated[
+        bool, typer.Option("--intake-only", help="Take in and count, judge elsewhere.")
+    ] = False,
 ) -> None:
     """Grade everything that was handed in for lab N; run it again to go on after a stop."""
     from grader.course.commands import grade_batch
 
-    raise typer.Exit(grade_batch(number, submissions, out, course, jobs, engine, runtime))
+    raise typer.Exit(
+        grade_batch(number, submissions, out, course, jobs, engine, runtime, intake_only)
+    )
+
+
+def judge(
+    number: Number,
+    index: Annotated[int, typer.Option("--index", min=0, help="The job's number, from 0 on.")],
+    out: Out = OUT,
+    course: CourseFile = None,
+    engine: Engine = "mitmproxy",
+    runtime: Runtime = "local",
+) -> None:
+    """Judge one attempt of a job array."""
+    from grader.course.array import judge_one
+
+    raise typer.Exit(judge_one(number, index, out, course, engine, runtime))
+
+
+def merge(
+    out: Annotated[Path, typer.Argument(help="The OUT folder of the intake.")],
+    parts: Annotated[list[Path] | None, typer.Argument(help="Folders that came back.")] = None,
+    course: CourseFile = None,
+) -> None:
+    """Take over what a job array judged, and write the tables."""
+    from grader.course.array import merge as take
+
+    raise typer.Exit(take(out, parts or [], course))
+
+
+def similar(out: Out = OUT, lab: OneLab = None) -> None:
+    """Report answers to somebody else's task, and files that are too much alike."""
+    from grader.course.similar import show_similar
+
+    raise typer.Exit(show_similar(out, lab))
 
 
 def rescore(
@@ -158,6 +195,9 @@ def register(app: typer.Typer) -> None:
     """Add the commands to ``grade``."""
     for command in (
         batch,
+        judge,
+        merge,
+        similar,
         rescore,
         rerun,
         explain,

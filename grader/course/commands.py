@@ -37,6 +37,7 @@ def grade_batch(
     jobs: int,
     engine: str,
     runtime: str,
+    intake_only: bool = False,
 ) -> int:
     """``grade batch``: intake, queue, tables; returns 3 when something stayed ungradable."""
     console = make_console()
@@ -55,6 +56,11 @@ def grade_batch(
             intake = take_in(store, course, lab, submissions, engine=engine, runtime=runtime)
             attempts = store.attempts(lab.number)
             introduce(console, intake, store, sum(not each.done for each in attempts))
+            if intake_only:
+                write_tables(store, rows(store, course))
+                count = sum(not each.refused for each in attempts)
+                console.print(f"jobs: {count}")
+                return EXIT_SOUND
             begin = time.monotonic()
             show = Show(console, store, course, lab.number)
             work = Batch(engine, runtime, jobs or most_meshes(), show)
@@ -72,12 +78,14 @@ def grade_batch(
 class Show:
     """Prints a line for each verdict and keeps ``grades.csv`` up to date meanwhile."""
 
-    def __init__(self, console: Console, store: Store, course: Course, lab: int) -> None:
+    def __init__(
+        self, console: Console, store: Store, course: Course, lab: int, *, tables: bool = True
+    ) -> None:
         self.console = console
         self.store = store
         self.course = course
         self.lab = lab
-        self.written = 0.0
+        self.written = 0.0 if tables else float("inf")
 
     def __call__(self, event: Event) -> None:
         """Show one event."""

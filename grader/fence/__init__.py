@@ -1,0 +1,1 @@
+"""A fence for code that students hand in: their process sees little, reaches nobody, and ends."""
