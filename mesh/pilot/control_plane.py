@@ -23,8 +23,8 @@ from mesh.pilot.registry import Registry
 from mesh.pilot.status import Nack, NodeStatus
 from mesh.pilot.store import Key, Store, key_of
 from mesh.pilot.trace import trace
-from mesh.pilot.translate import Snapshot, Translator
-from mesh.pilot.translate.view import MeshView, MixerSettings, OutboundPolicy
+from mesh.pilot.translate import Snapshot, Translator, original_dst
+from mesh.pilot.translate.view import LOCAL, MeshView, MixerSettings, OutboundPolicy
 from mesh.pilot.warming import still_warming
 from mesh.pilot.wire import pod_to_dict, service_to_dict
 from mesh.topology import Pod
@@ -72,6 +72,7 @@ class ControlPlane:
     clock: Callable[[], float] = time.monotonic
     citadel: Citadel | None = None
     l5d_dtab: bool = False
+    runtime: str = LOCAL
     registry: Registry = field(default_factory=Registry)
     nodes: dict[str, ProxyNode] = field(default_factory=dict)
     resources: dict[Key, Resource] = field(default_factory=dict)
@@ -112,6 +113,7 @@ class ControlPlane:
             self.outbound_policy,
             self.world,
             l5d_dtab=self.l5d_dtab,
+            runtime=self.runtime,
             mixer=self.mixer_settings,
         )
         translator = Translator(view)
@@ -141,6 +143,7 @@ class ControlPlane:
                 problems += loaded.problems
                 resources += loaded.resources
             problems += validate(resources, chosen)
+            problems += original_dst.remarks(resources) if self.runtime == LOCAL else []
             if has_errors(problems):
                 return Applied(tuple(problems), seconds=self.clock() - began)
             before, old_era = dict(self.resources), self.era

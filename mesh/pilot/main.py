@@ -21,7 +21,7 @@ from mesh.istio import era
 from mesh.pilot.control_plane import ControlPlane
 from mesh.pilot.server import MAX_BODY, application
 from mesh.pilot.store import Store
-from mesh.pilot.translate.view import MixerSettings, OutboundPolicy
+from mesh.pilot.translate.view import LOCAL, MixerSettings, OutboundPolicy
 from mesh.topology import Service
 
 _LONGEST_PATH = 100
@@ -49,6 +49,7 @@ class PilotOptions:
     outbound_policy: OutboundPolicy | None = None
     world: dict[str, tuple[str, int]] = field(default_factory=dict)
     l5d_dtab: bool = False
+    runtime: str = LOCAL
     deadline: float = 10.0
     citadel: Path | None = None
     certificate_seconds: float = 0.0
@@ -79,7 +80,7 @@ async def _serve(options: PilotOptions) -> None:
         seconds = options.certificate_seconds
         lifetime = timedelta(seconds=seconds) if seconds else LIFETIME
         plane.citadel = Citadel(options.citadel, plane.spiffe_id, lifetime)
-    plane.l5d_dtab = options.l5d_dtab
+    plane.l5d_dtab, plane.runtime = options.l5d_dtab, options.runtime
     for service in options.services:
         plane.registry.add_service(service)
     plane.push()

@@ -10,6 +10,7 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 from betterproto2 import Message
+from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterDiscoveryType
 
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.translate import (
@@ -67,7 +68,9 @@ class Translator:
             view = scope.scoped(self.view, node)
             found: dict[str, Message] = dict(clusters.outbound_clusters(view))
             assignments: dict[str, Message] = {
-                name: endpoints.load_assignment(view, name) for name in found
+                name: endpoints.load_assignment(view, name)
+                for name, cluster in found.items()
+                if isinstance(cluster, Cluster) and cluster.type is ClusterDiscoveryType.EDS
             }
             found |= outbound_policy.clusters(view)
             found |= tracing.cluster(view)

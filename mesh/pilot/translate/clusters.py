@@ -28,6 +28,7 @@ from mesh.pilot.translate import (
     locality,
     messages,
     names,
+    original_dst,
     outlier_detection,
     traffic_policy,
 )
@@ -68,6 +69,8 @@ def _outbound(view: MeshView, hostname: str, port: Port, subset: str, rule: Rule
     outlier_detection.apply(cluster, policy.outlier_detection, view.era)
     if locality.weighted(locality.setting(view, policy), policy.outlier_detection is not None):
         load_balancer.weigh_localities(cluster)
+    if original_dst.applies(view, view.services[hostname], policy):
+        original_dst.apply(cluster)
     chosen = rule.subset(subset) if rule is not None and subset else None
     labels = chosen.labels if chosen is not None else None
     client_tls.apply(

@@ -32,8 +32,8 @@ from envoy_data_plane.envoy.config.route.v3 import (
     VirtualHost,
 )
 
-from mesh.pilot.translate import connection_pool, messages, names
-from mesh.pilot.translate.view import MeshView
+from mesh.pilot.translate import connection_pool, messages, names, original_dst
+from mesh.pilot.translate.view import COMPOSE, MeshView
 
 PASSTHROUGH = "PassthroughCluster"
 BLACK_HOLE = "BlackHoleCluster"
@@ -49,6 +49,8 @@ def unknown_hosts(view: MeshView, taken: Collection[str]) -> list[VirtualHost]:
         return [_host(BLOCK_ALL, ["*"], Route(direct_response=DirectResponseAction(status=502)))]
     if view.egress_proxy is not None:
         return [_host(ALLOW_ANY, ["*"], _to(view.cluster(view.egress_proxy, view.client, 80)))]
+    if view.runtime == COMPOSE:
+        return [_host(ALLOW_ANY, ["*"], _to(PASSTHROUGH))]
     body = DataSource(inline_string=DNS_FAILURE)
     failed = Route(direct_response=DirectResponseAction(status=503, body=body))
     found = [_host(UNRESOLVED, ["*"], failed)]
@@ -69,6 +71,8 @@ def clusters(view: MeshView) -> dict[str, Cluster]:
     # The application that plays the world tells names apart by the Host header: one door is enough.
     doors = [view.world[each] for each in sorted(view.world) if _port(each) != HTTPS]
     found[PASSTHROUGH] = _cluster(PASSTHROUGH, doors[:1])
+    if view.runtime == COMPOSE:
+        original_dst.apply(found[PASSTHROUGH])
     return found
 
 

@@ -21,6 +21,7 @@ from mesh.pilot.translate.destination_rule import DestinationRules, Rule
 from mesh.topology import DOMAIN_SUFFIX, Service
 
 OutboundPolicy = Literal["REGISTRY_ONLY", "ALLOW_ANY"]
+LOCAL, COMPOSE = "local", "compose"
 MESH = "mesh"
 """The reserved gateway name that stands for all sidecars."""
 
@@ -136,7 +137,8 @@ class MeshView:
     """Registry, resources, era and mesh options.
 
     ``outbound_policy`` empty means the era's; ``world`` maps outside ``host:port`` to the
-    ``(address, port)`` that plays it on this machine; ``l5d_dtab``: sidecars obey that header.
+    ``(address, port)`` that plays it on this machine; ``l5d_dtab``: sidecars obey that header;
+    ``runtime``: ``local``, or ``compose`` where iptables redirects connections.
 
     A view of the whole mesh has no ``client``.  One that ``scope.scoped`` cut down for a proxy has
     its namespace, ``labels`` and ``locality``, the ``imported`` VirtualServices, services that are ``unlisted``
@@ -150,6 +152,7 @@ class MeshView:
     outbound_policy: OutboundPolicy | None = None
     world: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     l5d_dtab: bool = False
+    runtime: str = LOCAL
     whole: MeshView | None = None
     client: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
