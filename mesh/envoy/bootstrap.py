@@ -12,6 +12,7 @@ from typing import Any
 from mesh.stats_tags import STATS_TAGS
 
 ADS_CLUSTER = "xds-grpc"
+_INTERNAL = "type.googleapis.com/envoy.extensions.bootstrap.internal_listener.v3.InternalListener"
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
@@ -47,6 +48,9 @@ def bootstrap(node: dict[str, Any], ads_socket: str, admin_port: int) -> dict[st
             "use_all_default_tags": False,
             "stats_tags": [{"tag_name": name, "regex": regex} for name, regex in STATS_TAGS],
         },
+        "bootstrap_extensions": [
+            {"name": "envoy.bootstrap.internal_listener", "typed_config": {"@type": _INTERNAL}}
+        ],
         "layered_runtime": {"layers": [{"name": "global", "static_layer": _RUNTIME}]},
         "static_resources": {"clusters": [_ads_cluster(ads_socket)]},
     }

@@ -72,11 +72,16 @@ class ActiveListener:
         self.name = message.name
         self.master = master
         self._stats = context.stats
+        self._internal_listeners = context.clusters.internal_listeners
         where = f"listener {message.name!r}"
+        self.internal = message.internal_listener is not None
         address = message.address.socket_address if message.address is not None else None
-        if address is None or not address.port_value:
+        if self.internal:
+            self.host, self.port = "127.0.0.1", 0
+        elif address is None or not address.port_value:
             raise ConfigRefusedError(f"{where}: a socket_address with a port is needed")
-        self.host, self.port = address.address, address.port_value
+        else:
+            self.host, self.port = address.address, address.port_value
         self.stat_prefix = f"listener.{message.stat_prefix or f'{self.host}_{self.port}'}."
         try:
             outbound = message.traffic_direction is TrafficDirection.OUTBOUND
@@ -142,7 +147,10 @@ class ActiveListener:
         return self._instance is not None
 
     async def start(self) -> None:
-        """Open the port.  Raises OSError."""
+        """Open the port (an internal listener has none).  Raises OSError."""
+        if self.internal:
+            self._internal_listeners[self.name] = self.protocol
+            return
         instance = SidecarInstance(self.mode, manager=None)
         instance.listener = self
         await instance.start()
@@ -150,6 +158,8 @@ class ActiveListener:
 
     async def stop(self) -> None:
         """Close the port; open connections get one more answer."""
+        if self._internal_listeners.get(self.name) == self.protocol:
+            del self._internal_listeners[self.name]
         if self._instance is not None:
             await self._instance.stop()
             self._instance = None

@@ -91,6 +91,7 @@ class CompiledRoute:
     include_request_attempt_count: bool = False
     include_attempt_count_in_response: bool = False
     upgrades: dict[str, bool] = field(default_factory=dict)
+    ends_connect: bool = False
     priority: int = 0
     metadata: Metadata | None = None
 
@@ -261,6 +262,7 @@ def _compile_action(
         upgrade.upgrade_type.lower(): upgrade.enabled is not False
         for upgrade in action.upgrade_configs
     }
+    compiled.ends_connect = any(item.connect_config is not None for item in action.upgrade_configs)
     compiled.priority = int(action.priority)
 
 

@@ -31,6 +31,7 @@ from mesh.sidecar.stream_info import StreamInfo, stream_info
 from mesh.sidecar.upstream.cluster_manager import Cluster
 from mesh.sidecar.upstream.hash_policy import Peer
 from mesh.sidecar.upstream.message import UpstreamRequest, UpstreamResponse
+from mesh.sidecar.upstream.raw import open_tunnel
 from mesh.sidecar.upstream.resets import UpstreamResetError
 from mesh.sidecar.upstream.retries import NO_RETRIES
 from mesh.sidecar.upstream.send import (
@@ -114,6 +115,9 @@ class Router:
         upgrade = info.upgrade.decode("latin-1").lower()
         if upgrade and not route.upgrades.get(upgrade, info.upgrade_allowed):
             local_reply(flow, info, 403, b"", "upgrade_failed")
+            return
+        if upgrade == "connect" and route.ends_connect:
+            await self._tunnel(flow, info, cluster)
             return
         plan = self._plan(info, route)
         sender = Sender(
@@ -200,24 +204,40 @@ class Router:
     ) -> UpstreamResponse | None:
         try:
             return await sender.run()
-        except NoHealthyHostError:
-            local_reply(flow, info, 503, b"no healthy upstream", "no_healthy_upstream", "UH")
-        except RequestTimeoutError as error:
-            local_reply(flow, info, 504, b"upstream request timeout", error.details, "UT")
-        except UpstreamResetError as reset:
-            status = 502 if reset.flag == "UPE" else 503
-            info.upstream_transport_failure_reason = reset.transport
-            reason = reset.reason.replace(" ", "_")
-            if reset.transport:
-                reason += f"|{reset.transport}"
-            details = f"upstream_reset_before_response_started{{{reason}}}"
-            words = (
-                b"retried and the latest reset reason: " if sender.retried else b"reset reason: "
-            )
-            body = RESET_PREFIX + words + reset.reason.encode()
-            extra = [(b"x-envoy-overloaded", b"true")] if reset.flag == "UO" else None
-            local_reply(flow, info, status, body, details, reset.flag, extra)
+        except (NoHealthyHostError, RequestTimeoutError, UpstreamResetError) as error:
+            self._say_why(flow, info, error, sender.retried)
         return None
+
+    async def _tunnel(self, flow: HTTPFlow, info: StreamInfo, cluster: Cluster) -> None:
+        """End a CONNECT: open the upstream end, then say 200; the codec passes the bytes."""
+        peer = flow.client_conn.peername
+        try:
+            upstream = await open_tunnel(self._clusters, cluster, info, (peer[0], peer[1]))
+        except (NoHealthyHostError, UpstreamResetError) as error:
+            self._say_why(flow, info, error, retried=False)
+        else:
+            info.upstream_connection, info.tunnelled = upstream, True
+            info.details = "via_upstream"
+            flow.response = make_response(200, b"OK", [], b"")
+        self._count(cluster, flow)
+
+    def _say_why(self, flow: HTTPFlow, info: StreamInfo, error: Exception, retried: bool) -> None:
+        """Answer a request that got no answer."""
+        if isinstance(error, NoHealthyHostError):
+            local_reply(flow, info, 503, b"no healthy upstream", "no_healthy_upstream", "UH")
+        elif isinstance(error, RequestTimeoutError):
+            local_reply(flow, info, 504, b"upstream request timeout", error.details, "UT")
+        elif isinstance(error, UpstreamResetError):
+            status = 502 if error.flag == "UPE" else 503
+            info.upstream_transport_failure_reason = error.transport
+            reason = error.reason.replace(" ", "_")
+            if error.transport:
+                reason += f"|{error.transport}"
+            details = f"upstream_reset_before_response_started{{{reason}}}"
+            words = b"retried and the latest reset reason: " if retried else b"reset reason: "
+            body = RESET_PREFIX + words + error.reason.encode()
+            extra = [(b"x-envoy-overloaded", b"true")] if error.flag == "UO" else None
+            local_reply(flow, info, status, body, details, error.flag, extra)
 
     def _mirror_when_complete(
         self, flow: HTTPFlow, info: StreamInfo, route: CompiledRoute, plan: Plan

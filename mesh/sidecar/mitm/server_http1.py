@@ -240,6 +240,9 @@ class Http1Server:
         self._started = 0.0
         if self._transport.is_closing():
             return
+        if self._tunnel is not None:
+            self._transport.close()
+            return
         if self._stream is not None:
             # The rest of a body that nobody wants any more.
             self._stream = None

@@ -228,6 +228,7 @@ class ClusterManager:
         self._warming: dict[str, Cluster] = {}
         self._assignments: dict[str, ClusterLoadAssignment] = {}
         self._added = 0
+        self.internal_listeners: dict[str, Callable[[], asyncio.Protocol]] = {}
         stats.add_gauges(self._gauges)
 
     def get(self, name: str) -> Cluster | None:

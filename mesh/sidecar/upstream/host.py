@@ -25,7 +25,7 @@ class Host:
     """One endpoint.  Equal to another only by identity; ``key`` names the same place.
 
     ``health`` is what EDS says, ``check_failed`` what active health checks found, ``ejected``
-    what outlier detection did (``ejected_for``: its reason), ``active_requests`` what the pool counts.  ``added_at`` (seconds
+    what outlier detection did (``ejected_for``: its reason), ``active_requests`` what the pool counts, ``internal`` names a listener of the sidecar itself.  ``added_at`` (seconds
     of the clock) starts the warm-up.  ``weight`` is at least 1.  ``socket_metadata`` (metadata
     ``envoy.transport_socket_match``) says whether the endpoint takes mTLS.
     """
@@ -40,6 +40,7 @@ class Host:
         "hash_key",
         "health",
         "hostname",
+        "internal",
         "locality",
         "locality_weight",
         "metadata",
@@ -67,6 +68,7 @@ class Host:
         metadata: dict[str, Any] | None = None,
     ) -> None:
         self.address = address
+        self.internal = ""
         self.port = port
         self.pipe = pipe
         self.pod = pod
@@ -87,9 +89,11 @@ class Host:
 
     @property
     def key(self) -> str:
-        """Address as Envoy prints it: ``address:port``, or the path of the Unix socket."""
+        """Address as Envoy prints it: ``address:port``, the path of the Unix socket, or the internal listener."""
         if self.pipe:
             return self.pipe
+        if self.internal:
+            return f"envoy://{self.internal}/"
         return (
             f"[{self.address}]:{self.port}"
             if ":" in self.address
@@ -155,8 +159,12 @@ def _host(
         host.port = address.socket_address.port_value or 0
     elif address.pipe is not None:
         host.pipe = address.pipe.path
+    elif address.envoy_internal_address is not None:
+        host.internal = address.envoy_internal_address.server_listener_name or ""
     else:
-        raise ValueError(f"an endpoint of {cluster} has neither a socket address nor a pipe")
+        raise ValueError(
+            f"an endpoint of {cluster} has neither a socket address, a pipe nor an internal listener"
+        )
     return host
 
 

@@ -572,12 +572,27 @@ async def both(
 
     ``more`` are further listeners (without a port of their own).
     """
-    judge = Judge(folder)
     table = {**routes(*entries, **(host or {})), "validateClusters": False}
-    await judge.start([listener("out", 0, table, judge.log, **hcm), *(more or [])], clusters)
+
+    def listeners(_engine: str, port: int, log: str) -> list[dict[str, Any]]:
+        return [listener("out", port, table, log, **hcm), *(more or [])]
+
+    async with both_with(folder, listeners, clusters) as sides:
+        yield sides
+
+
+@asynccontextmanager
+async def both_with(
+    folder: Path,
+    listeners: Callable[[str, int, str], list[dict[str, Any]]],
+    clusters: list[dict[str, Any]],
+) -> AsyncIterator[dict[str, Any]]:
+    """The same with listeners made by ``listeners(engine, port, log)``; the first one has the port."""
+    judge = Judge(folder)
+    await judge.start(listeners("envoy", 0, judge.log), clusters)
     mesh = Mesh(folder)
     mesh.ads.set(CDS, *clusters)
-    mesh.ads.set(LDS, listener("out", mesh.port, table, mesh.log, **hcm), *(more or []))
+    mesh.ads.set(LDS, *listeners("mitmproxy", mesh.port, mesh.log))
     await mesh.start()
     try:
         yield {"mitmproxy": mesh, "envoy": judge}
