@@ -13,6 +13,7 @@ SOURCES = sorted(
 )
 
 GROUND = {
+    "mesh.redact",
     "mesh.topology",
     "mesh.accesslog",
     "mesh.istio.problem",
@@ -27,6 +28,7 @@ PILOT = ISTIO | {"mesh.pilot"}
 ALLOWED: dict[str, set[str]] = {
     "mesh.topology": set(),
     "mesh.accesslog": set(),
+    "mesh.redact": set(),
     "mesh.state": set(),
     "mesh.unixhttp": set(),
     "mesh.stats_tags": set(),

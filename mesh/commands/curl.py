@@ -11,10 +11,16 @@ import typer
 from mesh.commands.common import Mesh, Output, attach, check_output, note, print_json
 from mesh.commands.errors import UserError
 from mesh.commands.logs import full_name
+from mesh.testbed.request import ClientTls
 
 
 def curl(
-    path: Annotated[str, typer.Argument(metavar="PATH", help="/path, or a URL with --from.")],
+    path: Annotated[
+        str,
+        typer.Argument(
+            metavar="PATH", help="/path, https://HOST/path at the gateway, or a URL with --from."
+        ),
+    ],
     source: Annotated[
         str, typer.Option("--from", metavar="POD", help="Ask as this pod's application does.")
     ] = "",
@@ -26,6 +32,14 @@ def curl(
     data: Annotated[str | None, typer.Option("--data", "-d", help="The body of a POST.")] = None,
     include: Annotated[
         bool, typer.Option("--include", "-i", help="Status and headers too.")
+    ] = False,
+    cacert: Annotated[
+        str, typer.Option("--cacert", metavar="FILE", help="Who is believed (https).")
+    ] = "",
+    cert: Annotated[str, typer.Option("--cert", metavar="FILE", help="Shown to the server.")] = "",
+    key: Annotated[str, typer.Option("--key", metavar="FILE", help="Of --cert.")] = "",
+    insecure: Annotated[
+        bool, typer.Option("--insecure", "-k", help="Believe any server (https).")
     ] = False,
     mesh: Mesh = "",
     output: Output = "text",
@@ -45,6 +59,7 @@ def curl(
             headers=headers,
             method=(method or ("GET" if data is None else "POST")).upper(),
             body=(data or "").encode(),
+            tls=ClientTls(cacert, cert, key, not insecure),
         )
         seen[answer.status] += 1
         if output == "json":

@@ -11,11 +11,12 @@ from collections.abc import Callable
 from envoy_data_plane.envoy.config.cluster.v3 import Cluster
 from envoy_data_plane.envoy.config.core.v3 import Address, Metadata
 from envoy_data_plane.envoy.config.endpoint.v3 import ClusterLoadAssignment
-from envoy_data_plane.envoy.config.listener.v3 import Listener
+from envoy_data_plane.envoy.config.listener.v3 import FilterChain, Listener
 from envoy_data_plane.envoy.config.route.v3 import Route, RouteConfiguration, RouteMatch
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
     HttpConnectionManager,
 )
+from envoy_data_plane.envoy.extensions.filters.network.tcp_proxy.v3 import TcpProxy
 
 from mesh.pilot.translate import CDS, EDS, LDS, RDS, Snapshot, names
 
@@ -83,15 +84,41 @@ def listeners(snapshot: Snapshot) -> Rows:
         listener = snapshot[LDS][name]
         assert isinstance(listener, Listener)
         host, _, port = _address(listener.address).rpartition(":")
-        for manager in _of(listener):
-            if manager.rds is not None:
-                target = f"Route: {manager.rds.route_config_name}"
-            else:
-                target = (
-                    f"Inline Route: {manager.route_config.name}" if manager.route_config else "-"
-                )
-            rows.append([name, host, port, "ALL", target])
+        for chain in listener.filter_chains:
+            rows.append([name, host, port, _conditions(chain), _target(chain)])
     return rows
+
+
+def _conditions(chain: FilterChain) -> str:
+    """Return whom a filter chain serves, in istioctl's words."""
+    match = chain.filter_chain_match
+    if match is None:
+        return "ALL"
+    parts = []
+    if match.server_names:
+        parts.append(f"SNI: {','.join(match.server_names)}")
+    if match.transport_protocol:
+        parts.append(f"Trans: {match.transport_protocol}")
+    if match.application_protocols:
+        parts.append(f"App: {','.join(match.application_protocols)}")
+    ranges = [f"{each.address_prefix}/{each.prefix_len or 0}" for each in match.prefix_ranges]
+    if ranges:
+        parts.append(f"Addr: {','.join(ranges)}")
+    return "; ".join(parts) or "ALL"
+
+
+def _target(chain: FilterChain) -> str:
+    packed = chain.filters[-1].typed_config if chain.filters else None
+    last = packed.unpack() if packed is not None else None
+    if isinstance(last, TcpProxy):
+        weighted = last.weighted_clusters.clusters if last.weighted_clusters else []
+        shares = [f"{each.weight} {each.name}" for each in weighted]
+        return f"Cluster: {last.cluster or ', '.join(shares)}"
+    if not isinstance(last, HttpConnectionManager):
+        return "-"
+    if last.rds is not None:
+        return f"Route: {last.rds.route_config_name}"
+    return f"Inline Route: {last.route_config.name}" if last.route_config else "-"
 
 
 VIEWS: dict[str, Callable[[Snapshot], Rows]] = {

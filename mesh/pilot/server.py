@@ -29,6 +29,7 @@ from mesh.pilot.handler import Handler
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.translate import SHORT
 from mesh.pilot.wire import pod_from_dict, service_from_dict
+from mesh.redact import redacted
 
 MAX_BODY = 16 * 1024 * 1024
 
@@ -153,7 +154,7 @@ class SnapshotOf(Handler):
         snapshot = self.plane.snapshots[self.node(name).id]
         self.answer(
             {
-                SHORT[url]: {key: message.to_dict() for key, message in resources.items()}
+                SHORT[url]: {key: redacted(message.to_dict()) for key, message in resources.items()}
                 for url, resources in snapshot.items()
             }
         )

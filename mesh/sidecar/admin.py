@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from mesh.redact import redacted
 from mesh.sidecar.access_log import LogFiles
 from mesh.sidecar.config import CDS, EDS, LDS, RDS, Config
 from mesh.sidecar.explain import Explanations
@@ -148,7 +149,7 @@ class Admin:
             updated = datetime.fromtimestamp(state.updated, UTC).isoformat().replace("+00:00", "Z")
             entries = []
             for key, message in state.resources.items():
-                body = {"@type": url, **message.to_dict()}
+                body = {"@type": url, **redacted(message.to_dict())}
                 entry: dict[str, Any] = {
                     "version_info": state.version,
                     name: body,

@@ -220,6 +220,13 @@ class LocalTestbed:
                 return f"http://127.0.0.1:{pod.node.gateway_ports[podlib.GATEWAY_PORTS[0]]}"
         return ""
 
+    def gateway_port(self, number: int) -> int:
+        """Return the port of this machine that is a port of the gateway's Service."""
+        for pod in self._running().pods.values():
+            if number in pod.node.gateway_ports:
+                return pod.node.gateway_ports[number]
+        raise TestbedError(f"this mesh has no gateway with a port {number}")
+
     def proxy_url(self, pod: str) -> str:
         """Return the outbound listener of a pod, to send requests as its application does."""
         return f"http://127.0.0.1:{self.find(pod).node.outbound_port}"
@@ -282,8 +289,12 @@ class LocalTestbed:
         headers: Mapping[str, str] | None = None,
         method: str = "GET",
         body: bytes = b"",
+        tls: request.ClientTls | None = None,
     ) -> Answer:
-        """Send one request to the gateway, or as ``from_pod``'s application to a URL."""
+        """Send one request to the gateway, or as ``from_pod``'s application to a URL.
+
+        An https URL goes to the gateway's port 443, by ``tls``; its host is the server name.
+        """
         if from_pod:
             if "://" not in path:
                 raise TestbedError(
@@ -294,6 +305,10 @@ class LocalTestbed:
             if not caller.injected:
                 raise TestbedError(f"{caller.name} has no sidecar to send requests through")
             port = caller.node.outbound_port
+        elif self.gateway_url and path.startswith("https://"):
+            tls = tls or request.ClientTls()
+            port = self.gateway_port(443)
+            return request.send(port, path, method=method, headers=headers, body=body, tls=tls)
         elif self.gateway_url:
             port = int(self.gateway_url.rpartition(":")[2])
         else:

@@ -19,8 +19,8 @@ from mesh.topology import ISTIO, TCP_PROTOCOLS, TLS_MODE, Pod, Port, Service, To
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 """Kubernetes' alphabet for generated names: no vowels, no words."""
 
-GATEWAY_PORTS = (80,)
-"""Ports of the ingress gateway's Service."""
+GATEWAY_PORTS = (80, 443, 31400)
+"""Ports of the ingress gateway's Service: HTTP, HTTPS, and Istio's usual one for raw TCP."""
 
 WORLD = "world"
 """Name of the outside application."""

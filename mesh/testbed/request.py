@@ -4,13 +4,58 @@ from __future__ import annotations
 
 import http.client
 import socket
+import ssl
 from collections.abc import Mapping
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from mesh.testbed.base import Answer
-from mesh.testbed.client import NoAnswerError
+from mesh.testbed.client import NoAnswerError, TestbedError
 
 TIMEOUT = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ClientTls:
+    """How a request over https is sent; paths of PEM files, ``""`` for none.
+
+    ``cacert``: who is believed (none: the system's roots); ``cert`` and ``key`` are shown to the
+    server; ``verify`` False believes anybody.
+    """
+
+    cacert: str = ""
+    cert: str = ""
+    key: str = ""
+    verify: bool = True
+
+    def context(self) -> ssl.SSLContext:
+        """Make the context.  TestbedError for a file that is none."""
+        context = ssl.create_default_context()
+        try:
+            if self.cacert:
+                context = ssl.create_default_context(cafile=self.cacert)
+            if self.cert:
+                context.load_cert_chain(self.cert, self.key or None)
+        except (OSError, ssl.SSLError) as problem:
+            files = ", ".join(filter(None, (self.cacert, self.cert, self.key)))
+            raise TestbedError(f"cannot use {files}: {problem.strerror or problem}") from None
+        if not self.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+
+class _TlsConnection(http.client.HTTPConnection):
+    """HTTPS to a port of 127.0.0.1 that plays ``host``."""
+
+    def __init__(self, port: int, host: str, tls: ClientTls) -> None:
+        super().__init__("127.0.0.1", port, timeout=TIMEOUT)
+        self._name = host
+        self._context = tls.context()
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock = self._context.wrap_socket(self.sock, server_hostname=self._name)
 
 
 class _UnixConnection(http.client.HTTPConnection):
@@ -27,9 +72,17 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 def send(
-    place: int | str, target: str, *, method: str, headers: Mapping[str, str] | None, body: bytes
+    place: int | str,
+    target: str,
+    *,
+    method: str,
+    headers: Mapping[str, str] | None,
+    body: bytes,
+    tls: ClientTls | None = None,
 ) -> Answer:
     """Send to a port of 127.0.0.1 or a Unix socket; ``target`` is a path, or a URL at a proxy.
+
+    With ``tls``, ``target`` is an https URL whose host the port plays.
 
     NoAnswerError when no HTTP answer came, or half of one.
     """
@@ -39,11 +92,15 @@ def send(
     elif not target.startswith("/"):
         target = "/" + target
     given.setdefault("user-agent", "meshctl")
-    connection = (
-        _UnixConnection(place)
-        if isinstance(place, str)
-        else http.client.HTTPConnection("127.0.0.1", place, timeout=TIMEOUT)
-    )
+    connection: http.client.HTTPConnection
+    if isinstance(place, str):
+        connection = _UnixConnection(place)
+    elif tls is not None:
+        url = urlsplit(target)
+        connection = _TlsConnection(place, url.hostname or "", tls)
+        target = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    else:
+        connection = http.client.HTTPConnection("127.0.0.1", place, timeout=TIMEOUT)
     try:
         connection.putrequest(method, target, skip_host="host" in given, skip_accept_encoding=True)
         if body:

@@ -17,6 +17,7 @@ from mesh.pilot.translate import (
     clusters,
     endpoints,
     gateway,
+    gateway_chains,
     listeners,
     outbound_policy,
     routes,
@@ -53,6 +54,7 @@ class Translator:
             gateway.route_configuration(part.view, node, port)
             for port in gateway.servers(part.view, node)
         ]
+        tables += gateway_chains.tables(part.view, node)
         if node.outbound_port:
             tables.append(routes.http_proxy(part.view, node))
         return {

@@ -27,7 +27,9 @@ from envoy_data_plane.envoy.extensions.filters.http.fault.v3 import HttpFault
 from envoy_data_plane.envoy.extensions.filters.http.router.v3 import Router
 from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v3 import (
     HttpConnectionManager,
+    HttpConnectionManagerForwardClientCertDetails,
     HttpConnectionManagerServerHeaderTransformation,
+    HttpConnectionManagerSetCurrentClientCertDetails,
     HttpConnectionManagerUpgradeConfig,
     HttpFilter,
     Rds,
@@ -40,6 +42,7 @@ from mesh.pilot.translate import (
     cors,
     fault,
     gateway,
+    gateway_chains,
     inbound_tls,
     messages,
     names,
@@ -71,15 +74,46 @@ def listeners(view: MeshView, node: ProxyNode) -> dict[str, Listener]:
         manager.rds = Rds(config_source=messages.ads(), route_config_name=routes.HTTP_PROXY)
         found.append(_listener(routes.HTTP_PROXY, node.outbound_port, OUTBOUND, manager))
     found += tcp.outbound(view, node, access_log(node, OUTBOUND))
+    found += _gateway_tls(view, node, checks)
     for port in gateway.servers(view, node):
-        manager = _manager(view, node, OUTBOUND, f"outbound_0.0.0.0_{port}", checks, outbound=True)
-        manager.use_remote_address = True
-        # Istio's edge gives every request a new id; here the client's own id must join its answer
-        # to the access logs and journals behind the gateway.
-        manager.preserve_external_request_id = True
-        manager.rds = Rds(config_source=messages.ads(), route_config_name=gateway.route_name(port))
+        manager = _edge(view, node, port, gateway.route_name(port), checks)
         found.append(_listener(f"0.0.0.0_{port}", node.gateway_ports[port], OUTBOUND, manager))
     return {each.name: each for each in found}
+
+
+def _edge(
+    view: MeshView, node: ProxyNode, port: int, route_name: str, checks: Filters
+) -> HttpConnectionManager:
+    """Return the HTTP connection manager of a gateway, which speaks to strangers."""
+    manager = _manager(view, node, OUTBOUND, f"outbound_0.0.0.0_{port}", checks, outbound=True)
+    manager.use_remote_address = True
+    # Istio's edge gives every request a new id; here the client's own id must join its answer
+    # to the access logs and journals behind the gateway.
+    manager.preserve_external_request_id = True
+    manager.rds = Rds(config_source=messages.ads(), route_config_name=route_name)
+    manager.forward_client_cert_details = HttpConnectionManagerForwardClientCertDetails.SANITIZE_SET
+    manager.set_current_client_cert_details = HttpConnectionManagerSetCurrentClientCertDetails(
+        subject=True, cert=True, dns=True, uri=True
+    )
+    return manager
+
+
+def _gateway_tls(view: MeshView, node: ProxyNode, checks: Filters) -> list[Listener]:
+    """Return the listeners of a gateway's ports for TLS and TCP."""
+    found = []
+    for port, opened in gateway_chains.servers(view, node).items():
+
+        def http(route_name: str, port: int = port) -> Filter:
+            manager = _edge(view, node, port, route_name, checks)
+            return Filter(name=HCM, typed_config=messages.pack(manager))
+
+        log = access_log(node, OUTBOUND)
+        chains = gateway_chains.chains(view, node, port, opened, http, log)
+        if chains:
+            name, listen = f"0.0.0.0_{port}", node.gateway_ports[port]
+            inspect = gateway_chains.needs_inspector(opened)
+            found.append(tcp.listener(name, listen, chains, inspect=inspect))
+    return found
 
 
 def _listener(name: str, port: int, direction: str, manager: HttpConnectionManager) -> Listener:

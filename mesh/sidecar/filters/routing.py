@@ -16,7 +16,14 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration, VirtualHost
+from envoy_data_plane.envoy.config.route.v3 import (
+    RedirectAction,
+    Route,
+    RouteConfiguration,
+    RouteMatch,
+    VirtualHost,
+    VirtualHostTlsRequirementType,
+)
 
 from mesh.sidecar.filters.head import RequestHead
 from mesh.sidecar.filters.route import Action, CompiledRoute, Inherited, compile_route
@@ -26,6 +33,9 @@ __all__ = ["Action", "CompiledRoute", "RequestHead", "RouteTable"]
 
 MOST_EXPLAINED = 30
 """Of so many routes that were not taken an explanation says why."""
+
+_TO_HTTPS = Route(match=RouteMatch(prefix="/"), redirect=RedirectAction(https_redirect=True))
+"""What a virtual host with ``require_tls`` answers plain requests with (Gateway httpsRedirect)."""
 
 _LINEAR = 8
 """Up to this many routes a plain walk is quicker than looking the path up."""
@@ -41,6 +51,7 @@ class _Host:
     prefixes: dict[str, list[int]] = field(default_factory=dict)
     lengths: tuple[int, ...] = ()
     always: list[int] = field(default_factory=list)
+    to_https: CompiledRoute | None = None
 
     def build(self) -> None:
         """Index the routes by exact path and by prefix; the rest is tried always."""
@@ -128,6 +139,10 @@ class RouteTable:
         )
         host = _Host(virtual_host.name, routes)
         host.build()
+        if virtual_host.require_tls is VirtualHostTlsRequirementType.ALL:
+            host.to_https = compile_route(_TO_HTTPS, 0, inherited)
+        elif virtual_host.require_tls is VirtualHostTlsRequirementType.EXTERNAL_ONLY:
+            raise ValueError(f"virtual host {host.name!r}: require_tls EXTERNAL_ONLY")
         for domain in virtual_host.domains:
             lower = domain.lower()
             if lower == "*":
@@ -181,6 +196,8 @@ class RouteTable:
         host = self._find(head.authority)
         if host is None:
             return None
+        if host.to_https is not None and head.get("x-forwarded-proto") != "https":
+            return host.to_https
         value: int | None = None
 
         def draw() -> int:

@@ -49,9 +49,9 @@ class _Cursor:
 
 
 def _handshake_bytes(data: bytes) -> bytes | None:
-    """Join the handshake records of ``data``; None when it is not TLS."""
+    """Join the handshake records of ``data`` up to a whole message; None when it is not TLS."""
     joined = b""
-    while data:
+    while data and not (len(joined) >= 4 and len(joined) >= 4 + int.from_bytes(joined[1:4])):
         if data[0] != _HANDSHAKE or (len(data) > 1 and data[1] != 3):
             return None
         if len(data) < 5:

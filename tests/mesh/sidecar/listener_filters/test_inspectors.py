@@ -44,6 +44,13 @@ def test_a_part_of_a_hello_is_not_enough() -> None:
         assert facts == Inspection()
 
 
+def test_what_follows_a_hello_does_not_matter() -> None:
+    for more in (b"\n", b"\x14\x03\x03\x00\x01\x01", b"\x17\x03\x03\x00\x05early"):
+        facts = Inspection()
+        assert tls_inspector.inspect(HELLO + more, facts)
+        assert facts.server_name == "www.example.com"
+
+
 def test_a_hello_in_many_records() -> None:
     body = HELLO[5:]
     pieces = [body[at : at + 7] for at in range(0, len(body), 7)]
