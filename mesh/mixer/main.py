@@ -17,6 +17,7 @@ from typing import Any
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets, bind_unix_socket
 
+from mesh.mixer.policy import PolicyError
 from mesh.mixer.report import Report
 from mesh.mixer.server import PRIVATE, PUBLIC, application
 
@@ -74,13 +75,16 @@ async def _serve(options: MixerOptions) -> None:
 
 async def _follow_pilot(report: Report, options: MixerOptions, end: asyncio.Event) -> None:
     """Take over each new state of the mesh; without a control plane there is nothing to do."""
-    ready_fd, version = options.ready_fd, -1
+    ready_fd, version, error = options.ready_fd, -1, ""
     reader, writer = await asyncio.open_unix_connection(str(options.pilot_socket))
     try:
         while True:
-            state = await _ask(reader, writer, {"after": version})
-            version = int(state["version"])
-            report.update(state)
+            state = await _ask(reader, writer, {"after": version, "error": error})
+            version, error = int(state["version"]), ""
+            try:
+                report.update(state)
+            except PolicyError as problem:
+                error = str(problem)
             if ready_fd >= 0:
                 os.write(ready_fd, b"1")
                 os.close(ready_fd)

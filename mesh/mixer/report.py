@@ -7,14 +7,21 @@ the records themselves only the newest ``KEPT`` stay, the oldest go first and ar
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from collections import Counter, deque
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from mesh.accesslog import AccessLogRecord, parse_record
+from mesh.accesslog import PEER_HEADER, AccessLogRecord, parse_record
+from mesh.istio import era, load_text
+from mesh.mixer.adapters import FOLDER_VARIABLE
+from mesh.mixer.attributes import of_request
 from mesh.mixer.exchange import Resolver
 from mesh.mixer.follow import Followers
 from mesh.mixer.graph import Graph, GraphStore
+from mesh.mixer.policy import Answer, Policy
 from mesh.mixer.spans import TraceStore
 from mesh.mixer.standard_metrics import MAX_SERIES, Meter, merge
 from mesh.mixer.workloads import Workloads
@@ -67,7 +74,9 @@ class Report:
         self._newest: deque[tuple[str, bytes]] = deque(maxlen=kept)
         self._followers = Followers()
         self._reading = asyncio.Lock()
+        self._texts: list[tuple[str, str, str]] = []
         self.spans_came = asyncio.Event()
+        self.policy = Policy([], time.monotonic)
 
     @property
     def forgotten(self) -> int:
@@ -75,9 +84,32 @@ class Report:
         return self.read - len(self._newest)
 
     def update(self, state: dict[str, Any]) -> None:
-        """Take over the state of the mesh."""
+        """Take over the state of the mesh.  PolicyError for rules that cannot be executed."""
         self.workloads.update(state)
         self._resolver.forget()
+        texts = [(each["file"], each["text"], each["namespace"]) for each in state["resources"]]
+        if texts == self._texts:
+            return
+        release = era(state["era"])
+        resources = [
+            resource
+            for file, text, namespace in texts
+            for resource in load_text(text, file, era=release, namespace=namespace).resources
+        ]
+        folder = os.environ.get(FOLDER_VARIABLE, "")
+        self.policy = Policy(resources, time.monotonic, folder)
+        self._texts = texts
+
+    def check(
+        self, pod: str, method: str, path: str, headers: Mapping[str, str], principal: str
+    ) -> Answer:
+        """Judge a request that has come to the sidecar of ``pod``."""
+        destination = self.workloads.of_pod(pod)
+        source = self.workloads.sender(headers.get(PEER_HEADER, ""), principal)
+        shown = {name: value for name, value in headers.items() if name != PEER_HEADER}
+        return self.policy.check(
+            of_request(source, destination, method, path, shown, bool(principal))
+        )
 
     def take(self, pod: str, line: bytes) -> None:
         """Count one line of ``pod``'s access log; one that is no record is counted apart."""

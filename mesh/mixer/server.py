@@ -4,6 +4,7 @@ On a Unix socket that only the mesh's owner may use:
 
     POST /sync {spans: bool}     read all logs to their end -> records, forgotten, missing_spans
     GET  /graph?seconds=N        GET /traces?limit=N    GET /traces/ID    GET /records/ID
+    *    /check/POD/PATH         may this request through? 200, or the answer that its sender gets
     POST /api/v2/spans           Zipkin's collector, to which the sidecars report
     GET  /ready
 
@@ -23,10 +24,13 @@ from typing import Any
 from tornado.httpclient import AsyncHTTPClient
 from tornado.web import Application, HTTPError, RequestHandler
 
+from mesh.mixer.adapters import CODES
 from mesh.mixer.exposition import CONTENT_TYPE
 from mesh.mixer.report import Report
 from mesh.mixer.spans import parse_spans
 
+PRINCIPAL_HEADER = "x-mixer-principal"
+"""In which a sidecar tells whose certificate it saw."""
 SPANS_SECONDS = 5.0
 """How long a barrier waits for spans that the sidecars still hold (Envoy sends them every 0.2 s)."""
 
@@ -126,6 +130,21 @@ class Spans(Handler):
         self.set_status(202)
 
 
+class Check(Handler):
+    """/check/POD/PATH, whatever the method: a sidecar asks before it lets a request through."""
+
+    async def prepare(self) -> None:
+        """Answer every method alike: 200 lets the request through, else this is its answer."""
+        pod, _, rest = (self.request.uri or "").removeprefix("/check/").partition("/")
+        headers = {name.lower(): value for name, value in self.request.headers.get_all()}
+        principal = headers.pop(PRINCIPAL_HEADER, "").strip("-")
+        answer = self.report.check(pod, str(self.request.method), f"/{rest}", headers, principal)
+        self.clear()
+        self.set_header("content-type", "text/plain")
+        self.set_status(CODES.get(answer.code, CODES[2])[1], "checked")
+        self.finish(answer.text)
+
+
 class Metrics(Handler):
     """GET /metrics."""
 
@@ -192,6 +211,7 @@ PRIVATE: list[tuple[str, type[Handler]]] = [
     (r"/traces/([^/]+)", Traces),
     (r"/records/([^/]+)", Records),
     (r"/api/v2/spans", Spans),
+    (r"/check/.*", Check),
 ]
 
 

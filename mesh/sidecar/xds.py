@@ -9,6 +9,7 @@ from typing import Any
 import envoy_data_plane.envoy.config.trace.v3
 import envoy_data_plane.envoy.extensions.access_loggers.file.v3
 import envoy_data_plane.envoy.extensions.filters.http.cors.v3
+import envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3
 import envoy_data_plane.envoy.extensions.filters.http.fault.v3
 import envoy_data_plane.envoy.extensions.filters.http.header_to_metadata.v3
 import envoy_data_plane.envoy.extensions.filters.http.jwt_authn.v3

@@ -13,6 +13,7 @@ from mesh.istio.models import (
     gateway,
     gateway_api,
     legacy_authentication,
+    legacy_mixer,
     legacy_rbac,
     peer_authentication,
     proxy_config,
@@ -41,6 +42,7 @@ from mesh.istio.validate.legacy_rbac import (
     check_service_role,
     check_service_role_binding,
 )
+from mesh.istio.validate.mixer import check_dimensions, check_rule
 from mesh.istio.validate.service_entry import (
     check_service_entry,
     check_workload_entry,
@@ -76,6 +78,9 @@ CHECKS: dict[type[BaseModel], Check] = {
     legacy_rbac.ServiceRole: check_service_role,
     legacy_rbac.ServiceRoleBinding: check_service_role_binding,
     legacy_rbac.RbacConfig: check_rbac_config,
+    legacy_mixer.MixerRule: check_rule,
+    legacy_mixer.QuotaTemplate: check_dimensions,
+    legacy_mixer.MetricTemplate: check_dimensions,
 }
 
 #: Kinds that load and that nothing in the kit executes.

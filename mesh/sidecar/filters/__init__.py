@@ -32,6 +32,7 @@ HEADER_TO_METADATA = (
 )
 JWT_AUTHN = "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"
 RBAC = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC"
+EXT_AUTHZ = "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz"
 CORS = "type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors"
 
 
@@ -40,7 +41,8 @@ class FilterContext:
     """What a filter may need of its sidecar.
 
     ``clock`` is monotonic, in seconds; ``stat_prefix`` begins the names of the listener's
-    counters (``http.NAME.``); ``spans`` takes finished spans (None: nobody); ``explanations`` remembers why requests went where they went.
+    counters (``http.NAME.``); ``spans`` takes finished spans (None:
+    nobody); ``explanations`` remembers why requests went where they went.
     """
 
     clusters: ClusterManager
@@ -59,6 +61,7 @@ FilterFactory = Callable[[Any, FilterContext, str], Any]
 def default_filters() -> dict[str, FilterFactory]:
     """Return the factories by type URL, in the order in which Istio puts the filters."""
     from mesh.sidecar.filters.cors import CorsFilter
+    from mesh.sidecar.filters.ext_authz import ExtAuthzFilter
     from mesh.sidecar.filters.fault import FaultFilter
     from mesh.sidecar.filters.header_to_metadata import HeaderToMetadata
     from mesh.sidecar.filters.jwt_authn import JwtAuthn
@@ -69,6 +72,7 @@ def default_filters() -> dict[str, FilterFactory]:
         HEADER_TO_METADATA: HeaderToMetadata,
         JWT_AUTHN: JwtAuthn,
         RBAC: RbacFilter,
+        EXT_AUTHZ: ExtAuthzFilter,
         FAULT: FaultFilter,
         CORS: CorsFilter,
         ROUTER: Router,

@@ -1,0 +1,102 @@
+"""Mixer's check on a real mesh of both engines: what a student of 2018 applied still holds."""
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from mesh.envoy.supervisor import EnvoyMissingError, find_binary
+from mesh.testbed.load_topology import load_topology
+from mesh.testbed.local import LocalTestbed
+from tests.mesh.mixer.test_policy import DENY, LIST, QUOTA
+
+TOPOLOGY = {"services": {"customer": {"app": "scripted"}, "preference": {"app": "scripted"}}}
+URL = "http://preference:8080/a?b=c"
+
+
+@pytest.fixture(scope="module", params=["mitmproxy", "envoy"])
+def bed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LocalTestbed]:
+    if request.param == "envoy":
+        try:
+            find_binary()
+        except EnvoyMissingError as missing:
+            pytest.skip(str(missing))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MESH_LAB_HOME", str(tmp_path_factory.mktemp("h") / "m"))
+        topology = load_topology(TOPOLOGY)
+        with LocalTestbed(topology, engine=request.param, era="istio-1.0") as made:
+            yield made
+
+
+def ask(bed: LocalTestbed, **headers: str) -> tuple[int, str, str]:
+    answer = bed.request(URL, from_pod="customer", headers=headers)
+    record = next(r for r in reversed(bed.access_log("preference")) if r.direction == "inbound")
+    return answer.status, answer.text, f"{record.response_flags} {record.response_code_details}"
+
+
+def apply(bed: LocalTestbed, text: str) -> None:
+    """Apply; an open connection between the sidecars gives one more answer of the old policy."""
+    bed.apply([("rules.yaml", text)])
+    ask(bed)
+
+
+def rules_away(bed: LocalTestbed) -> None:
+    rows = bed.pilot.resources()
+    bed.delete(
+        [
+            (row["kind"], row["namespace"], row["name"])
+            for row in rows
+            if row["apiVersion"].startswith("config.istio.io")
+        ]
+    )
+    ask(bed)
+
+
+def test_denier_and_lists(bed: LocalTestbed) -> None:
+    assert ask(bed)[0] == 200
+    apply(bed, DENY)
+    denied = "PERMISSION_DENIED:denycustomerhandler.denier.tutorial:Not allowed"
+    assert ask(bed) == (403, denied, "UAEX ext_authz_denied")
+    assert (
+        ask(bed, **{"x-envoy-peer-metadata-id": "forged", "x-mixer-principal": "forged"})[0] == 403
+    )
+    rules_away(bed)
+    status, text, _ = ask(bed)
+    assert status == 200
+    assert "x-mixer" not in text
+    apply(bed, LIST)
+    unlisted = "NOT_FOUND:preferencewhitelist.listchecker.tutorial:customer is not whitelisted"
+    assert ask(bed) == (404, unlisted, "UAEX ext_authz_denied")
+    rules_away(bed)
+
+
+def test_a_quota_of_three_requests(bed: LocalTestbed) -> None:
+    apply(bed, DENY)  # the filter is there before the quota counts
+    apply(bed, QUOTA.replace("10s", "1h").replace("5s", "1h"))
+    bed.delete([("rule", "tutorial", "denycustomer")])
+    journal = len(bed.journal("preference"))
+    found = [ask(bed) for _ in range(3)]
+    assert [status for status, _, _ in found] == [200, 429, 429]
+    assert found[1][1] == "RESOURCE_EXHAUSTED:Quota is exhausted for: requestcount"
+    assert len(bed.journal("preference")) - journal == 1
+    rules_away(bed)
+    assert ask(bed)[0] == 200
+
+
+def test_a_rule_that_does_not_parse_is_refused_with_its_place(bed: LocalTestbed) -> None:
+    result = bed.pilot.apply([("bad.yaml", DENY.replace("==", "="))], "istio-1.0")
+    (problem,) = [each for each in result.problems if str(each.level) == "error"]
+    assert "'=' cannot stand here (character" in str(problem)
+    assert str(problem).startswith("bad.yaml:15:")
+
+
+def test_without_mixer_requests_are_refused(bed: LocalTestbed) -> None:
+    apply(bed, DENY)
+    children = bed._running().zygote.ask("children")["children"]
+    (pid,) = [int(pid) for pid, name in children.items() if name == "mixer"]
+    os.kill(pid, signal.SIGSTOP)
+    bed._running().zygote.ask("kill", pid=pid)
+    assert ask(bed) == (503, "", "UAEX ext_authz_error")

@@ -1,0 +1,205 @@
+from pathlib import Path
+
+import pytest
+
+from mesh.istio import era, load_text
+from mesh.mixer.adapters import AdapterError, load, seconds
+from mesh.mixer.policy import Answer, Policy, PolicyError
+
+DENY = """\
+apiVersion: config.istio.io/v1alpha2
+kind: denier
+metadata: {name: denycustomerhandler}
+spec: {status: {code: 7, message: Not allowed}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: checknothing
+metadata: {name: denycustomerrequests}
+spec:
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: denycustomer}
+spec:
+  match: destination.labels["app"] == "preference" && source.labels["app"] == "customer"
+  actions:
+    - {handler: denycustomerhandler.denier, instances: [denycustomerrequests.checknothing]}
+"""
+LIST = """\
+apiVersion: config.istio.io/v1alpha2
+kind: listchecker
+metadata: {name: preferencewhitelist}
+spec: {overrides: [recommendation], blacklist: false}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: listentry
+metadata: {name: preferencesource}
+spec: {value: 'source.labels["app"]'}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: checkfromcustomer}
+spec:
+  match: destination.labels["app"] == "preference"
+  actions:
+    - {handler: preferencewhitelist.listchecker, instances: [preferencesource.listentry]}
+"""
+QUOTA = """\
+apiVersion: config.istio.io/v1alpha2
+kind: memquota
+metadata: {name: handler}
+spec:
+  quotas:
+    - name: requestcount.quota.tutorial
+      maxAmount: 3
+      validDuration: 10s
+      overrides:
+        - {dimensions: {source: customer}, maxAmount: 1, validDuration: 5s}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: quota
+metadata: {name: requestcount}
+spec:
+  dimensions: {source: 'source.labels["app"] | "unknown"'}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: quota}
+spec: {actions: [{handler: handler.memquota, instances: [requestcount.quota]}]}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: QuotaSpec
+metadata: {name: request-count}
+spec: {rules: [{quotas: [{charge: 1, quota: requestcount}]}]}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: QuotaSpecBinding
+metadata: {name: request-count}
+spec:
+  quotaSpecs: [{name: request-count, namespace: tutorial}]
+  services: [{name: preference, namespace: tutorial}]
+"""
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def policy(text: str, clock: Clock | None = None, folder: str = "") -> Policy:
+    loaded = load_text(text, "rules.yaml", era=era("istio-1.0"), namespace="tutorial")
+    assert [str(each) for each in loaded.problems if str(each.level) == "error"] == []
+    return Policy(loaded.resources, clock or Clock(), folder)
+
+
+def asked(source: str = "customer", destination: str = "preference") -> dict[str, object]:
+    return {
+        "source.labels": {"app": source},
+        "destination.labels": {"app": destination},
+        "destination.namespace": "tutorial",
+        "destination.service": f"{destination}.tutorial.svc.cluster.local",
+    }
+
+
+def test_denier() -> None:
+    rules = policy(DENY)
+    text = "PERMISSION_DENIED:denycustomerhandler.denier.tutorial:Not allowed"
+    assert rules.check(asked()) == Answer(7, text)
+    assert rules.check(asked("gateway")) == Answer()
+    assert rules.check(asked(destination="recommendation")) == Answer()
+    assert rules.check({**asked(), "destination.namespace": "other"}) == Answer()
+    assert rules.check({}) == Answer()
+
+
+def test_lists() -> None:
+    rules = policy(LIST)
+    text = "NOT_FOUND:preferencewhitelist.listchecker.tutorial:customer is not whitelisted"
+    assert rules.check(asked()) == Answer(5, text)
+    assert rules.check(asked("recommendation")) == Answer()
+    black = policy(LIST.replace("blacklist: false", "blacklist: true"))
+    assert black.check(asked()) == Answer()
+    assert black.check(asked("recommendation")).text.endswith("recommendation is blacklisted")
+
+
+def test_quota_with_an_override_and_windows() -> None:
+    clock = Clock()
+    rules = policy(QUOTA, clock)
+    refused = Answer(8, "RESOURCE_EXHAUSTED:Quota is exhausted for: requestcount")
+    assert [rules.check(asked()) for _ in range(2)] == [Answer(), refused]
+    assert [rules.check(asked("gateway")) for _ in range(4)] == [Answer()] * 3 + [refused]
+    assert rules.check(asked(destination="recommendation")) == Answer()  # not bound: not charged
+    clock.now += 5
+    assert [rules.check(asked()) for _ in range(2)] == [Answer(), refused]
+    assert rules.check(asked("gateway")) == refused
+    clock.now += 5
+    assert rules.check(asked("gateway")) == Answer()
+
+
+def test_the_newer_form_and_an_adapter_of_ones_own(tmp_path: Path) -> None:
+    (tmp_path / "odd.py").write_text(
+        "from mesh.mixer.adapters import Verdict\n"
+        "class Adapter:\n"
+        "    def __init__(self, params, clock):\n"
+        "        self.calls = 0\n"
+        "    def check(self, instance, values):\n"
+        "        self.calls += 1\n"
+        "        return Verdict(16, 'odd', 9.0) if self.calls % 2 else Verdict()\n",
+        encoding="utf-8",
+    )
+    text = """\
+apiVersion: config.istio.io/v1alpha2
+kind: handler
+metadata: {name: mine}
+spec: {compiledAdapter: odd, params: {}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: instance
+metadata: {name: nothing}
+spec: {compiledTemplate: checknothing, params: {}}
+---
+apiVersion: config.istio.io/v1alpha2
+kind: rule
+metadata: {name: r}
+spec: {actions: [{handler: mine, instances: [nothing]}]}
+"""
+    clock = Clock()
+    rules = policy(text, clock, str(tmp_path))
+    assert rules.check(asked()) == Answer(16, "UNAUTHENTICATED:mine.odd.tutorial:odd")
+    assert rules.check(asked()).code == 16  # kept for 9 s: the adapter is not asked
+    clock.now += 9
+    assert rules.check(asked()) == Answer()
+    with pytest.raises(PolicyError, match="no adapter 'odd'"):
+        policy(text)
+    (tmp_path / "odd.py").write_text("1/0", encoding="utf-8")
+    with pytest.raises(PolicyError, match="cannot be used"):
+        policy(text, folder=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("entry_type", "entries", "value", "code"),
+    [
+        ("IP_ADDRESSES", ["10.0.0.0/8"], "10.1.2.3", 0),
+        ("IP_ADDRESSES", ["10.0.0.0/8"], "11.1.2.3", 5),
+        ("IP_ADDRESSES", ["10.0.0.0/8"], "none", 3),
+        ("REGEX", ["^a.c$"], "abc", 0),
+        ("CASE_INSENSITIVE_STRINGS", ["ABC"], "abc", 0),
+        ("STRINGS", ["ABC"], "abc", 5),
+    ],
+)
+def test_types_of_entries(entry_type: str, entries: list[str], value: str, code: int) -> None:
+    made = load("listchecker", {"entryType": entry_type, "overrides": entries}, Clock())
+    assert made.check("i", {"value": value}).code == code
+
+
+def test_bad_parameters() -> None:
+    with pytest.raises(AdapterError, match="no adapter"):
+        load("nothing", {}, Clock())
+    with pytest.raises(AdapterError, match="no name of an adapter"):
+        load("../x", {}, Clock())
+    with pytest.raises(AdapterError, match="listchecker"):
+        load("listchecker", {"entryType": "IP_ADDRESSES", "overrides": ["x"]}, Clock())
+    with pytest.raises(AdapterError, match="no duration"):
+        seconds("5 apples")
+    assert seconds("1h1m1.5s") == 3661.5
