@@ -11,7 +11,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from grader.course.archive import SUBMISSION, Entry, Limits, RefusedError, Tree, open_bytes, shown
+from grader.course.archive import open_bytes
+from grader.course.tree import SUBMISSION, Entry, Limits, RefusedError, Tree, shown
 
 JUNK = {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini", ".git", "node_modules", ".idea"}
 DEPTH = 2

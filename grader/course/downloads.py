@@ -22,9 +22,10 @@ from pathlib import Path
 
 import yaml
 
-from grader.course.archive import BULK, Entry, RefusedError, Tree, open_tree
+from grader.course.archive import open_tree
 from grader.course.choose import ARCHIVES, is_junk
 from grader.course.roster import CourseError, Hints
+from grader.course.tree import BULK, Entry, RefusedError, Tree
 
 METADATA = "submission_metadata.yml"
 

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from grader.course.archive import RefusedError, shown
 from grader.course.attempt import PARAMETERS, refuse
 from grader.course.choose import Chosen, choose, unfold
 from grader.course.course import Course
 from grader.course.downloads import Handin, read_download
 from grader.course.roster import CourseError, Hints, Student
 from grader.course.store import Attempt, Store, digest
+from grader.course.tree import RefusedError, shown
 from grader.lab import ANSWERS, LabDefinition, LabError, lab_folders, read_lab
 
 

@@ -21,11 +21,12 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
-from grader.course.archive import RefusedError, open_tree
+from grader.course.archive import open_tree
 from grader.course.attempt import EXIT_JUDGED, refuse
 from grader.course.choose import choose, unfold
 from grader.course.intake import needed
 from grader.course.store import Attempt, Store, digest
+from grader.course.tree import RefusedError
 from grader.export.formats import gradescope
 from grader.handout import ROOTS
 from grader.lab import LabDefinition, LabError, find_lab

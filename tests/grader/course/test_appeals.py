@@ -1,7 +1,6 @@
 """Evidence judged again, explained and asked about, without a mesh."""
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from grader.course.appeals import explain_student, rescore_all, viva_student
 from grader.course.rescore import ASKED, bring_back, checks_of, rescore, set_aside
 from grader.course.store import Store
-from tests.grader.course.graded import LAB, graded
+from tests.grader.course.graded import LAB
 
 REPAIRED = """
 @check(points=4, needs=("share",))
@@ -19,17 +18,10 @@ def share_is_right(evidence: Evidence) -> Outcome:
 """
 
 
-@pytest.fixture(scope="module")
-def judged(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return graded(tmp_path_factory.mktemp("graded"))
-
-
-@pytest.fixture
-def store(judged: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
-    shutil.copytree(judged.out, tmp_path / "out")
-    return Store(tmp_path / "out")
 
 
 def results(store: Store) -> dict[str, bytes]:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grader.course.archive import Limits, RefusedError, clean, open_bytes, open_tree
+from grader.course.archive import open_bytes, open_tree
 from grader.course.choose import choose, unfold
+from grader.course.tree import Limits, RefusedError, clean
 from tests.grader.course.hostile import folder, tar_bomb, tarred, zip_link, zipped
 
 A, B = "destination-rule.yaml", "virtual-service.yaml"

@@ -14,7 +14,6 @@ from grader.course.intake import PARAMETERS
 from grader.course.similar import findings, show_similar
 from grader.course.store import Store
 from grader.lab import find_lab
-from tests.grader.course.graded import graded
 from tests.grader.course.hostile import folder, mutant, solution
 
 LAB = find_lab(1)
@@ -78,9 +77,8 @@ def test_jobs_on_other_machines_come_back_and_are_merged(
 
 
 def test_alike_files_and_foreign_answers_are_told_apart(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    store = graded(tmp_path)
     assert [each.kind for each in findings(store.attempts(1))] == ["foreign"]  # bob's 20 %
     odd = mutant(LAB, "other-names", tmp_path)
     noted = {name: data + b"# by hand\n" for name, data in odd.items()}

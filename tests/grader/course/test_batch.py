@@ -1,10 +1,8 @@
 """A whole batch, hostile submissions included, killed on the way: the real meshes, few of them."""
 
-import csv
 import json
 import os
 import signal
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -16,6 +14,7 @@ from grader.course.host import IDLE, MESH_MEMORY, Load, Stall, StallWatch, admit
 from grader.course.roster import CourseError
 from grader.course.store import Attempt, Store
 from grader.lab import find_lab
+from tests.grader.course.batches import command, judges, table
 from tests.grader.course.hostile import folder, hostile, solution, zipped
 
 LAB = find_lab(1)
@@ -29,36 +28,6 @@ labs: {1: {points: 20, due: 2026-11-02 23:59}}
 late: {per_day: 10}
 times: times.csv
 """
-
-
-def command(cwd: Path, *words: str) -> "subprocess.Popen[str]":
-    environment = {**os.environ, "PYTHONPATH": str(PROJECT), "COLUMNS": "200"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "grader.cli", *words],
-        cwd=cwd,
-        env=environment,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-
-
-def table(path: Path) -> dict[str, dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as source:
-        return {row["student"]: row for row in csv.DictReader(source)}
-
-
-def judges(out: Path) -> list[int]:
-    """The processes that judge for this OUT."""
-    found = []
-    for proc in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (proc / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"grader.course.attempt" in words and any(os.fsencode(out) in w for w in words):
-            found.append(int(proc.name))
-    return found
 
 
 def test_a_batch_is_killed_goes_on_and_gives_everybody_a_verdict(tmp_path: Path) -> None:

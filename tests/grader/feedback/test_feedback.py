@@ -17,7 +17,6 @@ from grader.feedback.commands import feedback_of, write_feedback
 from grader.feedback.page import Feedback, as_html, as_json
 from grader.feedback.svg import distribution, latencies, path, ticks
 from grader.load.observation import Observation
-from tests.grader.course.graded import graded
 
 TEST = SequentialTest(0.1, (0.2, 0.02))
 
@@ -86,11 +85,6 @@ class Page(HTMLParser):
             for name, value in attrs
             if name in ("src", "href", "action", "xlink:href") or "://" in (value or "")
         ]
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    return graded(tmp_path_factory.mktemp("graded"))
 
 
 def test_every_student_gets_a_page_that_stands_alone(
