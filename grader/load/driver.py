@@ -93,7 +93,7 @@ class Run:
         response = user.ask({**self.plan.headers, "x-request-id": request_id})
         seconds = time.perf_counter() - clock
         failure = None if response.status_code else getattr(response, "error", "no answer")
-        slow = bool(self.plan.give_up) and isinstance(failure, TimeoutError)
+        slow = bool(self.plan.give_up) and timed_out(failure)
         kept: Any = response.headers or {}
         self.observations.append(
             Observation(
@@ -120,6 +120,13 @@ class Run:
             self.progress.clear()
             self.progress.wait(0.05 if interruptible else None)
         return True
+
+
+def timed_out(failure: object) -> bool:
+    """Whether a request ended because its user gave up; the client wraps the reason."""
+    return isinstance(failure, TimeoutError) or isinstance(
+        getattr(failure, "original", None), TimeoutError
+    )
 
 
 def say(event: str, **more: object) -> None:

@@ -20,6 +20,8 @@ from grader.load.run import PROJECT, Driver, LoadError
 @dataclass
 class Server:
     url: str = ""
+    over: threading.Event = field(default_factory=threading.Event)
+    bodies: list[bytes] = field(default_factory=list)
     seen: Counter[str] = field(default_factory=Counter)
     ports: set[int] = field(default_factory=set)
 
@@ -35,6 +37,8 @@ def server() -> Iterator[Server]:
         def do_GET(self) -> None:
             state.seen[self.headers["x-request-id"]] += 1
             state.ports.add(self.client_address[1])
+            if self.path == "/slow":
+                state.over.wait()
             if self.path == "/hang-up":
                 self.close_connection = True
                 return
@@ -45,6 +49,10 @@ def server() -> Iterator[Server]:
             self.send_header("content-type", "text/plain")
             self.end_headers()
             self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            state.bodies.append(self.rfile.read(int(self.headers["content-length"])))
+            self.do_GET()
 
         def log_message(self, *_: object) -> None:
             pass
@@ -61,6 +69,7 @@ def server() -> Iterator[Server]:
     thread.start()
     state.url = f"http://127.0.0.1:{httpd.server_port}"
     yield state
+    state.over.set()
     httpd.shutdown()
     httpd.server_close()
     thread.join()
@@ -70,6 +79,21 @@ def server() -> Iterator[Server]:
 def driver() -> Iterator[Driver]:
     with Driver() as child:
         yield child
+
+
+def test_a_user_gives_up_waiting_and_that_is_no_error(server: Server, driver: Driver) -> None:
+    plan = Plan("late", server.url, 3, path="/slow", batch=3, give_up=0.2)
+    seen = driver.run(plan, lambda _: True)
+    assert [(item.slow, item.status, item.error) for item in seen] == [(True, 0, "")] * 3
+    assert all(item.seconds >= 0.2 for item in seen)
+    (quick,) = driver.run(Plan("quick", server.url, 1, give_up=5.0), lambda _: True)
+    assert (quick.slow, quick.status) == (False, 200)
+
+
+def test_a_post_brings_its_body(server: Server, driver: Driver) -> None:
+    plan = Plan("post", server.url, 2, method="POST", body="five", batch=2)
+    assert [item.status for item in driver.run(plan, lambda _: True)] == [200, 200]
+    assert server.bodies == [b"five"] * 2
 
 
 def test_barrier_batches_until_the_parent_stops(server: Server, driver: Driver, tmp_path) -> None:
