@@ -14,10 +14,12 @@ from mesh.commands.common import Output, check_output, print_json
 from mesh.commands.errors import REFUSED, UserError
 
 if TYPE_CHECKING:
+    from mesh.conformance.case import Case
     from mesh.conformance.run import CaseResult
 
 BOTH = ("mitmproxy", "envoy")
 CASES = Path(__file__).resolve().parents[2] / "tests" / "conformance" / "cases"
+RANDOM = Path("runs") / "conformance" / "random"
 
 
 def conform(
@@ -31,18 +33,26 @@ def conform(
     differences: Annotated[
         bool, typer.Option("--differences", help="List declared differences, run nothing.")
     ] = False,
+    random: Annotated[
+        int, typer.Option("--random", metavar="N", min=0, help="Run N random cases instead.")
+    ] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed, the same random cases.")] = 0,
     output: Output = "text",
 ) -> None:
     """Run behaviour cases on the engines; exit code 1 when one fails or the engines differ."""
     from mesh.conformance.case import read_cases
     from mesh.conformance.declared import differences_page
+    from mesh.conformance.random_case import random_cases
     from mesh.conformance.run import run_cases
     from mesh.testbed.local import LocalTestbed
 
     check_output(output)
     if engine not in (*BOTH, "both"):
         raise UserError(f"there is no engine {engine!r}: choose mitmproxy, envoy or both")
-    chosen = read_cases(cases or [CASES])
+    if random:
+        chosen = [(Path(f"{each.name}.yaml"), each) for each in random_cases(random, seed)]
+    else:
+        chosen = read_cases(cases or [CASES])
     if differences:
         print(differences_page(chosen, CASES), end="")
         return
@@ -53,6 +63,8 @@ def conform(
         progress=lambda text: print(f" • {text}", file=sys.stderr, flush=True),
     )
     failed = sum(not each.passed for each in results)
+    if random:
+        keep([each.case for each in results if not each.passed])
     data = as_json(results)
     if write is not None:
         write.parent.mkdir(parents=True, exist_ok=True)
@@ -62,6 +74,17 @@ def conform(
     else:
         show(results)
     raise typer.Exit(REFUSED if failed else 0)
+
+
+def keep(cases: Sequence[Case]) -> None:
+    """Write random cases that showed a difference to RANDOM, so that they can be run again."""
+    from mesh.conformance.random_case import as_file
+
+    for case in cases:
+        RANDOM.mkdir(parents=True, exist_ok=True)
+        file = RANDOM / f"{case.name.replace(' ', '-')}.yaml"
+        file.write_text(as_file(case), encoding="utf-8")
+        print(f" • written: {file}", file=sys.stderr)
 
 
 def as_json(results: Sequence[CaseResult]) -> dict[str, Any]:

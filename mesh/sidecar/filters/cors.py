@@ -23,7 +23,8 @@ from mesh.sidecar.filters import FilterContext
 from mesh.sidecar.filters.head import RequestHead
 from mesh.sidecar.filters.match import find_route, head_of
 from mesh.sidecar.filters.matchers import StringTest, draw, runtime_fraction, string_test
-from mesh.sidecar.filters.route import CompiledRoute
+from mesh.sidecar.filters.route import Action, CompiledRoute
+from mesh.sidecar.filters.weighted_clusters import choose
 from mesh.sidecar.local_reply import local_reply
 from mesh.sidecar.stream_info import stream_info
 
@@ -152,13 +153,14 @@ class CorsFilter:
         self._compiled: dict[CompiledRoute, Cors] = {}
         self._name = name
         self._rng = context.rng
+        self._clusters = context.clusters
         self._prefix = context.stat_prefix + "cors."
         self._stats = context.stats
 
     def _policy(self, route: CompiledRoute) -> Cors | None:
         config = route.filter_config.get(self._name)
-        if config is None:
-            return None
+        if config is None or route.action != Action.CLUSTER:
+            return None  # an answer of the sidecar itself has no CORS policy
         policy = self._compiled.get(route)
         if policy is None:
             if len(self._compiled) > 1000:  # routes of tables that are gone
@@ -181,6 +183,8 @@ class CorsFilter:
             flow.metadata[DETAILS] = (policy, decision.origin)
         if decision.preflight is not None:
             info.route_name = route.name
+            name = choose(route, self._rng).cluster
+            info.cluster = name if self._clusters.get(name) is not None else ""
             extra = [(k.encode("latin-1"), v.encode("latin-1")) for k, v in decision.preflight]
             local_reply(flow, info, 200, b"", DETAILS, "", extra)
 

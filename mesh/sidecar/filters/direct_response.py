@@ -11,10 +11,12 @@ Source: Envoy, DirectResponseAction in ``route_components.proto``,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from envoy_data_plane.envoy.config.route.v3 import DirectResponseAction
+
+from mesh.sidecar.filters.head import RequestHead
 
 MAX_BODY = 4096
 """Bytes that a body may have unless the route configuration raises the limit (Envoy's default)."""
@@ -22,11 +24,12 @@ MAX_BODY = 4096
 
 @dataclass(frozen=True, slots=True)
 class DirectResponse:
-    """Status and body; ``content_type`` is Envoy's for local answers when there is a body."""
+    """Status, body and (3xx, 201) ``location``; ``content_type`` is Envoy's for local answers when there is a body."""
 
     status: int
     body: bytes = b""
     content_type: str = "text/plain"
+    location: str = ""
 
 
 def compile_direct_response(
@@ -56,6 +59,8 @@ def compile_direct_response(
     return DirectResponse(action.status, body)
 
 
-def decide(response: DirectResponse) -> DirectResponse:
-    """Answer with what was compiled: the decision needs nothing of the request."""
-    return response
+def decide(response: DirectResponse, head: RequestHead) -> DirectResponse:
+    """Answer with what was compiled; 201 and 3xx name the request's own URL as the location."""
+    if response.status != 201 and not 300 <= response.status < 400:
+        return response
+    return replace(response, location=f"{head.scheme}://{head.authority}{head.path}")

@@ -22,10 +22,11 @@ from mitmproxy.http import HTTPFlow
 
 from mesh.sidecar.filters import FilterContext
 from mesh.sidecar.filters.head import RequestHead
+from mesh.sidecar.filters.headers import change_response, response_values
 from mesh.sidecar.filters.match import find_route, head_of
 from mesh.sidecar.filters.matchers import HeadTest, draw, fraction_of, header_test
 from mesh.sidecar.filters.route import CompiledRoute
-from mesh.sidecar.filters.weighted_clusters import choose
+from mesh.sidecar.filters.weighted_clusters import NO_CLUSTER, choose
 from mesh.sidecar.local_reply import local_reply
 from mesh.sidecar.stream_info import stream_info
 
@@ -203,10 +204,12 @@ class FaultFilter:
         finally:
             self._active -= 1
         if decision.abort:
+            choice = NO_CLUSTER
             if route is not None:
                 # The route was chosen before the filters ran: the log names its cluster, too.
                 info.route_name = route.name
-                name = choose(route, self._rng).cluster
+                choice = choose(route, self._rng)
+                name = choice.cluster
                 info.cluster = name if self._clusters.get(name) is not None else ""
             self._stats.inc(self._prefix + "aborts_injected")
             local_reply(
@@ -218,3 +221,8 @@ class FaultFilter:
                 "FI",
                 grpc_status=decision.grpc_status,
             )
+            levels = route.response_levels(choice) if route is not None else ()
+            if any(levels) and flow.response is not None:
+                # An abort is an answer of the route: its headers are changed as any other's.
+                head, values = head_of(flow, info), response_values(info, flow.response)
+                change_response(levels, flow.response, head, values)

@@ -21,8 +21,11 @@ from envoy_data_plane.envoy.config.core.v3 import (
     HeaderValueOption,
     HeaderValueOptionHeaderAppendAction,
 )
+from mitmproxy.http import Response
 
 from mesh.sidecar.filters.head import RequestHead, wire
+from mesh.sidecar.mitm.flow import make_headers
+from mesh.sidecar.stream_info import StreamInfo
 
 APPEND, ADD_IF_ABSENT, OVERWRITE, OVERWRITE_IF_EXISTS = range(4)
 
@@ -154,6 +157,37 @@ def apply_to_response(
     for level in levels:
         headers = level.apply(headers, FormatContext(head, headers, values))
     return headers
+
+
+def change_response(
+    levels: Sequence[HeaderMutations],
+    response: Response,
+    head: RequestHead,
+    values: Mapping[str, str] = _NOTHING,
+) -> None:
+    """Run the levels on ``response``, an answer of a backend or of the sidecar itself."""
+    headers = [
+        (name.decode("latin-1"), value.decode("latin-1"))
+        for name, value in response.data.headers.fields
+    ]
+    changed = apply_to_response(levels, headers, head, values)
+    response.data.headers = make_headers(
+        [(name.encode("latin-1"), value.encode("latin-1")) for name, value in changed]
+    )
+
+
+def response_values(info: StreamInfo, response: Response) -> dict[str, str]:
+    """Return what operators read of a request that is answered."""
+    return {
+        "UPSTREAM_HOST": info.upstream_host,
+        "UPSTREAM_CLUSTER": info.cluster,
+        "RESPONSE_CODE": str(response.status_code),
+        "RESPONSE_FLAGS": info.flags_text(),
+        "RESPONSE_CODE_DETAILS": info.details,
+        "ROUTE_NAME": info.route_name,
+        "DOWNSTREAM_REMOTE_ADDRESS": info.downstream_remote_address,
+        "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": info.downstream_remote_address.rpartition(":")[0],
+    }
 
 
 def compile_format(text: str) -> Formatter:

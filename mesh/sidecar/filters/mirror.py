@@ -21,6 +21,7 @@ from envoy_data_plane.envoy.config.route.v3 import RouteActionRequestMirrorPolic
 from mesh.sidecar.filters.matchers import draw, runtime_fraction
 
 _ADDRESS = b"127.0.0.1"
+_INTERNAL = b"x-envoy-internal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,14 +66,14 @@ def shadow_authority(authority: str) -> str:
 
 
 def forwarded(fields: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Add the sender's address to ``x-forwarded-for`` of a copy, as Envoy's client does.
+    """Add the sender's address to ``x-forwarded-for`` of a copy, and ``x-envoy-internal``.
 
-    Source: Envoy, ``source/common/http/async_client_impl.cc`` (``send_xff``).
+    Source: Envoy, ``source/common/http/async_client_impl.cc`` (``send_xff``, ``send_internal``).
     """
     name = b"x-forwarded-for"
     values = [value for key, value in fields if key == name]
-    kept = [item for item in fields if item[0] != name]
-    return [*kept, (name, b",".join([*values, _ADDRESS]))]
+    kept = [item for item in fields if item[0] not in (name, _INTERNAL)]
+    return [*kept, (name, b",".join([*values, _ADDRESS])), (_INTERNAL, b"true")]
 
 
 def decide(

@@ -21,9 +21,9 @@ from mesh.sidecar.filters import direct_response as direct
 from mesh.sidecar.filters import mirror as mirrors
 from mesh.sidecar.filters import redirect as redirects
 from mesh.sidecar.filters import rewrite as rewrites
-from mesh.sidecar.filters.headers import apply_to_request, apply_to_response
+from mesh.sidecar.filters.headers import apply_to_request, change_response, response_values
 from mesh.sidecar.filters.match import find_route, head_of
-from mesh.sidecar.filters.routing import CompiledRoute, RequestHead
+from mesh.sidecar.filters.routing import Action, CompiledRoute, RequestHead
 from mesh.sidecar.filters.weighted_clusters import NO_CLUSTER, ClusterChoice, choose
 from mesh.sidecar.local_reply import REASONS, local_reply
 from mesh.sidecar.mitm.flow import Fields, make_headers, make_response
@@ -85,9 +85,10 @@ class Router:
             local_reply(flow, info, answer.status, b"", "direct_response", "", location)
             self._mutate_response(flow, info, route, NO_CLUSTER, head)
         elif route.direct_response is not None:
-            reply = direct.decide(route.direct_response)
+            reply = direct.decide(route.direct_response, head)
             info.explain("direct response", status=reply.status)
-            local_reply(flow, info, reply.status, reply.body, "direct_response")
+            place = [(b"location", reply.location.encode("latin-1"))] if reply.location else None
+            local_reply(flow, info, reply.status, reply.body, "direct_response", "", place)
             self._mutate_response(flow, info, route, NO_CLUSTER, head)
         else:
             await self._forward(flow, info, head, route)
@@ -110,11 +111,13 @@ class Router:
             info.explain("cluster", cluster=name, why="no such cluster is in force")
             status = route.cluster_not_found_status
             local_reply(flow, info, status, b"", "cluster_not_found", "NC")
+            self._mutate_response(flow, info, route, choice, head)
             return
         info.cluster = name
         upgrade = info.upgrade.decode("latin-1").lower()
         if upgrade and not route.upgrades.get(upgrade, info.upgrade_allowed):
             local_reply(flow, info, 403, b"", "upgrade_failed")
+            self._mutate_response(flow, info, route, choice, head)
             return
         if upgrade == "connect" and route.ends_connect:
             await self._tunnel(flow, info, cluster)
@@ -319,16 +322,11 @@ class Router:
         head: RequestHead,
     ) -> None:
         levels = route.response_levels(choice)
-        response = flow.response
-        if response is None or not any(levels):
-            return
-        headers = [
-            (name.decode("latin-1"), value.decode("latin-1"))
-            for name, value in response.data.headers.fields
-        ]
-        values = {"UPSTREAM_HOST": info.upstream_host, "RESPONSE_CODE": str(response.status_code)}
-        changed = apply_to_response(levels, headers, head, values)
-        response.data.headers = make_headers(_encode(changed))
+        if any(levels) and flow.response is not None:
+            values = response_values(info, flow.response)
+            if route.action != Action.CLUSTER:
+                values["RESPONSE_CODE"] = "0"  # Envoy knows it only afterwards
+            change_response(levels, flow.response, head, values)
 
     def _count(self, cluster: Cluster, flow: HTTPFlow) -> None:
         response = flow.response

@@ -243,7 +243,7 @@ class Sender:
 
     async def _attempt(self, host: Host, elapsed: float) -> UpstreamResponse:
         info = self.info
-        request = self.serialize(info.attempts, elapsed)
+        request = self.serialize(info.attempts, elapsed if info.attempts > 1 else 0.0)
         per_try = self.plan.times.per_try
         priority = self.route.priority
         if per_try is None:

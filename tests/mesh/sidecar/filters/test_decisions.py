@@ -13,7 +13,7 @@ from envoy_data_plane.envoy.config.route.v3 import (
 from envoy_data_plane.envoy.extensions.filters.http.fault.v3 import HttpFault
 from scipy.stats import binom
 
-from mesh.sidecar.filters import fault, mirror
+from mesh.sidecar.filters import direct_response, fault, mirror
 from mesh.sidecar.filters.headers import FormatContext, compile_format
 from mesh.sidecar.filters.routing import CompiledRoute, RequestHead, RouteTable
 from mesh.sidecar.filters.weighted_clusters import choose
@@ -99,8 +99,19 @@ def test_names_of_shadows(authority: str, shadow: str) -> None:
 
 def test_a_copy_says_who_sent_it() -> None:
     sent = mirror.forwarded([(b"a", b"1")])
-    assert sent == [(b"a", b"1"), (b"x-forwarded-for", b"127.0.0.1")]
-    assert mirror.forwarded(sent)[1:] == [(b"x-forwarded-for", b"127.0.0.1,127.0.0.1")]
+    internal = (b"x-envoy-internal", b"true")
+    assert sent == [(b"a", b"1"), (b"x-forwarded-for", b"127.0.0.1"), internal]
+    assert mirror.forwarded(sent)[1:] == [(b"x-forwarded-for", b"127.0.0.1,127.0.0.1"), internal]
+
+
+@pytest.mark.parametrize(
+    ("status", "location"),
+    [(200, ""), (201, "http://a:80/b?c"), (204, ""), (302, "http://a:80/b?c"), (404, "")],
+)
+def test_a_direct_response_names_a_location(status: int, location: str) -> None:
+    head = RequestHead("GET", "http", "a:80", "/b?c")
+    answer = direct_response.decide(direct_response.DirectResponse(status), head)
+    assert (answer.status, answer.location) == (status, location)
 
 
 def test_each_mirror_is_drawn_on_its_own() -> None:
