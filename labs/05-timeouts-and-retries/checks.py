@@ -65,9 +65,7 @@ def slow(lab: Lab) -> None:
     timeout = lab.parameters["timeout"]
     ask(lab, "slow-once", [{"delay": timeout + 3}, {}])
     ask(lab, "slow-always", [{"delay": timeout + 5}], give_up=timeout + 4)
-    ask(
-        lab, "slow-post", [{"delay": timeout + 5}, {}], method="POST", body="5", give_up=timeout + 4
-    )
+    ask(lab, "slow-post", [{"delay": timeout + 5}], method="POST", body="5", give_up=timeout + 4)
 
 
 @probe
