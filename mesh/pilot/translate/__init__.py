@@ -15,6 +15,7 @@ from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterDiscoveryTy
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.translate import (
     clusters,
+    connect,
     endpoints,
     gateway,
     gateway_chains,
@@ -55,10 +56,12 @@ class Translator:
             for port in gateway.servers(part.view, node)
         ]
         tables += gateway_chains.tables(part.view, node)
+        own: dict[str, Message] = dict(clusters.inbound_clusters(part.view, node))
         if node.outbound_port:
             tables.append(routes.http_proxy(part.view, node))
+            own |= connect.clusters(node)
         return {
-            CDS: {**part.clusters, **clusters.inbound_clusters(part.view, node)},
+            CDS: {**part.clusters, **own},
             EDS: dict(part.endpoints),
             LDS: dict(listeners.listeners(part.view, node)),
             RDS: {table.name: table for table in tables},

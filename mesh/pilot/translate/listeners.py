@@ -39,6 +39,7 @@ from mesh.accesslog import JSON_FORMAT
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.translate import (
     access_control,
+    connect,
     cors,
     fault,
     gateway,
@@ -72,7 +73,11 @@ def listeners(view: MeshView, node: ProxyNode) -> dict[str, Listener]:
         prefix = f"outbound_127.0.0.1_{routes.HTTP_PROXY}"
         manager = _manager(view, node, OUTBOUND, prefix, [], outbound=True)
         manager.rds = Rds(config_source=messages.ads(), route_config_name=routes.HTTP_PROXY)
+        inner = _manager(view, node, OUTBOUND, f"{prefix}_{connect.NAME}", [], outbound=True)
+        inner.rds = manager.rds
+        connect.allow(manager)
         found.append(_listener(routes.HTTP_PROXY, node.outbound_port, OUTBOUND, manager))
+        found.append(connect.listener(inner, HCM))
     found += tcp.outbound(view, node, access_log(node, OUTBOUND))
     found += _gateway_tls(view, node, checks)
     for port in gateway.servers(view, node):

@@ -32,7 +32,7 @@ from envoy_data_plane.envoy.config.route.v3 import (
     VirtualHost,
 )
 
-from mesh.pilot.translate import connection_pool, messages, names, original_dst
+from mesh.pilot.translate import connect, connection_pool, messages, names, original_dst
 from mesh.pilot.translate.view import COMPOSE, MeshView
 
 PASSTHROUGH = "PassthroughCluster"
@@ -94,8 +94,10 @@ def _to(cluster: str) -> Route:
 
 def _host(name: str, domains: list[str], route: Route) -> VirtualHost:
     route.name, route.match = name, RouteMatch(prefix="/")
+    answer = route.direct_response
+    tunnel = connect.inside() if answer is None else connect.refused(answer)
     return VirtualHost(
-        name=name, domains=domains, routes=[route], include_request_attempt_count=True
+        name=name, domains=domains, routes=[route, tunnel], include_request_attempt_count=True
     )
 
 

@@ -11,7 +11,14 @@ from __future__ import annotations
 from envoy_data_plane.envoy.config.route.v3 import Route, RouteConfiguration, VirtualHost
 
 from mesh.pilot.node import ProxyNode
-from mesh.pilot.translate import dtab, names, outbound_policy, peer_metadata, virtual_service
+from mesh.pilot.translate import (
+    connect,
+    dtab,
+    names,
+    outbound_policy,
+    peer_metadata,
+    virtual_service,
+)
 from mesh.pilot.translate.service_entry import EntryService
 from mesh.pilot.translate.view import MESH, MeshView
 from mesh.topology import Service
@@ -28,9 +35,13 @@ def http_proxy(view: MeshView, node: ProxyNode) -> RouteConfiguration:
     for hostname in sorted(set(view.registry.services) - view.unlisted):
         service = view.registry.services[hostname]
         for port in service.ports:
-            if isinstance(service, EntryService) and port.protocol not in HTTP:
-                continue  # a connection, not a request: see the listeners
+            tunnel = connect.route(node, hostname, port.number, http=port.protocol in HTTP)
             host = _virtual_host(view, node, service, port.number)
+            if isinstance(service, EntryService) and port.protocol not in HTTP:
+                if not tunnel:
+                    continue  # a connection, not a request: see the listeners
+                host.routes = []
+            host.routes = [*host.routes, *tunnel]
             host.domains = [domain for domain in host.domains if domain not in taken]
             taken.update(host.domains)
             hosts.append(host)
@@ -87,7 +98,7 @@ def _virtual_only(view: MeshView, node: ProxyNode, taken: set[str]) -> list[Virt
             )
             domains = [domain for domain in domains if domain not in taken]
             taken.update(domains)
-            routes = virtual_service.routes(view, routing, node, MESH, 80)
+            routes = [*virtual_service.routes(view, routing, node, MESH, 80), connect.inside()]
             found.append(
                 VirtualHost(
                     name=f"{host}:80",

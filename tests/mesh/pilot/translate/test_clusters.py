@@ -111,8 +111,12 @@ def test_consecutive_errors_worked_until_1_6(view: Make, node: ProxyNode) -> Non
 
 def test_the_access_log_has_the_kits_fields_and_the_direction(view: Make, node: ProxyNode) -> None:
     found = translate(view(), node)[LDS]
-    assert sorted(found) == ["http_proxy", "virtualInbound"]
-    for name, direction in (("http_proxy", "outbound"), ("virtualInbound", "inbound")):
+    assert sorted(found) == ["connect", "http_proxy", "virtualInbound"]
+    for name, direction in (
+        ("connect", "outbound"),
+        ("http_proxy", "outbound"),
+        ("virtualInbound", "inbound"),
+    ):
         listener = found[name]
         assert isinstance(listener, Listener)
         manager = listener.to_dict()["filterChains"][0]["filters"][0]["typedConfig"]

@@ -105,4 +105,4 @@ def test_the_targets_own_rules_hold(view: Make, node: ProxyNode) -> None:
 def test_it_is_off_by_default(view: Make, node: ProxyNode) -> None:
     table = translate(view(RULE), node)[RDS]["http_proxy"]
     for host in table.virtual_hosts:  # type: ignore[attr-defined]
-        assert len(host.routes) == 1
+        assert len(host.routes) == 2  # the other one is for tunnels

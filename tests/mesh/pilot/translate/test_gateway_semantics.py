@@ -70,7 +70,7 @@ def table(registry: Registry) -> Callable[..., RouteConfiguration]:
 
 
 def routes_of(table: RouteConfiguration, name: str) -> list[Route]:
-    return next(each for each in table.virtual_hosts if each.name.startswith(name)).routes
+    return next(each for each in table.virtual_hosts if each.name.startswith(name)).routes[:-1]
 
 
 Table = Callable[..., RouteConfiguration]

@@ -20,7 +20,7 @@ def routes(view: MeshView, node: ProxyNode) -> list[Route]:
     table = translate(view, node)[RDS]["http_proxy"]
     assert isinstance(table, RouteConfiguration)
     name = "recommendation.tutorial.svc.cluster.local:8080"
-    return next(host.routes for host in table.virtual_hosts if host.name == name)
+    return next(host.routes[:-1] for host in table.virtual_hosts if host.name == name)
 
 
 def service(http: str) -> tuple[str, str, str]:
