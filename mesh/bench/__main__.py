@@ -82,6 +82,14 @@ def main() -> int:
     console.print(table("One hop, 40-byte answers, 8 connections", one_hop))
 
     mesh = interleaved({each: partial(testbeds.measure, each) for each in engines}, 3)
+    telemetry = interleaved(
+        {
+            f"{each}, {percent:g} % traced": partial(testbeds.measure, each, 1000, percent)
+            for each in engines
+            for percent in (100.0, 0.0)
+        },
+        3,
+    )
     lab = interleaved(
         {each: partial(testbeds.lab_seconds, ROOT, each) for each in engines},
         3,
@@ -89,6 +97,8 @@ def main() -> int:
     for name, figures in mesh.items():
         figures |= lab[name]
     console.print(table("The mesh of lab 1: five proxies, four applications", mesh))
+
+    console.print(table("The same with tracing on and off", telemetry))
 
     reading = {"1000 resources": analysis.measure()}
     console.print(table("meshctl analyze, CPU seconds", reading))
@@ -104,6 +114,7 @@ def main() -> int:
     path = ROOT / "runs" / "bench" / "latest.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     result = {"hop": one_hop, "mesh": mesh, "analyze": reading, "rounds": options.rounds}
+    result["telemetry"] = telemetry
     result["grading"] = grading
     write_atomic(path, json.dumps(result, indent=2) + "\n")
     console.print(f"written to {path}")

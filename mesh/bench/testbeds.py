@@ -13,15 +13,15 @@ from mesh.testbed.load_topology import standard_topology
 from mesh.testbed.local import LocalTestbed
 
 
-def measure(engine: str, requests: int = 300) -> dict[str, float]:
+def measure(engine: str, requests: int = 300, sampling: float = 100.0) -> dict[str, float]:
     """Start the mesh, load it, stop it.
 
     ``ready_s`` until the configuration is in force, ``pss_mb`` of all its processes, ``rps`` and
     latencies of requests that pass five proxies and three applications, ``cpu_ms`` per request of
-    all processes together.
+    all processes together.  ``sampling``: percent of the requests that become spans.
     """
     begin = time.perf_counter()
-    with LocalTestbed(standard_topology(), engine=engine) as mesh:
+    with LocalTestbed(standard_topology(), engine=engine, sampling=sampling) as mesh:
         ready = time.perf_counter() - begin
         owner = mesh.run.owner()
         assert owner is not None
