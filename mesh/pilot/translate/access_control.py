@@ -12,7 +12,12 @@ from __future__ import annotations
 from betterproto2 import Message
 
 from mesh.pilot.node import ProxyNode
-from mesh.pilot.translate import authorization_policy, mixer_check, request_authentication
+from mesh.pilot.translate import (
+    authorization_policy,
+    mixer_check,
+    request_authentication,
+    service_role,
+)
 from mesh.pilot.translate.view import MeshView
 
 
@@ -21,5 +26,6 @@ def filters(view: MeshView, node: ProxyNode) -> list[tuple[str, Message]]:
     return [
         *request_authentication.filters(view, node),
         *authorization_policy.filters(view, node),
+        *service_role.filters(view, node),
         *mixer_check.filters(view, node),
     ]
