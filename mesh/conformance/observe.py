@@ -43,8 +43,12 @@ _RECORD_FIELDS = (
     "upstream_cluster",
     "upstream_request_attempt_count",
     "route_name",
+    "downstream_peer_uri_san",
+    "requested_server_name",
 )
 _VARYING = re.compile(r"(127\.0\.0\.1:|remote_address:/)[^\s,}|]+")
+_HASH = re.compile(r"Hash=[0-9a-f]{64}")
+"""The fingerprint of a caller's certificate in x-forwarded-client-cert: another on every run."""
 Row = dict[str, str]
 
 
@@ -114,8 +118,8 @@ class Names:
         return ", ".join("127.0.0.1" if part in self.addresses else part for part in parts)
 
     def clean(self, text: str) -> str:
-        """Replace pod names in a text by their workload, and take out ports and socket paths."""
-        text = _VARYING.sub(r"\1*", text)
+        """Replace pod names by their workload; take out ports, socket paths and fingerprints."""
+        text = _HASH.sub("Hash=*", _VARYING.sub(r"\1*", text))
         for pod, workload in self.workloads.items():
             text = text.replace(pod, workload)
         return text

@@ -25,7 +25,7 @@ class MitmproxyEngine:
     """Sidecars built on mitmproxy (``mesh.sidecar``)."""
 
     name = "mitmproxy"
-    mtls = False
+    mtls = True
 
     def check(self) -> None:
         """Do nothing: it runs wherever the kit runs."""
@@ -58,7 +58,7 @@ class EnvoyEngine:
     """The real Envoy, below a supervisor that ends it with the mesh (``mesh.envoy``)."""
 
     name = "envoy"
-    mtls = False
+    mtls = True
 
     def check(self) -> None:
         """Raise TestbedError where there is no Envoy for this machine."""
