@@ -200,6 +200,10 @@ class HttpConnectionManager:
                 fields.append((b"x-forwarded-for", b",".join(values)))
         if b"x-forwarded-proto" not in names:
             fields.append((b"x-forwarded-proto", b"https" if connection.tls else b"http"))
+        elif connection.tls is not None:
+            # The scheme is the one that the first proxy saw: inside the mesh http goes over TLS.
+            said = next(value for name, value in fields if name == b"x-forwarded-proto")
+            head.scheme = said if said in (b"http", b"https") else head.scheme
         if connection.tls is not None or forward_client_cert.HEADER in names:
             fields = self._forward_client_cert.apply(fields, connection)
         if self._request_ids and b"x-request-id" not in names:
