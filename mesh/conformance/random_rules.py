@@ -284,7 +284,7 @@ class Rules:
         subsets: list[Data] = [{"name": each, "labels": {"version": each}} for each in SUBSETS]
         policy: Data = {"loadBalancer": {"consistentHash": {"httpHeaderName": "x-key"}}}
         if self.chance(0.2):
-            policy.update(self.policy())
+            policy = {**self.policy(), **policy}  # the hash stays, else a pod would be drawn
         self.maybe(0.6, subsets[0], "trafficPolicy", self.policy)
         self.maybe(0.3, subsets[1], "trafficPolicy", self.policy)
         spec = {"host": "backend", "trafficPolicy": policy, "subsets": subsets}
