@@ -56,8 +56,9 @@ def announce(view: MeshView, node: ProxyNode, host: VirtualHost) -> None:
 def _clusters(host: VirtualHost) -> list[str]:
     found: list[str] = []
     for route in host.routes:
-        if route.route is None:
-            continue
+        match = route.match
+        if route.route is None or (match is not None and match.connect_matcher is not None):
+            continue  # a tunnel begins in this sidecar: what is inside meets the routes again
         if route.route.weighted_clusters is not None:
             found += [each.name for each in route.route.weighted_clusters.clusters]
         else:
