@@ -30,7 +30,7 @@ Resources = Mapping[str, Mapping[str, Message]]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One resource that differs; ``proxies`` are all that get exactly this difference."""
+    """One resource that differs; ``proxies`` are all that get this difference, the texts the first's."""
 
     type: str
     name: str
@@ -49,15 +49,17 @@ class Change:
 
 def compare(old: Mapping[str, Resources], new: Mapping[str, Resources]) -> list[Change]:
     """Compare what each proxy has before and after; proxies of one name belong together."""
-    found: dict[Change, list[str]] = {}
+    found: dict[tuple[str, str, Kind, str], tuple[Change, list[str]]] = {}
     for proxy in sorted({*old, *new}):
         before, after = old.get(proxy, {}), new.get(proxy, {})
         for kind in sorted({*before, *after}):
-            for change in _of_type(kind, before.get(kind, {}), after.get(kind, {})):
-                found.setdefault(change, []).append(proxy)
+            for each in _of_type(kind, before.get(kind, {}), after.get(kind, {})):
+                # Not by the whole text: each proxy's resources name the proxy here and there.
+                key = each.type, each.name, each.kind, each.diff()
+                found.setdefault(key, (each, []))[1].append(proxy)
     return [
         Change(each.type, each.name, each.kind, each.old, each.new, tuple(proxies))
-        for each, proxies in found.items()
+        for each, proxies in found.values()
     ]
 
 
