@@ -120,7 +120,7 @@ def test_graph_and_top() -> None:
     assert "recommendation v" in shown.stdout
     found = json.loads(meshctl("graph", "-o", "json").stdout)
     assert found["records"] >= 2
-    assert {edge["mtls"] for edge in found["edges"]} == {False}
+    assert {edge["mtls"] for edge in found["edges"]} == {True}
     table = meshctl("top", "--once").stdout
     assert "REQ/S" in table
     assert "100.0%" in table
