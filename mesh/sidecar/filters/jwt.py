@@ -4,7 +4,6 @@ A token is three base64url texts with dots between: header (algorithm, key id), 
 who issued it, for whom, until when) and signature.  The key decides what an algorithm may be: a
 public RSA key never checks an HMAC, and ``alg: none`` is no algorithm at all.  Every mistake has
 a sentence of its own, the one that the client reads in the 401.
-Look into a token with ``meshctl token show TOKEN``.
 
 Source: RFC 7515, RFC 7519; Envoy ``source/common/jwt`` (status.cc, jwt.cc, verify.cc).
 """
