@@ -11,7 +11,6 @@ import typer
 from mesh.commands.common import Mesh, Output, attach, check_output, note, print_json
 from mesh.commands.errors import UserError
 from mesh.commands.logs import full_name
-from mesh.testbed.request import ClientTls
 
 
 def curl(
@@ -45,6 +44,8 @@ def curl(
     output: Output = "text",
 ) -> None:
     """Send a request to the gateway, or from a pod; each on a new connection."""
+    from mesh.testbed.request import ClientTls
+
     check_output(output)
     headers = parse_headers(header or [])
     bed = attach(mesh)

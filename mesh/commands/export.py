@@ -18,6 +18,9 @@ from mesh.commands.offline import (
     existing,
 )
 
+ANSWERS = "answers.yaml"
+"""What a student predicts; no configuration."""
+
 
 def export(
     what: Annotated[str, typer.Argument(metavar="kubernetes")],
@@ -35,7 +38,7 @@ def export(
     namespace: Namespace = "tutorial",
 ) -> None:
     """Write a lab's services and Istio resources for kubectl, in the words of today's Istio."""
-    from mesh.commands.up import lab_folder
+    from mesh.commands.up import lab_definition, lab_folder
     from mesh.istio.legacy import convert_text
     from mesh.istio.load import load_text
     from mesh.istio.problem import has_errors
@@ -51,11 +54,12 @@ def export(
     wanted = services or standard_topology()
     chosen = list(paths or [])
     if lab and not chosen:
-        home = lab_folder(lab)
-        own = Path("work") / f"lab-{lab:02}"
-        chosen = [home / "solution" if solution else own if own.is_dir() else home / "start"]
-        if chosen[0].is_relative_to(Path.cwd()):
-            chosen = [chosen[0].relative_to(Path.cwd())]
+        home, own = lab_folder(lab), Path("work") / f"lab-{lab:02}"
+        place = home / "solution" if solution else own if own.is_dir() else home / "start"
+        if place.is_relative_to(Path.cwd()):
+            place = place.relative_to(Path.cwd())
+        named = [place / str(each) for each in lab_definition(lab).get("files", ())]
+        chosen = [each for each in named if each.is_file() and each.name != ANSWERS]
     existing(chosen)
     resources = list(load_text(ingress_yaml(wanted), "ingress.yaml", era=release).resources)
     problems = []

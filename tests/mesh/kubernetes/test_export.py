@@ -16,6 +16,8 @@ from mesh.cli import app
 from mesh.commands.dry_run import snapshots
 from mesh.istio import era, has_errors, load_paths, load_text, validate
 from mesh.istio.analyze import analyze
+from mesh.istio.eras import Era
+from mesh.istio.problem import Problem
 from mesh.kubernetes import VERSION
 from mesh.kubernetes.importing import import_objects
 from mesh.testbed.load_topology import load_topology
@@ -66,13 +68,26 @@ def test_the_istio_resources_fit_their_crds(exported: tuple[int, Path]) -> None:
         jsonschema.validate(each, schemas[each["apiVersion"], each["kind"]])
 
 
-def test_it_loads_back_without_a_problem(exported: tuple[int, Path]) -> None:
+def test_it_loads_back_with_no_other_problem_than_the_lab(exported: tuple[int, Path]) -> None:
+    """A solution may do what the analyzer warns of: lab 3's is a fault."""
+    number, folder = exported
     current = era("istio-current")
-    files = [exported[1] / "base" / name for name in ("applications.yaml", "istio.yaml")]
-    loaded = load_paths(files, era=current)
-    problems = [*loaded.problems, *validate(loaded.resources, current)]
-    problems += analyze(loaded.resources, current)
-    assert [str(each) for each in problems if str(each.level) != "info"] == []
+    files = [folder / "base" / name for name in ("applications.yaml", "istio.yaml")]
+    found = problems(files, current)
+    home = next((ROOT / "labs").glob(f"{number:02}-*"))
+    lab = yaml.safe_load((home / "lab.yaml").read_text())
+    own = [home / "solution" / each for each in lab["files"] if each != "answers.yaml"]
+    expected = {each.code for each in problems(own, era(lab["era"]))}
+    # The retries of the era, now written out, stand beside the fault.
+    expected |= {"KIT0103"} if "fault:" in (folder / "base" / "istio.yaml").read_text() else set()
+    assert not has_errors(found), [str(each) for each in found]
+    assert {each.code for each in found if str(each.level) != "info"} <= expected
+
+
+def problems(files: list[Path], the_era: Era) -> list[Problem]:
+    loaded = load_paths(files, era=the_era, namespace="tutorial")
+    found = [*loaded.problems, *validate(loaded.resources, the_era)]
+    return found + analyze(loaded.resources, the_era)
 
 
 def test_it_routes_as_the_lab_does(exported: tuple[int, Path]) -> None:
@@ -82,7 +97,8 @@ def test_it_routes_as_the_lab_does(exported: tuple[int, Path]) -> None:
     topology, old = load_topology(lab["topology"]), era(lab.get("era", "istio-current"))
     current = era("istio-current")
     files = next((ROOT / "labs").glob(f"{number:02}-*/solution"))
-    mine = load_paths([files], era=old, namespace="tutorial").resources
+    own = [files / each for each in lab["files"] if each != "answers.yaml"]
+    mine = load_paths(own, era=old, namespace="tutorial").resources
     theirs = load_paths([folder / "base" / "istio.yaml"], era=current).resources
     ruled = {host for each in mine if each.kind == "VirtualService" for host in each.spec.hosts}  # type: ignore[attr-defined]
     before, after = snapshots(mine, topology, old), snapshots(theirs, topology, current)

@@ -163,9 +163,8 @@ def test_passing_through_by_name(bed: LocalTestbed) -> None:
 
     with socket.create_connection(("127.0.0.1", bed.gateway_port(443))) as connection:
         connection.sendall(hello("through.test", []) + b"\n")
-        connection.shutdown(socket.SHUT_WR)
         with connection.makefile("rb") as received:
-            assert received.read().startswith(b"v1 \x16\x03\x01")
+            assert received.read(6) == b"v1 \x16\x03\x01"
 
 
 def test_keys_are_not_shown(bed: LocalTestbed) -> None:
