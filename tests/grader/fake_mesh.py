@@ -34,6 +34,7 @@ class FakeMesh:
         self._journal: list[dict[str, Any]] = []
         self._log: list[AccessLogRecord] = []
         self._count = 0
+        self.told: list[tuple[str, str]] = []
         self._lock = threading.Lock()
 
     def start(self) -> None:
@@ -90,7 +91,7 @@ class FakeMesh:
         return {"cluster.x.upstream_rq_total": self._count}
 
     def tell(self, pod: str, path: str) -> None:
-        raise AssertionError("the self-study diagnosis tells nobody anything")
+        self.told.append((pod, path))
 
     def access_log(self) -> tuple[AccessLogRecord, ...]:
         return tuple(self._log)

@@ -42,4 +42,4 @@ def test_the_starter_is_a_starting_point(tmp_path: Path) -> None:
     out, result = grade(LAB.start, "mitmproxy", tmp_path)
     assert out.splitlines()[-1] == "score: 4/10"
     assert "the score below is a starting point" in out
-    assert result["checks"][1]["rationale"] == "v2 answered none of 200 requests."
+    assert result["checks"][1]["rationale"] == "v2 answered none of 400 requests."
