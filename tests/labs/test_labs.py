@@ -69,6 +69,16 @@ def test_each_check_has_a_mutant_that_it_must_catch(lab: LabDefinition, tmp_path
 
 
 @EACH
+def test_no_set_passes_for_another_by_chance(lab: LabDefinition) -> None:
+    """A share between two sets' own is decided by luck: whoever answers another set is told so."""
+    shares = {each.values["share"] for each in sets(lab) if "share" in each.values}
+    for values in (each.values for each in sets(lab) if "share" in each.values):
+        upper, lower = values["alternatives"]
+        assert lower < values["share"] < upper
+        assert not [s for s in shares if lower < s < upper and s != values["share"]]
+
+
+@EACH
 def test_everybody_has_a_task_that_can_be_solved(lab: LabDefinition, tmp_path: Path) -> None:
     from rich.console import Console
 
