@@ -15,7 +15,10 @@ INJECT = "sidecar.istio.io/inject"
 """Label of a pod; "false": it gets no sidecar."""
 TLS_MODE, ISTIO = "security.istio.io/tlsMode", "istio"
 """Label and its value that the injection gives to pods whose sidecar can speak mutual TLS."""
-
+EGRESS = "egressgateway"
+"""Value of the label ``istio`` of the egress gateway's pods, by which Gateways select them."""
+HTTPS = frozenset({443, 8443})
+"""Ports at which names outside of the mesh speak TLS."""
 
 TCP_PROTOCOLS = ("tcp", "mongo", "mysql", "redis", "tls", "https")
 """Protocols of a Service's port whose bytes a sidecar passes on as they are."""
@@ -74,7 +77,10 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Outside:
-    """A host outside of the mesh, such as edition.cnn.com, and the ports at which it answers."""
+    """A host outside of the mesh, such as edition.cnn.com, and the ports at which it answers.
+
+    443 and 8443 are HTTPS.
+    """
 
     name: str
     ports: tuple[int, ...] = (80,)
@@ -85,6 +91,7 @@ class Topology:
     """All services of a mesh; ``gateway`` names the ingress gateway, ``""`` for none.
 
     ``ingress``: whether a Gateway and a VirtualService that lead to the first service come with it.
+    ``egress_gateway`` names the gateway for what leaves the mesh, ``""`` for none.
     ``world`` are the names outside that can be looked up; one application answers for them.
     ``outbound_policy`` is ``meshConfig.outboundTrafficPolicy.mode``; ``""``: the era's default.
     ``l5d_dtab``: whether sidecars obey Linkerd's routing header.
@@ -93,10 +100,38 @@ class Topology:
     services: tuple[Service, ...]
     namespace: str = "tutorial"
     gateway: str = "istio-ingressgateway"
+    egress_gateway: str = ""
     ingress: bool = True
     world: tuple[Outside, ...] = ()
     outbound_policy: str = ""
     l5d_dtab: bool = False
+
+    @property
+    def all_services(self) -> tuple[Service, ...]:
+        """The services, and the one of the egress gateway, to which sidecars send."""
+        if not self.egress_gateway:
+            return self.services
+        return (*self.services, egress_service(self.egress_gateway))
+
+    @property
+    def encrypted(self) -> bool:
+        """Whether some name outside answers over HTTPS."""
+        return any(HTTPS & set(each.ports) for each in self.world)
+
+
+def egress_service(name: str) -> Service:
+    """Return the Service of an egress gateway as Istio's installation has it.
+
+    Its account is the one of Istio's manifests, which rules of then name in ``subjectAltNames``.
+    """
+    account = f"{name}-service-account"
+    labels = {"app": name, "istio": EGRESS}
+    return Service(
+        name,
+        ROOT_NAMESPACE,
+        (Port(80, "http2", "http2"), Port(443, "https", "https")),
+        (Workload(name, "", labels=labels, service_account=account),),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,16 +10,27 @@ received, as JSON.  Names that end in ``httpbin.org`` know ``/get``, ``/headers`
 and ``/delay/SECONDS``, those that begin with ``worldclockapi`` or ``worldtimeapi`` tell the time.
 The journal's ``pod`` is the name.  See it with ``meshctl curl http://edition.cnn.com/ --from customer``.
 
-Option ``names``: port on which it listens (as text) -> outside name.
+Options: ``names``: port on which it listens (as text) -> outside name; ``hosts``: names that share these
+ports; ``https``: the ports that speak TLS; ``certificates``: folder for their certificates and
+``ca.pem``, which callers have to trust (``services.outside_ca``).  In a container, where all names
+share ports::
+
+    python -m services.server external 0.0.0.0:80,0.0.0.0:443 --options '{"https": [443],
+      "hosts": ["edition.cnn.com", "httpbin.org"], "certificates": "/certificates"}'
 """
 
 from __future__ import annotations
 
 import datetime
+import socket
 import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from flask import Blueprint, Response, g, jsonify, request
 
+from services import https_front
 from services.options import AppOptions
 
 LONGEST_DELAY = 10.0
@@ -30,12 +41,16 @@ def create(options: AppOptions) -> Blueprint:
     """Make the routes of every outside name."""
     routes = Blueprint("external", __name__)
     by_port = {str(port): str(name) for port, name in _mapping(options.options.get("names"))}
+    hosts = _names(options)
+    fronted = set(map(str, _list(options.options.get("fronted"))))
 
     @routes.before_request
     def address() -> None:
-        g.name = asked_for(request.host, request.environ.get("SERVER_PORT", ""), by_port)
+        port = request.environ.get("SERVER_PORT", "")
+        g.name = asked_for(request.host, port, by_port, hosts)
+        g.scheme = "https" if port in fronted else "http"
         headers = {key.lower(): value for key, value in request.headers.items()}
-        g.journal = {"pod": g.name, "headers": headers}
+        g.journal = {"pod": g.name, "scheme": g.scheme, "headers": headers}
 
     @routes.route("/anything", defaults={"rest": ""}, methods=METHODS)
     @routes.route("/anything/<path:rest>", methods=METHODS)
@@ -59,10 +74,45 @@ def create(options: AppOptions) -> Blueprint:
 METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH"]
 
 
-def asked_for(host: str, port: str, by_port: dict[str, str]) -> str:
+def asked_for(
+    host: str, port: str, by_port: dict[str, str], hosts: frozenset[str] = frozenset()
+) -> str:
     """Return the outside name of a request: its Host, else the name that listens on ``port``."""
     name = host.rsplit(":", 1)[0].lower().rstrip(".")
-    return name if name in by_port.values() else by_port.get(port, name)
+    return name if name in hosts or name in by_port.values() else by_port.get(port, name)
+
+
+def behind_tls(
+    options: AppOptions, sockets: Sequence[socket.socket]
+) -> tuple[AppOptions, list[socket.socket]]:
+    """Put TLS before the ports named in ``https``; makes a thread where there are any.
+
+    Returns the sockets on which plain HTTP arrives, and options that know them.
+    """
+    encrypted = set(map(str, _list(options.options.get("https"))))
+    names = {str(port): str(name) for port, name in _mapping(options.options.get("names"))}
+    plain: list[socket.socket] = []
+    doors: dict[socket.socket, tuple[str, int]] = {}
+    fronted: list[str] = []
+    for each in sockets:
+        port = str(each.getsockname()[1])
+        if port not in encrypted:
+            plain.append(each)
+            continue
+        inner = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        inner.bind(("127.0.0.1", 0))
+        plain.append(inner)
+        doors[each] = inner.getsockname()
+        fronted.append(str(doors[each][1]))
+        if port in names:
+            names[fronted[-1]] = names[port]
+    if doors:
+        from services.outside_ca import make_certificates  # only a world with HTTPS needs it
+
+        folder = str(options.options.get("certificates") or "certificates")
+        https_front.serve(doors, make_certificates(Path(folder), sorted(_names(options))))
+    told = {**options.options, "names": names, "fronted": fronted}
+    return replace(options, options=told), plain
 
 
 def _httpbin(verb: str, rest: str) -> Response:
@@ -87,10 +137,20 @@ def _echo() -> Response:
     return jsonify(
         pod=g.name,
         method=request.method,
+        scheme=g.scheme,
         path=request.full_path if request.query_string else request.path,
         headers=g.journal["headers"],
         body=request.get_data(as_text=True),
     )
+
+
+def _names(options: AppOptions) -> frozenset[str]:
+    own = [str(name) for _, name in _mapping(options.options.get("names"))]
+    return frozenset(own) | {str(name) for name in _list(options.options.get("hosts"))}
+
+
+def _list(raw: object) -> list[object]:
+    return list(raw) if isinstance(raw, list) else []
 
 
 def _mapping(raw: object) -> list[tuple[object, object]]:

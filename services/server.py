@@ -18,7 +18,7 @@ import sys
 
 from waitress.server import create_server
 
-from services import lifeline, scripted, tcp_echo
+from services import external, lifeline, scripted, tcp_echo
 from services.factory import create_app, short_name
 from services.options import AppOptions
 
@@ -57,6 +57,8 @@ def run(options: AppOptions) -> None:
     if short_name(options.app) == "tcp_echo":
         tcp_echo.serve(sockets, options)
         return
+    if short_name(options.app) == "external":
+        options, sockets = external.behind_tls(options, sockets)
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     server = create_server(
         create_app(options),
@@ -76,9 +78,13 @@ def main(arguments: list[str]) -> int:
     """``python -m services.server APP LISTEN``: one application, in a container or for a look."""
     parser = argparse.ArgumentParser(prog="python -m services.server")
     parser.add_argument(
-        "app", metavar="APP", help="customer, preference, recommendation, scripted, tcp_echo"
+        "app",
+        metavar="APP",
+        help="customer, preference, recommendation, external, scripted, tcp_echo",
     )
-    parser.add_argument("listen", metavar="LISTEN", help="unix:PATH or ADDRESS:PORT")
+    parser.add_argument(
+        "listen", metavar="LISTEN", help="unix:PATH or ADDRESS:PORT, several with commas between"
+    )
     parser.add_argument("--version", default="v1", help="the label version (v1)")
     parser.add_argument("--options", default="{}", metavar="JSON", help="of the application")
     parser.add_argument("--journal", default="", metavar="FILE", help="/dev/stdout in a container")

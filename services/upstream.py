@@ -12,6 +12,7 @@ user sees at which hop a chain broke.
 
 from __future__ import annotations
 
+import os
 from http.cookiejar import DefaultCookiePolicy
 
 import requests
@@ -30,8 +31,11 @@ class Upstream:
         self._session.headers.clear()
         self._session.headers["accept"] = "text/plain"
         if proxy:
-            self._session.proxies = {"http": proxy}
-        self._session.mount("http://", HTTPAdapter(pool_maxsize=connections, max_retries=0))
+            self._session.proxies = {"http": proxy, "https": proxy}
+        # A workload's list of authorities is its machine's, or the file that it is told.
+        self._session.verify = os.environ.get("SSL_CERT_FILE") or True
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(pool_maxsize=connections, max_retries=0))
 
     def call(self, headers: dict[str, str]) -> tuple[int, str]:
         """GET the service; returns (200, its body) or (503, what went wrong), without newline."""

@@ -18,6 +18,8 @@ from mesh.topology import Topology
 EngineName = Literal["mitmproxy", "envoy"]
 ENGINES: tuple[EngineName, ...] = ("mitmproxy", "envoy")
 GATEWAY = "gateway"
+EGRESS = "egress"
+"""What rows of the egress gateway are called."""
 TOPOLOGIES = "topologies"
 """Folder, beside the cases or above them, of the topologies that cases name."""
 
@@ -58,6 +60,7 @@ class Expect(_Model):
     received: dict[str, str | None] = {}
     records: dict[str, str | int] = {}
     inbound: dict[str, str | int] = {}
+    egress: dict[str, str | int] = {}
     requests: dict[str, dict[str, str | tuple[str, ...] | None]] = {}
     backends: dict[str, Count] = {}
     distribution: Distribution | None = None

@@ -6,7 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping
 
-from mesh.conformance.case import Count, Distribution, Expect
+from mesh.conformance.case import EGRESS, Count, Distribution, Expect
 from mesh.conformance.observe import ANY, Observation, Row
 
 
@@ -36,6 +36,11 @@ def failures(expect: Expect, seen: Observation) -> list[str]:
         found.append("inbound: no backend's sidecar logged anything")
     for name, wanted in expect.inbound.items():
         found += _field(inbound, name, str(wanted), f"inbound record {name}")
+    left = [row for row in seen.records if row["by"].startswith(f"{EGRESS} ")]
+    if expect.egress and not left:
+        found.append("egress: the egress gateway logged nothing")
+    for name, wanted in expect.egress.items():
+        found += _field(left, name, str(wanted), f"egress record {name}")
     for workload, headers in expect.requests.items():
         rows = [row for row in seen.requests if row["backend"] == workload]
         for name, values in headers.items():

@@ -17,7 +17,7 @@ import psutil
 
 from mesh.accesslog import AccessLogRecord
 from mesh.testbed.base import Answer
-from mesh.topology import INJECT, Outside, Pod
+from mesh.topology import INJECT, Pod, Topology
 
 ANY = "*"
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "date"}
@@ -48,7 +48,8 @@ _RECORD_FIELDS = (
 )
 _VARYING = re.compile(r"(127\.0\.0\.1:|remote_address:/)[^\s,}|]+")
 _HASH = re.compile(r"Hash=[0-9a-f]{64}")
-"""The fingerprint of a caller's certificate in x-forwarded-client-cert: another on every run."""
+_CERTIFICATE = re.compile(r'Cert="[^"]*"')
+"""Fingerprint and text of a caller's certificate in x-forwarded-client-cert: others on every run."""
 Row = dict[str, str]
 
 
@@ -90,20 +91,24 @@ class Names:
     addresses: frozenset[str] = frozenset()
     bare: frozenset[str] = frozenset()
     """Pods without a sidecar, and hosts outside of the mesh."""
+    egress: str = ""
 
     @classmethod
-    def of(cls, pods: Sequence[Pod], gateway: str, world: Sequence[Outside] = ()) -> Names:
-        """Read them from the running pods and the hosts outside."""
+    def of(cls, pods: Sequence[Pod], mesh: Topology) -> Names:
+        """Read them from the running pods and the topology: gateways, hosts outside."""
         found = psutil.net_if_addrs().values()
         addresses = frozenset(each.address for interface in found for each in interface)
         bare = frozenset(pod.name for pod in pods if pod.labels.get(INJECT) == "false")
-        bare |= {each.name for each in world}
-        return cls({pod.name: pod.workload for pod in pods}, gateway, addresses, bare)
+        bare |= {each.name for each in mesh.world}
+        workloads = {pod.name: pod.workload for pod in pods}
+        return cls(workloads, mesh.gateway, addresses, bare, mesh.egress_gateway)
 
     def workload(self, pod: str) -> str:
-        """Return a pod's workload; of the gateway its name; an unknown pod's own name."""
+        """Return a pod's workload, ``gateway`` or ``egress``; an unknown pod's own name."""
         if self.gateway and pod.startswith(self.gateway):
             return "gateway"
+        if self.egress and pod.startswith(self.egress):
+            return "egress"
         return self.workloads.get(pod, pod)
 
     def here(self, text: str) -> str:
@@ -120,6 +125,7 @@ class Names:
     def clean(self, text: str) -> str:
         """Replace pod names by their workload; take out ports, socket paths and fingerprints."""
         text = _HASH.sub("Hash=*", _VARYING.sub(r"\1*", text))
+        text = _CERTIFICATE.sub('Cert="*"', text)
         for pod, workload in self.workloads.items():
             text = text.replace(pod, workload)
         return text

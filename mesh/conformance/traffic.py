@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mesh.accesslog import AccessLogRecord
-from mesh.conformance.case import GATEWAY, Case, CaseError, Step, Wait
+from mesh.conformance.case import EGRESS, GATEWAY, Case, CaseError, Step, Wait
 from mesh.conformance.observe import (
     Names,
     Observation,
@@ -202,7 +202,7 @@ class CaseRun:
         due, self._open = self._open, []
         if not due:
             return
-        names = Names.of(self.mesh.bed.pods(), self.case.mesh.gateway, self.case.mesh.world)
+        names = Names.of(self.mesh.bed.pods(), self.case.mesh)
         deadline = time.monotonic() + SETTLE_SECONDS
         while True:
             self._read(due)
@@ -240,6 +240,9 @@ class CaseRun:
             if each.direction == "outbound" and names.workload(each.pod) == caller
         ]
         inbound = sum(each.direction == "inbound" for each in sent.records)
+        left = sum(names.workload(each.pod) == EGRESS for each in sent.records)
+        if sent.step.expect.egress and left < len(sent.answers):
+            return False
         logged = sum(line["pod"] not in names.bare for line in sent.journal)
         handled = backends(sent.journal, names)
         least = {

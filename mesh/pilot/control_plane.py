@@ -24,7 +24,13 @@ from mesh.pilot.status import Nack, NodeStatus
 from mesh.pilot.store import Key, Store, key_of
 from mesh.pilot.trace import trace
 from mesh.pilot.translate import Snapshot, Translator, original_dst
-from mesh.pilot.translate.view import LOCAL, MeshView, MixerSettings, OutboundPolicy
+from mesh.pilot.translate.view import (
+    LOCAL,
+    SYSTEM_ROOTS,
+    MeshView,
+    MixerSettings,
+    OutboundPolicy,
+)
 from mesh.pilot.warming import still_warming
 from mesh.pilot.wire import pod_to_dict, service_to_dict
 from mesh.topology import Pod
@@ -73,6 +79,7 @@ class ControlPlane:
     citadel: Citadel | None = None
     l5d_dtab: bool = False
     runtime: str = LOCAL
+    system_roots: str = SYSTEM_ROOTS
     registry: Registry = field(default_factory=Registry)
     nodes: dict[str, ProxyNode] = field(default_factory=dict)
     resources: dict[Key, Resource] = field(default_factory=dict)
@@ -115,6 +122,7 @@ class ControlPlane:
             l5d_dtab=self.l5d_dtab,
             runtime=self.runtime,
             mixer=self.mixer_settings,
+            system_roots=self.system_roots,
         )
         translator = Translator(view)
         self.snapshots = {key: translator.snapshot(node) for key, node in self.nodes.items()}

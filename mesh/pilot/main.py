@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import ssl
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -38,6 +39,7 @@ class PilotOptions:
     ``citadel`` is the folder of the certificate authority, None for none; ``certificate_seconds``
     the lifetime of the certificates of workloads, 0 for Istio's (24 hours).  ``mixer_socket`` is where
     Mixer listens, ``""`` for none; ``sampling`` the share of requests that are traced, in percent.
+    ``system_roots``: file with the authorities outside of the mesh, ``""`` for the machine's own.
     """
 
     ads_socket: Path
@@ -48,6 +50,7 @@ class PilotOptions:
     namespace: str = "default"
     outbound_policy: OutboundPolicy | None = None
     world: dict[str, tuple[str, int]] = field(default_factory=dict)
+    system_roots: str = ""
     l5d_dtab: bool = False
     runtime: str = LOCAL
     deadline: float = 10.0
@@ -80,6 +83,8 @@ async def _serve(options: PilotOptions) -> None:
         seconds = options.certificate_seconds
         lifetime = timedelta(seconds=seconds) if seconds else LIFETIME
         plane.citadel = Citadel(options.citadel, plane.spiffe_id, lifetime)
+    machine = ssl.get_default_verify_paths().cafile
+    plane.system_roots = options.system_roots or machine or plane.system_roots
     plane.l5d_dtab, plane.runtime = options.l5d_dtab, options.runtime
     for service in options.services:
         plane.registry.add_service(service)

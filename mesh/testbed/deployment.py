@@ -71,7 +71,7 @@ class Deployment:
         preloads = [zygote.post("preload", modules=["mesh.pilot.main", "mesh.testbed.warm"])]
         pilot_asked = zygote.post_start(self._pilot_spec(pods))
         preloads.append(zygote.post("preload", modules=["services.server"]))
-        applications = [pod for pod in pods if pod.pod or pod.outside]
+        applications = [pod for pod in pods if pod.outside or (pod.pod and not pod.gateway)]
         apps_asked = [(pod, *zygote.post_start(self._app_spec(pod))) for pod in applications]
         preloads.append(zygote.post("preload", modules=["mesh.mixer.main", *self.engine.modules()]))
         zygote.answer(preloads[0])
@@ -166,6 +166,12 @@ class Deployment:
             gateway = podlib.with_mtls(gateway) if self.engine.mtls else gateway
             gateway.folder.mkdir()
             pods.append(gateway)
+        if self.topology.egress_gateway:
+            ports = self._take_ports(podlib.PORTS_OF_AN_EGRESS)
+            egress = podlib.make_egress(self.topology, ports, self.folder.path, self.seed)
+            egress = podlib.with_mtls(egress) if self.engine.mtls else egress
+            egress.folder.mkdir()
+            pods.append(egress)
         if self.topology.world:
             needed = sum(len(each.ports) for each in self.topology.world)
             world = podlib.make_world(self.topology, self._take_ports(needed), self.folder.path)
@@ -200,7 +206,8 @@ class Deployment:
     def _app_spec(self, pod: LocalPod) -> ChildSpec:
         if pod.outside:
             return podlib.world_spec(pod)
-        return podlib.app_spec(pod, self._workload(pod)[1], self._tcp)
+        roots = podlib.outside_roots(self.topology, self.folder.path)
+        return podlib.app_spec(pod, self._workload(pod)[1], self._tcp, roots)
 
     def _sidecar_spec(self, pod: LocalPod) -> ChildSpec:
         agent = None
@@ -243,7 +250,7 @@ class Deployment:
                 "ads_socket": str(self.folder.socket(_ADS)),
                 "api_socket": str(self.folder.socket(_API)),
                 "store": str(self.folder.path / "resources"),
-                "services": to_plain(self.topology.services),
+                "services": to_plain(self.topology.all_services),
                 "era": self.era,
                 "namespace": self.topology.namespace,
                 "mixer_socket": str(self.folder.socket(_MIXER)),
@@ -252,6 +259,7 @@ class Deployment:
                 "certificate_seconds": self.certificate_seconds,
                 "outbound_policy": self.topology.outbound_policy or None,
                 "world": to_plain(world),
+                "system_roots": podlib.outside_roots(self.topology, self.folder.path),
                 "l5d_dtab": self.topology.l5d_dtab,
             },
             log=str(self.folder.path / "pilot.log"),

@@ -3,12 +3,13 @@
     topology:
       namespace: tutorial              # default
       gateway: istio-ingressgateway    # default; false for none
+      egress_gateway: true             # istio-egressgateway in istio-system; default false
       ingress: true                    # default; false: nothing leads from it into the mesh yet
       outbound_policy: REGISTRY_ONLY   # meshConfig.outboundTrafficPolicy; default: the era's
       l5d_dtab: true                   # obey Linkerd's routing header; default false
       world:                           # hosts outside of the mesh, played by services.external
         edition.cnn.com:
-        httpbin.org: {ports: [80, 8000]}                           # default 80
+        httpbin.org: {ports: [80, 443, 8000]}                      # default 80; 443, 8443: HTTPS
       services:
         customer:                      # one workload, customer-v1, with services.customer
         recommendation:
@@ -109,12 +110,8 @@ def ingress_yaml(topology: Topology) -> str:
 
 def load_topology(raw: object, where: str = "topology") -> Topology:
     """Build a Topology from plain data; TopologyError for whatever is wrong with it."""
-    keys = {"namespace", "gateway", "ingress", "services", "world", "outbound_policy", "l5d_dtab"}
-    top = _mapping(raw, where, keys)
+    top = _mapping(raw, where, set(Topology.__dataclass_fields__))
     namespace = _text(top.get("namespace", "tutorial"), f"{where}.namespace")
-    gateway = top.get("gateway", True)
-    if isinstance(gateway, bool):
-        gateway = "istio-ingressgateway" if gateway else ""
     ingress = top.get("ingress", True)
     if not isinstance(ingress, bool):
         raise TopologyError(f"{where}.ingress: true or false is needed, not {ingress!r}")
@@ -129,7 +126,10 @@ def load_topology(raw: object, where: str = "topology") -> Topology:
             for name, item in services.items()
         ),
         namespace=namespace,
-        gateway=_text(gateway, f"{where}.gateway", empty=True),
+        gateway=_gateway(top.get("gateway", True), "istio-ingressgateway", f"{where}.gateway"),
+        egress_gateway=_gateway(
+            top.get("egress_gateway", False), "istio-egressgateway", f"{where}.egress_gateway"
+        ),
         ingress=ingress,
         world=_world(top.get("world"), f"{where}.world"),
         l5d_dtab=_flag(top.get("l5d_dtab", False), f"{where}.l5d_dtab"),
@@ -151,6 +151,12 @@ def _world(raw: object, where: str) -> tuple[Outside, ...]:
         numbers = tuple(_number(port, f"{here}.ports", 1, 65535) for port in ports)
         found.append(Outside(name.lower(), numbers))
     return tuple(found)
+
+
+def _gateway(raw: object, default: str, where: str) -> str:
+    if isinstance(raw, bool):
+        return default if raw else ""
+    return _text(raw, where, empty=True)
 
 
 def _flag(raw: object, where: str) -> bool:

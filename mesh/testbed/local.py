@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -216,14 +217,14 @@ class LocalTestbed:
     def gateway_url(self) -> str:
         """Where the mesh is reached from outside; ``""`` without a gateway."""
         for pod in self._running().pods.values():
-            if pod.node.gateway_ports:
+            if pod.gateway and pod.pod is None:
                 return f"http://127.0.0.1:{pod.node.gateway_ports[podlib.GATEWAY_PORTS[0]]}"
         return ""
 
     def gateway_port(self, number: int) -> int:
         """Return the port of this machine that is a port of the gateway's Service."""
         for pod in self._running().pods.values():
-            if number in pod.node.gateway_ports:
+            if pod.pod is None and number in pod.node.gateway_ports:
                 return pod.node.gateway_ports[number]
         raise TestbedError(f"this mesh has no gateway with a port {number}")
 
@@ -237,11 +238,12 @@ class LocalTestbed:
         return podlib.service_environment(self.find(pod).node, tcp)
 
     def pods(self) -> tuple[Pod, ...]:
-        """Return the pods in the order of their names."""
-        return tuple(each.pod for _, each in sorted(self._running().pods.items()) if each.pod)
+        """Return the pods of applications in the order of their names."""
+        found = sorted(self._running().pods.items())
+        return tuple(each.pod for _, each in found if each.pod and not each.gateway)
 
     def proxies(self) -> tuple[str, ...]:
-        """Return the names of all pods that have a sidecar, the gateway included."""
+        """Return the names of all pods that have a sidecar, gateways included."""
         return tuple(sorted(name for name, pod in self._running().pods.items() if pod.injected))
 
     def find(self, name: str) -> LocalPod:
@@ -275,7 +277,7 @@ class LocalTestbed:
     def kill_pod(self, name: str) -> Pod:
         """Kill a pod as ``kill -9`` would; its Deployment replaces it under a new name."""
         victim = self.find(name)
-        if victim.pod is None:
+        if victim.pod is None or victim.gateway:
             raise TestbedError(f"{victim.name} is no pod of a service: kill one of those")
         new = self._asking(lambda: self._running().replace(victim))
         self._save()
@@ -293,8 +295,11 @@ class LocalTestbed:
     ) -> Answer:
         """Send one request to the gateway, or as ``from_pod``'s application to a URL.
 
-        An https URL goes to the gateway's port 443, by ``tls``; its host is the server name.
+        An https URL goes to the gateway's port 443, by ``tls``; its host is the server name.  From a
+        pod it goes through a CONNECT tunnel, and the authority of the world outside is believed.
         """
+        https = path.startswith("https://")
+        tls = (tls or request.ClientTls()) if https else None
         if from_pod:
             if "://" not in path:
                 raise TestbedError(
@@ -305,20 +310,29 @@ class LocalTestbed:
             if not caller.injected:
                 raise TestbedError(f"{caller.name} has no sidecar to send requests through")
             port = caller.node.outbound_port
-        elif self.gateway_url and path.startswith("https://"):
-            tls = tls or request.ClientTls()
+            if tls is not None and not tls.cacert:
+                roots = podlib.outside_roots(self.topology, self.run.path)
+                tls = replace(tls, cacert=roots)
+        elif self.gateway_url and https:
             port = self.gateway_port(443)
-            return request.send(port, path, method=method, headers=headers, body=body, tls=tls)
         elif self.gateway_url:
             port = int(self.gateway_url.rpartition(":")[2])
         else:
             raise TestbedError("this mesh has no gateway: say from which pod the request comes")
-        return request.send(port, path, method=method, headers=headers, body=body)
+        return request.send(
+            port,
+            path,
+            method=method,
+            headers=headers,
+            body=body,
+            tls=tls,
+            tunnel=bool(from_pod),
+        )
 
     def tell(self, pod: str, path: str) -> Answer:
         """Ask a pod's application itself, past every sidecar (``kubectl port-forward``)."""
         found = self.find(pod)
-        if found.pod is None and not found.outside:
+        if (found.pod is None or found.gateway) and not found.outside:
             raise TestbedError(f"{found.name} has no application to ask")
         return request.send(found.application, path, method="GET", headers=None, body=b"")
 

@@ -14,7 +14,18 @@ from pathlib import Path
 
 from mesh.pilot.node import ProxyNode
 from mesh.testbed.child import ChildSpec
-from mesh.topology import ISTIO, TCP_PROTOCOLS, TLS_MODE, Pod, Port, Service, Topology, Workload
+from mesh.topology import (
+    HTTPS,
+    ISTIO,
+    TCP_PROTOCOLS,
+    TLS_MODE,
+    Pod,
+    Port,
+    Service,
+    Topology,
+    Workload,
+    egress_service,
+)
 
 _LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 """Kubernetes' alphabet for generated names: no vowels, no words."""
@@ -24,15 +35,20 @@ GATEWAY_PORTS = (80, 443, 31400)
 
 WORLD = "world"
 """Name of the outside application."""
+CERTIFICATES = "certificates"
+"""Its folder of certificates, with ``ca.pem``."""
 
 PORTS_OF_A_GATEWAY = len(GATEWAY_PORTS) + 1
+PORTS_OF_AN_EGRESS = 3
+"""80, 443 and the admin port."""
 
 
 @dataclass(frozen=True, slots=True)
 class LocalPod:
     """A pod's identity, ports, folder and processes; ``pod`` is None for the ingress gateway.
 
-    ``workload`` is its place in the topology: (service, workload).  ``app_pid`` and ``sidecar_pid``
+    ``workload`` is its place in the topology: (service, workload), empty for gateways.  An egress
+    gateway has a ``pod``, because sidecars send to it.  ``app_pid`` and ``sidecar_pid``
     are 0 before the start.  A pod without a sidecar has a node without ports.  ``world`` is the
     outside application's: ``host:port`` -> the port on which it plays it.
     """
@@ -56,6 +72,11 @@ class LocalPod:
         return self.node.admin_port > 0
 
     @property
+    def gateway(self) -> bool:
+        """Whether it is a gateway: a sidecar without an application."""
+        return self.node.type == "router"
+
+    @property
     def application(self) -> str | int:
         """Where its application listens: a Unix socket, or without a sidecar a port."""
         return self.node.app_socket or self.ports[0]
@@ -68,7 +89,9 @@ class LocalPod:
     @property
     def ports(self) -> list[int]:
         """All ports that are held for it."""
-        inbound = set(self.pod.ports.values()) if self.pod else set(self.world.values())
+        inbound = set(self.world.values())
+        if self.pod is not None and not self.gateway:
+            inbound = set(self.pod.ports.values())
         others = [
             *self.node.gateway_ports.values(),
             *self.node.tcp_ports.values(),
@@ -173,10 +196,45 @@ def make_gateway(topology: Topology, ports: list[int], run: Path, seed: str) -> 
     return LocalPod(node, folder)
 
 
+def make_egress(topology: Topology, ports: list[int], run: Path, seed: str) -> LocalPod:
+    """Lay out the egress gateway, a gateway that sidecars find as a service.
+
+    Like Istio's it does not say that it takes mutual TLS: who wants it to, writes ISTIO_MUTUAL.
+    """
+    service = egress_service(topology.egress_gateway)
+    workload = service.workloads[0]
+    name = f"{service.name}-{_word(service.name, 10)}-{_word(f'{seed} {service.name}', 5)}"
+    folder = run / name
+    node = ProxyNode(
+        pod=name,
+        namespace=service.namespace,
+        type="router",
+        labels=workload.labels,
+        service_account=workload.service_account,
+        services=(service.hostname,),
+        admin_port=ports[-1],
+        access_log=str(folder / "access.jsonl"),
+        gateway_ports={port.number: ports[n] for n, port in enumerate(service.ports)},
+    )
+    pod = Pod(
+        name=name,
+        namespace=service.namespace,
+        service=service.name,
+        workload=service.name,
+        labels=workload.labels,
+        service_account=workload.service_account,
+        address=node.address,
+        ports=node.gateway_ports,
+    )
+    return LocalPod(node, folder, pod)
+
+
 def with_mtls(pod: LocalPod) -> LocalPod:
     """Return the pod with the label that says that its sidecar can speak mutual TLS."""
     labels = {**pod.node.labels, TLS_MODE: ISTIO}
-    workload = replace(pod.pod, labels=labels) if pod.pod is not None else None
+    workload = pod.pod
+    if workload is not None and not pod.gateway:
+        workload = replace(workload, labels=labels)
     return replace(pod, node=replace(pod.node, labels=labels), pod=workload)
 
 
@@ -200,17 +258,35 @@ def world_spec(pod: LocalPod) -> ChildSpec:
             "listen": ",".join(f"{pod.node.address}:{port}" for port in pod.world.values()),
             "journal": str(pod.folder / "journal.jsonl"),
             "options": {
-                "names": {str(port): key.rpartition(":")[0] for key, port in pod.world.items()}
+                "names": {str(port): key.rpartition(":")[0] for key, port in pod.world.items()},
+                "https": [port for key, port in pod.world.items() if _https(key)],
+                "certificates": str(pod.folder / CERTIFICATES),
             },
         },
         log=str(pod.folder / "app.log"),
     )
 
 
+def _https(key: str) -> bool:
+    """Whether ``host:port`` of the world speaks TLS."""
+    return int(key.rpartition(":")[2]) in HTTPS
+
+
+def outside_roots(topology: Topology, run: Path) -> str:
+    """Return the file with the authority of the names outside; ``""`` where none speaks TLS."""
+    return str(run / WORLD / CERTIFICATES / "ca.pem") if topology.encrypted else ""
+
+
 def app_spec(
-    pod: LocalPod, workload: Workload, tcp: Sequence[tuple[Service, Port]] = ()
+    pod: LocalPod,
+    workload: Workload,
+    tcp: Sequence[tuple[Service, Port]] = (),
+    roots: str = "",
 ) -> ChildSpec:
-    """Return the application process of a pod; without a sidecar it is reached at a port."""
+    """Return the application process of a pod; without a sidecar it is reached at a port.
+
+    ``roots``: the file with the authorities that the application trusts, for HTTPS to the outside.
+    """
     node = pod.node
     listen = f"unix:{node.app_socket}" if pod.injected else f"{node.address}:{pod.application}"
     return ChildSpec(
@@ -228,7 +304,11 @@ def app_spec(
             "options": workload.options,
         },
         log=str(pod.folder / "app.log"),
-        env={"HOSTNAME": pod.name, **service_environment(node, tcp)},
+        env={
+            "HOSTNAME": pod.name,
+            **({"SSL_CERT_FILE": roots} if roots else {}),
+            **service_environment(node, tcp),
+        },
     )
 
 

@@ -13,6 +13,7 @@ from mesh.testbed.base import Answer
 from mesh.testbed.client import NoAnswerError, TestbedError
 
 TIMEOUT = 60.0
+ID = "x-request-id"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +80,12 @@ def send(
     headers: Mapping[str, str] | None,
     body: bytes,
     tls: ClientTls | None = None,
+    tunnel: bool = False,
 ) -> Answer:
     """Send to a port of 127.0.0.1 or a Unix socket; ``target`` is a path, or a URL at a proxy.
 
-    With ``tls``, ``target`` is an https URL whose host the port plays.
+    With ``tls``, ``target`` is an https URL whose host the port plays, or with ``tunnel`` one to which the
+    port leads by CONNECT, as through a proxy.
 
     NoAnswerError when no HTTP answer came, or half of one.
     """
@@ -98,6 +101,9 @@ def send(
     elif tls is not None:
         url = urlsplit(target)
         connection = _TlsConnection(place, url.hostname or "", tls)
+        if tunnel:
+            own = {ID: given[ID]} if ID in given else {}
+            connection.set_tunnel(url.hostname or "", url.port or 443, own)
         target = (url.path or "/") + (f"?{url.query}" if url.query else "")
     else:
         connection = http.client.HTTPConnection("127.0.0.1", place, timeout=TIMEOUT)

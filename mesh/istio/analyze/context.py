@@ -196,7 +196,7 @@ class Context:
     def services(self) -> dict[str, tuple[int, ...]]:
         """Known hosts of the mesh with their ports: topology, Service objects, ServiceEntries."""
         found: dict[str, tuple[int, ...]] = {}
-        for service in self.topology.services if self.topology else ():
+        for service in self.topology.all_services if self.topology else ():
             found[service.hostname] = tuple(port.number for port in service.ports)
         for each in self.by_kind.get("Service", ()):
             if isinstance(each.spec, KubernetesService):
@@ -234,7 +234,7 @@ class Context:
     def pods(self) -> dict[str, list[PodGroup]]:
         """What runs, by namespace."""
         found: dict[str, list[PodGroup]] = {}
-        for service in self.topology.services if self.topology else ():
+        for service in self.topology.all_services if self.topology else ():
             for workload in service.workloads:
                 labels = {"app": service.name, "version": workload.version, **workload.labels}
                 group = PodGroup(workload.name, service.namespace, labels, workload.replicas)
@@ -287,7 +287,7 @@ class Context:
     @cached_property
     def _selectors(self) -> dict[str, tuple[str, dict[str, str]]]:
         found: dict[str, tuple[str, dict[str, str]]] = {}
-        for service in self.topology.services if self.topology else ():
+        for service in self.topology.all_services if self.topology else ():
             found[service.hostname] = (service.namespace, {"app": service.name})
         for each in self.by_kind.get("Service", ()):
             if isinstance(each.spec, KubernetesService) and each.spec.selector:

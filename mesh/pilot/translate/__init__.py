@@ -21,6 +21,7 @@ from mesh.pilot.translate import (
     gateway_chains,
     listeners,
     outbound_policy,
+    outside_tls,
     routes,
     scope,
     tracing,
@@ -59,7 +60,7 @@ class Translator:
         own: dict[str, Message] = dict(clusters.inbound_clusters(part.view, node))
         if node.outbound_port:
             tables.append(routes.http_proxy(part.view, node))
-            own |= connect.clusters(node)
+            own |= connect.clusters(node) | outside_tls.clusters(part.view)
         return {
             CDS: {**part.clusters, **own},
             EDS: dict(part.endpoints),

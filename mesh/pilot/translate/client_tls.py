@@ -1,7 +1,7 @@
 """Client TLS: how a sidecar encrypts on the way to a service.
 
 ``trafficPolicy.tls.mode`` of a DestinationRule: DISABLE (plain text), SIMPLE (TLS, as a browser does),
-MUTUAL (with a certificate of one's own), ISTIO_MUTUAL (the mesh's: ``mesh.pilot.translate.mutual_tls``).
+MUTUAL (with a certificate of one's own; both ``mesh.pilot.translate.originated_tls``), ISTIO_MUTUAL (the mesh's: ``mesh.pilot.translate.mutual_tls``).
 Without it, and from 1.5 on, mTLS is automatic: where the pods behind a cluster have a sidecar whose
 PeerAuthentication is not DISABLE.  The server's identity has to be one of the service's accounts.
 Source: istio/istio ``pilot/pkg/networking/core/cluster_tls.go``.
@@ -11,22 +11,13 @@ Shown by ``meshctl proxy-config cluster POD -o json``.
 from __future__ import annotations
 
 from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterTransportSocketMatch
-from envoy_data_plane.envoy.config.core.v3 import DataSource, TransportSocket
+from envoy_data_plane.envoy.config.core.v3 import TransportSocket
 from envoy_data_plane.envoy.extensions.transport_sockets.raw_buffer.v3 import RawBuffer
-from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
-    CertificateValidationContext,
-    CommonTlsContext,
-    SubjectAltNameMatcher,
-    SubjectAltNameMatcherSanType,
-    TlsCertificate,
-    UpstreamTlsContext,
-)
-from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 
 from mesh.citadel.identity import spiffe_id
 from mesh.istio.models.destination_rule import ClientTLSSettings
 from mesh.pilot.registry import Endpoint
-from mesh.pilot.translate import messages, mutual_tls, peer_authentication
+from mesh.pilot.translate import messages, mutual_tls, originated_tls, peer_authentication
 from mesh.pilot.translate.view import MeshView
 from mesh.topology import ISTIO, TLS_MODE
 
@@ -48,7 +39,9 @@ def apply(
     """Give an outbound cluster its transport socket; ``labels`` are those of its subset."""
     mode = tls.mode if tls is not None else None
     if tls is not None and mode in ("SIMPLE", "MUTUAL"):
-        cluster.transport_socket = _ordinary(tls, hostname, http2=protocol in _HTTP2)
+        cluster.transport_socket = originated_tls.socket(
+            view, tls, hostname, http2=protocol in _HTTP2
+        )
         return
     if mode == "DISABLE" or (mode is None and not view.era.auto_mtls):
         return
@@ -96,30 +89,3 @@ def identities(view: MeshView, hostname: str) -> list[str]:
     accounts = {each.service_account for each in service.workloads}
     accounts |= {each.service_account for each in view.registry.pods_of(hostname)}
     return sorted(spiffe_id(service.namespace, each) for each in accounts)
-
-
-def _ordinary(tls: ClientTLSSettings, hostname: str, *, http2: bool) -> TransportSocket:
-    """Return TLS as outside the mesh, with files of the sidecar's machine."""
-    common = CommonTlsContext(alpn_protocols=["h2"] if http2 else ["http/1.1"])
-    if tls.mode == "MUTUAL" and tls.client_certificate and tls.private_key:
-        common.tls_certificates = [
-            TlsCertificate(
-                certificate_chain=DataSource(filename=tls.client_certificate),
-                private_key=DataSource(filename=tls.private_key),
-            )
-        ]
-    if tls.ca_certificates and not tls.insecure_skip_verify:
-        common.validation_context = CertificateValidationContext(
-            trusted_ca=DataSource(filename=tls.ca_certificates),
-            match_typed_subject_alt_names=[
-                SubjectAltNameMatcher(
-                    san_type=SubjectAltNameMatcherSanType.URI
-                    if "://" in name
-                    else SubjectAltNameMatcherSanType.DNS,
-                    matcher=StringMatcher(exact=name),
-                )
-                for name in tls.subject_alt_names or [hostname]
-            ],
-        )
-    context = UpstreamTlsContext(common_tls_context=common, sni=tls.sni or hostname)
-    return TransportSocket(name=mutual_tls.TRANSPORT_SOCKET, typed_config=messages.pack(context))

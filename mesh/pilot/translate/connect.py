@@ -13,6 +13,7 @@ Source: Envoy, "HTTP upgrades" (CONNECT termination), "Internal listener".
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterDiscoveryType
@@ -79,12 +80,27 @@ def listener(manager: HttpConnectionManager, name: str) -> Listener:
 
 def clusters(node: ProxyNode) -> dict[str, Cluster]:
     """Return where the tunnels of ``node`` end."""
-    inside = EnvoyInternalAddress(server_listener_name=NAME)
-    found = {NAME: _cluster(NAME, Address(envoy_internal_address=inside))}
+    found = inner_clusters({NAME: NAME})
     for key, port in node.tcp_ports.items():
         name = cluster_name(*key.rsplit(":", 1))
         found[name] = _cluster(name, messages.address("127.0.0.1", port))
     return found
+
+
+def inner_clusters(leads: Mapping[str, str]) -> dict[str, Cluster]:
+    """Return clusters that lead into internal listeners: name of the cluster -> of the listener."""
+    return {
+        name: _cluster(
+            name,
+            Address(envoy_internal_address=EnvoyInternalAddress(server_listener_name=listener)),
+        )
+        for name, listener in leads.items()
+    }
+
+
+def tls_cluster(port: int) -> str:
+    """Return the cluster that leads into the listener for TLS to outside hosts."""
+    return f"{NAME}|{port}||"
 
 
 def cluster_name(hostname: str, port: int | str) -> str:
@@ -97,6 +113,11 @@ def route(node: ProxyNode, hostname: str, port: int, *, http: bool) -> list[Rout
     if f"{hostname}:{port}" in node.tcp_ports:
         return [_route(cluster_name(hostname, port))]
     return [_route(NAME)] if http else []
+
+
+def by_server_name(port: int) -> Route:
+    """Return the route that ends a tunnel where the server name of TLS chooses."""
+    return _route(tls_cluster(port))
 
 
 def inside() -> Route:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from dataclasses import dataclass
 
 from envoy_data_plane.envoy.config.core.v3 import DataSource, TransportSocket
 from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
@@ -64,6 +65,8 @@ def socket(
     tls = server.tls or ServerTLSSettings()
     if mode(server) == "ISTIO_MUTUAL":
         return mutual_tls.downstream()
+    if _mounted(view, tls):
+        return mutual_tls.downstream()
     certificate, roots = _material(view, node, tls)
     if certificate is None:
         return None
@@ -78,6 +81,19 @@ def socket(
         )
     context = DownstreamTlsContext(common_tls_context=common, require_client_certificate=required)
     return TransportSocket(name=mutual_tls.TRANSPORT_SOCKET, typed_config=messages.pack(context))
+
+
+def _mounted(view: MeshView, tls: ServerTLSSettings) -> bool:
+    """Whether the server shows its own certificate of the mesh and wants one of its callers.
+
+    Until Istio 1.4 rules said so by naming the files of ``/etc/certs``.
+    """
+    own = (tls.server_certificate, tls.ca_certificates)
+    return (
+        tls.mode == "MUTUAL"
+        and view.era.release < mutual_tls.SECRETS_ARE_FETCHED
+        and own == (mutual_tls.OWN_CHAIN, mutual_tls.OWN_ROOTS)
+    )
 
 
 def _parameters(tls: ServerTLSSettings) -> TlsParameters:
@@ -116,20 +132,32 @@ def _material(
             ),
             roots,
         )
-    found = credential(view, node.namespace, tls.credential_name)
+    found = material(view, node.namespace, tls.credential_name)
+    return found.certificate, found.roots
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a Secret has: a certificate with its key, and roots."""
+
+    certificate: TlsCertificate | None = None
+    roots: DataSource | None = None
+
+
+def material(view: MeshView, namespace: str, name: str) -> Material:
+    """Read a Secret, and ``NAME-cacert`` for the roots; nothing where there is none."""
+    found = credential(view, namespace, name)
     chain = found.get("tls.crt") or found.get("cert")
     key = found.get("tls.key") or found.get("key")
-    if chain is None or key is None:
-        return None, None
-    apart = credential(view, node.namespace, f"{tls.credential_name}-cacert")
+    apart = credential(view, namespace, f"{name}-cacert")
     ca = apart.get("ca.crt") or apart.get("cacert") or found.get("ca.crt") or found.get("cacert")
-    return (
-        TlsCertificate(
+    certificate = None
+    if chain is not None and key is not None:
+        certificate = TlsCertificate(
             certificate_chain=DataSource(inline_bytes=chain),
             private_key=DataSource(inline_bytes=key),
-        ),
-        DataSource(inline_bytes=ca) if ca is not None else None,
-    )
+        )
+    return Material(certificate, DataSource(inline_bytes=ca) if ca is not None else None)
 
 
 def credential(view: MeshView, namespace: str, name: str) -> dict[str, bytes]:

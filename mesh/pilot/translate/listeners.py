@@ -47,6 +47,7 @@ from mesh.pilot.translate import (
     inbound_tls,
     messages,
     names,
+    outside_tls,
     peer_metadata,
     routes,
     tcp,
@@ -78,6 +79,7 @@ def listeners(view: MeshView, node: ProxyNode) -> dict[str, Listener]:
         connect.allow(manager)
         found.append(_listener(routes.HTTP_PROXY, node.outbound_port, OUTBOUND, manager))
         found.append(connect.listener(inner, HCM))
+        found += outside_tls.listeners(view, node, access_log(node, OUTBOUND))
     found += tcp.outbound(view, node, access_log(node, OUTBOUND))
     found += _gateway_tls(view, node, checks)
     for port in gateway.servers(view, node):

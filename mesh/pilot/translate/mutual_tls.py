@@ -36,6 +36,10 @@ from mesh.citadel.identity import SCHEME, TRUST_DOMAIN
 from mesh.pilot.translate import messages
 
 TRANSPORT_SOCKET = "envoy.transport_sockets.tls"
+OWN_CHAIN, OWN_ROOTS = "/etc/certs/cert-chain.pem", "/etc/certs/root-cert.pem"
+"""Where Istio until 1.4 put a workload's certificate and the mesh's root."""
+SECRETS_ARE_FETCHED = (1, 5)
+"""Release from which on sidecars have certificates by SDS, and no such files."""
 ALPN = "istio"
 """What a client's sidecar offers, so that the server's tells it from other TLS."""
 PEERS = ["istio-peer-exchange", ALPN, "istio-http/1.0", "istio-http/1.1", "istio-h2"]

@@ -34,11 +34,13 @@ from envoy_data_plane.envoy.config.route.v3 import (
 
 from mesh.pilot.translate import connect, connection_pool, messages, names, original_dst
 from mesh.pilot.translate.view import COMPOSE, MeshView
+from mesh.topology import HTTPS
 
 PASSTHROUGH = "PassthroughCluster"
 BLACK_HOLE = "BlackHoleCluster"
+PASSTHROUGH_TLS = "PassthroughCluster_tls"
+"""The same for connections that the application has encrypted: the played world has another door."""
 BLOCK_ALL, ALLOW_ANY, UNRESOLVED = "block_all", "allow_any", "unresolved"
-HTTPS = 443
 DNS_FAILURE = "DNS resolution failure"
 """What Envoy's dynamic forward proxy answers when a look-up fails."""
 
@@ -62,15 +64,46 @@ def unknown_hosts(view: MeshView, taken: Collection[str]) -> list[VirtualHost]:
     ]
     if reachable:
         found.insert(0, _host(ALLOW_ANY, reachable, _to(PASSTHROUGH)))
+    for number in sorted(tls_ports(view)):
+        encrypted = [
+            each
+            for each in sorted(view.world)
+            if _port(each) == number
+            and each not in taken
+            and not any(names.covers(pattern, each) for pattern in patterns)
+        ]
+        if encrypted:
+            failed = Route(direct_response=DirectResponseAction(status=503, body=body))
+            host = _host(f"{ALLOW_ANY}_{number}", encrypted, failed)
+            host.routes[-1] = connect.by_server_name(number)
+            found.insert(0, host)
     return found
+
+
+def tls_ports(view: MeshView) -> set[int]:
+    """Return the ports at which unknown hosts may be reached over TLS."""
+    if view.policy == "REGISTRY_ONLY":
+        return set()
+    return {_port(each) for each in view.world} & HTTPS
+
+
+def tls_fallback(view: MeshView) -> str:
+    """Return where a TLS connection goes whose server name nobody has."""
+    if view.policy == "REGISTRY_ONLY":
+        return BLACK_HOLE
+    if view.egress_proxy is not None:
+        return view.cluster(view.egress_proxy, view.client, 443)
+    return PASSTHROUGH if view.runtime == COMPOSE else PASSTHROUGH_TLS
 
 
 def clusters(view: MeshView) -> dict[str, Cluster]:
     """Return the cluster of everything unknown, and the one without any endpoint."""
     found = {BLACK_HOLE: _cluster(BLACK_HOLE, [])}
     # The application that plays the world tells names apart by the Host header: one door is enough.
-    doors = [view.world[each] for each in sorted(view.world) if _port(each) != HTTPS]
+    doors = [view.world[each] for each in sorted(view.world) if _port(each) not in HTTPS]
     found[PASSTHROUGH] = _cluster(PASSTHROUGH, doors[:1])
+    encrypted = [view.world[each] for each in sorted(view.world) if _port(each) in HTTPS]
+    found[PASSTHROUGH_TLS] = _cluster(PASSTHROUGH_TLS, encrypted[:1])
     if view.runtime == COMPOSE:
         original_dst.apply(found[PASSTHROUGH])
     return found
@@ -79,7 +112,7 @@ def clusters(view: MeshView) -> dict[str, Cluster]:
 def _domains(view: MeshView) -> list[str]:
     found: list[str] = []
     for key in sorted(view.world):
-        if _port(key) != HTTPS:
+        if _port(key) not in HTTPS:
             found += [key, key.rpartition(":")[0]] if _port(key) == 80 else [key]
     return found
 

@@ -16,6 +16,7 @@ from mesh.pilot.translate import (
     dtab,
     names,
     outbound_policy,
+    outside_tls,
     peer_metadata,
     virtual_service,
 )
@@ -36,6 +37,8 @@ def http_proxy(view: MeshView, node: ProxyNode) -> RouteConfiguration:
         service = view.registry.services[hostname]
         for port in service.ports:
             tunnel = connect.route(node, hostname, port.number, http=port.protocol in HTTP)
+            if outside_tls.applies(view, hostname, port.number):
+                tunnel = [connect.by_server_name(port.number)]
             host = _virtual_host(view, node, service, port.number)
             if isinstance(service, EntryService) and port.protocol not in HTTP:
                 if not tunnel:

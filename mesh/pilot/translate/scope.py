@@ -94,6 +94,7 @@ def scoped(view: MeshView, node: ProxyNode) -> MeshView:
         client=own,
         labels=node.labels,
         locality=node.locality,
+        router=node.type == "router",
         outbound_policy=policy,
         egress_proxy=proxy,
         inbound_pool=pool,

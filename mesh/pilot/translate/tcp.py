@@ -160,6 +160,14 @@ def _routing(view: MeshView, node: ProxyNode, hostname: str, encrypted: bool) ->
     return found[best] if best else None
 
 
+def ruled_chains(
+    view: MeshView, node: ProxyNode, hostname: str, port: int, log: AccessLog
+) -> list[FilterChain]:
+    """Return what the ``tls`` rules of a VirtualService say for a host; empty without any."""
+    routing = _routing(view, node, hostname, encrypted=True)
+    return tls_chains(view, routing, node, MESH, port, log) if routing is not None else []
+
+
 def _chains(
     view: MeshView, node: ProxyNode, hostname: str, port: int, encrypted: bool, log: AccessLog
 ) -> list[FilterChain]:

@@ -22,6 +22,8 @@ from mesh.topology import DOMAIN_SUFFIX, Service
 
 OutboundPolicy = Literal["REGISTRY_ONLY", "ALLOW_ANY"]
 LOCAL, COMPOSE = "local", "compose"
+SYSTEM_ROOTS = "/etc/ssl/certs/ca-certificates.crt"
+"""Where the image of Istio's proxy has the authorities of the internet."""
 MESH = "mesh"
 """The reserved gateway name that stands for all sidecars."""
 
@@ -138,10 +140,11 @@ class MeshView:
 
     ``outbound_policy`` empty means the era's; ``world`` maps outside ``host:port`` to the
     ``(address, port)`` that plays it on this machine; ``l5d_dtab``: sidecars obey that header;
-    ``runtime``: ``local``, or ``compose`` where iptables redirects connections.
+    ``runtime``: ``local``, or ``compose`` where iptables redirects connections; ``system_roots``: the file
+    with the authorities that sign certificates outside of the mesh.
 
     A view of the whole mesh has no ``client``.  One that ``scope.scoped`` cut down for a proxy has
-    its namespace, ``labels`` and ``locality``, the ``imported`` VirtualServices, services that are ``unlisted``
+    its namespace, ``labels``, ``locality``, ``router`` (it is a gateway), the ``imported`` VirtualServices, services that are ``unlisted``
     (routes name them, nobody can call them), and stands on the ``whole`` one.  ``egress_proxy`` and
     ``inbound_pool`` are what its Sidecar resource says.
     """
@@ -161,6 +164,8 @@ class MeshView:
     unlisted: frozenset[str] = frozenset()
     egress_proxy: Destination | None = None
     inbound_pool: ConnectionPoolSettings | None = None
+    system_roots: str = SYSTEM_ROOTS
+    router: bool = False
     mixer: MixerSettings = field(default_factory=lambda: MixerSettings())
 
     @property

@@ -36,6 +36,16 @@ def test_everything_can_be_said() -> None:
     assert (b.workloads[0].replicas, b.workloads[0].app) == (3, "services.scripted")
 
 
+def test_an_egress_gateway_is_a_service_to_its_sidecars() -> None:
+    topology = load_topology({"egress_gateway": True, "services": {"a": None}})
+    own = topology.all_services[-1]
+    assert own.hostname == "istio-egressgateway.istio-system.svc.cluster.local"
+    assert [(port.number, port.protocol) for port in own.ports] == [(80, "http2"), (443, "https")]
+    assert own.workloads[0].service_account == "istio-egressgateway-service-account"
+    plain = load_topology({"services": {"a": None}, "world": {"a.test": {"ports": [80, 443]}}})
+    assert (plain.all_services, plain.encrypted) == (plain.services, True)
+
+
 def test_the_default_ingress_leads_to_customer() -> None:
     gateway, virtual_service = yaml.safe_load_all(ingress_yaml(standard_topology()))
     assert gateway["spec"]["selector"] == {"istio": "ingressgateway"}
