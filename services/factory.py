@@ -14,6 +14,8 @@ from services import customer, external, preference, recommendation
 from services.journal import Journal
 from services.options import AppOptions
 
+TEXT = "text/plain"
+
 FLASK_SERVICES = {
     "customer": customer.create,
     "external": external.create,
@@ -41,12 +43,29 @@ def create_app(options: AppOptions) -> Flask:
 
 
 def _health() -> Blueprint:
+    """Make what health checks ask; after ``/sick`` it is not ready, after ``/well`` it is again."""
     routes = Blueprint("health", __name__)
+    state = {"sick": False}
+
+    @routes.get("/health/live")
+    def alive() -> Response:
+        return Response("OK\n", mimetype=TEXT)
 
     @routes.get("/health/ready")
-    @routes.get("/health/live")
-    def healthy() -> Response:
-        return Response("OK\n", mimetype="text/plain")
+    def ready() -> Response:
+        if state["sick"]:
+            return Response("sick\n", 503, mimetype=TEXT)
+        return Response("OK\n", mimetype=TEXT)
+
+    @routes.get("/sick")
+    def sick() -> Response:
+        state["sick"] = True
+        return Response("Following requests to '/health/ready' will return a 503\n", mimetype=TEXT)
+
+    @routes.get("/well")
+    def well() -> Response:
+        state["sick"] = False
+        return Response("Following requests to '/health/ready' will return a 200\n", mimetype=TEXT)
 
     return routes
 
@@ -61,6 +80,8 @@ def _observe(app: Flask, journal: Journal) -> None:
 
     @app.after_request
     def record(response: Response) -> Response:
+        if request.path.startswith("/health/"):
+            return response  # a health check is nobody's request
         journal.write(
             method=request.method,
             path=request.full_path if request.query_string else request.path,

@@ -21,6 +21,8 @@ with ``connection: close``), ``raw`` (these bytes instead of HTTP, then closed),
 (kept back until somebody asks for ``/release/NAME``; a client can thus see what happens while
 requests are under way, without any timing).
 
+``/health/ready`` answers 200, or 503 between ``/sick`` and ``/well``.
+
 The JSON: ``pod``, ``version``, ``method``, ``path``, ``headers`` (lower-case names; values of a
 repeated one joined by ``,``), ``body``, ``counter`` (of all requests), ``connection`` (number of
 the connection it came on, from 1).  The journal's lines have ``headers`` too, so mirrored
@@ -43,6 +45,7 @@ from services.options import AppOptions
 from services.script import Answer, Gate, OwnScripts, Script
 
 RELEASE = "/release/"
+SICK, WELL = "/sick", "/well"
 
 
 class ScriptedServer:
@@ -57,6 +60,7 @@ class ScriptedServer:
         self._journal = Journal(options.journal, options.pod)
         self._lock = Lock()
         self._counter = 0
+        self._sick = False
 
     def serve(self) -> None:
         """Accept connections until killed."""
@@ -78,11 +82,9 @@ class ScriptedServer:
         if request is None:
             return False
         path = request.target.partition("?")[0]
-        if path.startswith(("/health/", RELEASE)):
+        if path.startswith(("/health/", RELEASE)) or path in (SICK, WELL):
             request.finish(connection)
-            if path.startswith(RELEASE):
-                self._gate.release(path.removeprefix(RELEASE))
-            connection.sendall(_response(Answer(body="OK\n"), b"OK\n"))
+            connection.sendall(self._control(path))
             return True
         with self._lock:
             self._counter += 1
@@ -110,6 +112,16 @@ class ScriptedServer:
             return False
         connection.sendall(message)
         return not (answer.connection_close or request.wants_close)
+
+    def _control(self, path: str) -> bytes:
+        """Do what somebody asks of the backend itself; not a request of the mesh."""
+        if path.startswith(RELEASE):
+            self._gate.release(path.removeprefix(RELEASE))
+        elif path in (SICK, WELL):
+            self._sick = path == SICK
+        elif path == "/health/ready" and self._sick:
+            return _response(Answer(503, body="sick\n"), b"sick\n")
+        return _response(Answer(body="OK\n"), b"OK\n")
 
     def _write_down(self, request: Received, status: int, counter: int) -> None:
         self._journal.write(

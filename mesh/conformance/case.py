@@ -89,14 +89,16 @@ class Wait(_Model):
 
 
 class Step(_Model):
-    """One step: requests (``to``), or one of ``apply``, ``kill``, ``wait``, ``release``.
+    """One step: requests (``to``), or one of ``apply``, ``kill``, ``wait``, ``release``, ``tell``.
 
     ``background`` requests go on while the next steps run; ``release`` lets what they wait for
-    happen, and its expectations are about all of them.
+    happen, and its expectations are about all of them.  ``tell`` asks the applications of
+    workloads themselves for a path, past every sidecar (``{backend-v1: /sick}``).
     """
 
     apply: str | None = None
     kill: str = ""
+    tell: dict[str, str] = {}
     wait: Wait | None = None
     release: str = ""
     to: str = ""
@@ -115,9 +117,9 @@ class Step(_Model):
 
     @model_validator(mode="after")
     def _one_thing(self) -> Step:
-        kinds = (self.apply is not None, self.kill, self.wait, self.release, self.to)
+        kinds = (self.apply is not None, self.kill, self.wait, self.release, self.tell, self.to)
         if sum(map(bool, kinds)) != 1:
-            raise ValueError("a step has one of: to, apply, kill, wait, release")
+            raise ValueError("a step has one of: to, apply, kill, wait, release, tell")
         if self.background and self.expect != Expect():
             raise ValueError(
                 "what comes of background requests is expected where they are released"

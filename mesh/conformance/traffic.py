@@ -12,7 +12,7 @@ import itertools
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -74,7 +74,7 @@ class Mesh:
         """Put a configuration in force; endpoints that were ejected are healthy again."""
         if text == self.resources:
             return
-        if "outlierDetection" in text:
+        if "outlierDetection" in text or "health_checks" in text:
             self.bed.apply([])
         self.resources = None
         self.bed.apply(_resources(case, text))
@@ -117,6 +117,8 @@ class CaseRun:
             self.mesh.bed.kill_pod(self._pod(step.kill))
         elif step.wait is not None:
             self._wait(step.wait)
+        elif step.tell:
+            self._tell(step.tell)
         else:
             self._land(number, step)
 
@@ -189,6 +191,13 @@ class CaseRun:
         for pod in self.mesh.bed.pods():
             with suppress(NoAnswerError):  # an application that refuses connections holds nothing
                 self.mesh.bed.tell(pod.name, f"/release/{name}")
+
+    def _tell(self, told: Mapping[str, str]) -> None:
+        for workload, path in told.items():
+            pod = self._pod(workload)
+            answer = self.mesh.bed.tell(pod, path)
+            if answer.status >= 400:
+                raise TestbedError(f"{pod} answered {answer.status} to {path}")
 
     def _pod(self, workload: str) -> str:
         """Return the first pod of a workload or service."""

@@ -23,7 +23,7 @@ from mesh.pilot.registry import Registry
 from mesh.pilot.status import Nack, NodeStatus
 from mesh.pilot.store import Key, Store, key_of
 from mesh.pilot.trace import trace
-from mesh.pilot.translate import Snapshot, Translator, original_dst
+from mesh.pilot.translate import Snapshot, Translator, envoy_filter, original_dst
 from mesh.pilot.translate.view import (
     LOCAL,
     SYSTEM_ROOTS,
@@ -152,6 +152,7 @@ class ControlPlane:
                 resources += loaded.resources
             problems += validate(resources, chosen)
             problems += original_dst.remarks(resources) if self.runtime == LOCAL else []
+            problems += envoy_filter.remarks(resources)
             if has_errors(problems):
                 return Applied(tuple(problems), seconds=self.clock() - began)
             before, old_era = dict(self.resources), self.era

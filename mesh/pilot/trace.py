@@ -17,8 +17,8 @@ from mesh.pilot.status import Nack
 
 _SOURCES = {
     "RDS": ("VirtualService", "HTTPRoute", "Gateway", "DestinationRule"),
-    "LDS": ("Gateway", "Sidecar", "RequestAuthentication", "AuthorizationPolicy", "EnvoyFilter"),
-    "CDS": ("DestinationRule", "ServiceEntry"),
+    "LDS": ("Gateway", "Sidecar", "RequestAuthentication", "AuthorizationPolicy"),
+    "CDS": ("DestinationRule", "ServiceEntry", "EnvoyFilter"),
     "EDS": ("DestinationRule", "ServiceEntry"),
 }
 

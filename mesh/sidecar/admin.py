@@ -23,7 +23,8 @@ from mesh.sidecar.access_log import LogFiles
 from mesh.sidecar.config import CDS, EDS, LDS, RDS, Config
 from mesh.sidecar.explain import Explanations
 from mesh.sidecar.stats import Stats
-from mesh.sidecar.upstream.cluster_manager import Cluster, ClusterManager
+from mesh.sidecar.upstream.cluster import Cluster
+from mesh.sidecar.upstream.cluster_manager import ClusterManager
 from mesh.stats_tags import prometheus
 
 Answer = tuple[int, str, bytes]
@@ -205,6 +206,10 @@ def _cluster_status(cluster: Cluster) -> dict[str, Any]:
         health: dict[str, Any] = {"eds_health_status": host.health.upper()}
         if host.ejected:
             health["failed_outlier_check"] = True
+        if host.check_failed:
+            health["failed_active_health_check"] = True
+        if host.leaving:
+            health["pending_dynamic_removal"] = True
         hosts.append(
             {
                 "address": address,

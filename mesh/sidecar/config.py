@@ -51,6 +51,7 @@ class Config:
         self._listeners = listeners
         self.types: dict[str, TypeState] = {url: TypeState() for url in (CDS, EDS, LDS, RDS)}
         self.in_force = asyncio.Event()
+        clusters.on_warm = self._look
 
     def names(self, type_url: str) -> list[str]:
         """Names to subscribe to; empty for the wildcard types CDS and LDS."""
@@ -86,6 +87,10 @@ class Config:
         state.version, state.updated = version, time.time()
         state.error = state.error_version = ""
         self._forget_unused()
+        self._look()
+
+    def _look(self) -> None:
+        """Set ``in_force`` when nothing is missing."""
         if (
             self.types[CDS].version
             and self.types[LDS].version

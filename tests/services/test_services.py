@@ -116,6 +116,16 @@ def journal(folder: Path, app: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in (folder / f"{app}.jsonl").read_text().splitlines()]
 
 
+def test_a_service_can_be_told_to_be_sick(tmp_path: Path) -> None:
+    with served(tmp_path, "preference") as path:
+        get(path, "/sick")
+        assert get(path, "/health/ready") == (503, "sick\n")
+        assert get(path, "/health/live") == (200, "OK\n")
+        get(path, "/well")
+        assert get(path, "/health/ready") == (200, "OK\n")
+        assert [line["path"] for line in journal(tmp_path, "preference")] == ["/sick", "/well"]
+
+
 def test_recommendation_counts_and_misbehaves(tmp_path: Path) -> None:
     with served(tmp_path, "recommendation", version="v2") as path:
         assert get(path, "/health/ready") == (200, "OK\n")

@@ -17,6 +17,7 @@ from mesh.pilot.translate import (
     clusters,
     connect,
     endpoints,
+    envoy_filter,
     gateway,
     gateway_chains,
     listeners,
@@ -57,7 +58,10 @@ class Translator:
             for port in gateway.servers(part.view, node)
         ]
         tables += gateway_chains.tables(part.view, node)
-        own: dict[str, Message] = dict(clusters.inbound_clusters(part.view, node))
+        inbound = clusters.inbound_clusters(part.view, node)
+        chosen = envoy_filter.key(part.view, node)
+        envoy_filter.apply(part.view, chosen, inbound, envoy_filter.INBOUND, node.services)
+        own: dict[str, Message] = dict(inbound)
         if node.outbound_port:
             tables.append(routes.http_proxy(part.view, node))
             own |= connect.clusters(node) | outside_tls.clusters(part.view)
@@ -69,10 +73,15 @@ class Translator:
         }
 
     def _part(self, node: ProxyNode) -> _Part:
-        key = scope.key(self.view, node)
+        filters = envoy_filter.key(self.view, node)
+        key = scope.key(self.view, node), filters
         if key not in self._parts:
             view = scope.scoped(self.view, node)
-            found: dict[str, Message] = dict(clusters.outbound_clusters(view))
+            outbound = clusters.outbound_clusters(view)
+            router = node.type == "router"
+            context = envoy_filter.GATEWAY if router else envoy_filter.OUTBOUND
+            envoy_filter.apply(view, filters, outbound, context)
+            found: dict[str, Message] = dict(outbound)
             assignments: dict[str, Message] = {
                 name: endpoints.load_assignment(view, name)
                 for name, cluster in found.items()

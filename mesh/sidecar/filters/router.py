@@ -28,10 +28,10 @@ from mesh.sidecar.filters.weighted_clusters import NO_CLUSTER, ClusterChoice, ch
 from mesh.sidecar.local_reply import REASONS, local_reply
 from mesh.sidecar.mitm.flow import Fields, make_headers, make_response
 from mesh.sidecar.stream_info import StreamInfo, stream_info
-from mesh.sidecar.upstream.cluster_manager import Cluster
+from mesh.sidecar.upstream.cluster import Cluster
 from mesh.sidecar.upstream.hash_policy import Peer
 from mesh.sidecar.upstream.message import UpstreamRequest, UpstreamResponse
-from mesh.sidecar.upstream.raw import open_tunnel
+from mesh.sidecar.upstream.open_tunnel import open_tunnel
 from mesh.sidecar.upstream.resets import UpstreamResetError
 from mesh.sidecar.upstream.retries import NO_RETRIES
 from mesh.sidecar.upstream.send import (

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 from mesh.sidecar.mitm.connection import connection_info
 from mesh.sidecar.stream_info import ConnectionInfo, StreamInfo
 from mesh.sidecar.upstream.balancers import Context
-from mesh.sidecar.upstream.cluster_manager import Cluster
+from mesh.sidecar.upstream.cluster import Cluster
 from mesh.sidecar.upstream.host import Host
 from mesh.sidecar.upstream.outlier_detection import Local
 from mesh.sidecar.upstream.resets import UpstreamResetError

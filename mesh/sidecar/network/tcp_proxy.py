@@ -26,7 +26,7 @@ from mesh.sidecar.access_log_config import make_loggers
 from mesh.sidecar.errors import ConfigRefusedError
 from mesh.sidecar.network.relay import Relay
 from mesh.sidecar.stream_info import ConnectionInfo, StreamInfo
-from mesh.sidecar.upstream.cluster_manager import Cluster
+from mesh.sidecar.upstream.cluster import Cluster
 from mesh.sidecar.xds import seconds
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from functools import partial
 
 from mesh.sidecar.stream_info import StreamInfo
 from mesh.sidecar.upstream.circuit_breaker import CircuitBreaker
-from mesh.sidecar.upstream.cluster_manager import Cluster
+from mesh.sidecar.upstream.cluster import Cluster
 from mesh.sidecar.upstream.host import Host
 from mesh.sidecar.upstream.http1 import UpstreamConnection
 from mesh.sidecar.upstream.http2 import Http2Stream

@@ -24,9 +24,10 @@ _EDS_HEALTH = {0: HEALTHY, 1: HEALTHY, 2: UNHEALTHY, 3: UNHEALTHY, 4: UNHEALTHY,
 class Host:
     """One endpoint.  Equal to another only by identity; ``key`` names the same place.
 
-    ``health`` is what EDS says, ``check_failed`` what active health checks found, ``ejected``
-    what outlier detection did (``ejected_for``: its reason), ``active_requests`` what the pool counts, ``internal`` names a listener of the sidecar itself.  ``added_at`` (seconds
-    of the clock) starts the warm-up.  ``weight`` is at least 1.  ``socket_metadata`` (metadata
+    ``health`` is what EDS says, ``check_failed`` what active health checks found, ``leaving`` that
+    EDS does not name it any more, ``ejected`` what outlier detection did (``ejected_for``: its
+    reason), ``active_requests`` what the pool counts, ``internal`` names a listener of the sidecar
+    itself.  ``added_at`` (seconds of the clock) starts the warm-up.  ``weight`` is at least 1.  ``socket_metadata`` (metadata
     ``envoy.transport_socket_match``) says whether the endpoint takes mTLS.
     """
 
@@ -41,6 +42,7 @@ class Host:
         "health",
         "hostname",
         "internal",
+        "leaving",
         "locality",
         "locality_weight",
         "metadata",
@@ -85,6 +87,7 @@ class Host:
         self.ejected = False
         self.ejected_for = ""
         self.check_failed = False
+        self.leaving = False
         self.added_at: float | None = None
 
     @property

@@ -20,7 +20,7 @@ from mesh.sidecar.stream_info import StreamInfo
 from mesh.sidecar.upstream import timeouts
 from mesh.sidecar.upstream.attempt import attempt
 from mesh.sidecar.upstream.balancers import Context
-from mesh.sidecar.upstream.cluster_manager import Cluster
+from mesh.sidecar.upstream.cluster import Cluster
 from mesh.sidecar.upstream.hash_policy import HashPolicy, compile_hash_policy
 from mesh.sidecar.upstream.host import Host
 from mesh.sidecar.upstream.message import UpstreamRequest, UpstreamResponse

@@ -9,6 +9,7 @@ from envoy_data_plane.envoy.config.core.v3 import HealthCheck
 from mesh.sidecar.filters.head import RequestHead
 from mesh.sidecar.upstream import timeouts
 from mesh.sidecar.upstream.health import Check, HealthState, compile_health_check
+from mesh.sidecar.upstream.health_checker import contains
 from mesh.sidecar.upstream.host import Host
 
 
@@ -84,15 +85,24 @@ def test_thresholds_and_the_status_that_counts_at_once() -> None:
     assert [state.on_check(Check.SUCCESS) for _ in range(3)] == [False, False, True]
 
 
+LEAST: dict[str, Any] = {
+    "interval": "5s",
+    "timeout": "1s",
+    "unhealthy_threshold": 1,
+    "healthy_threshold": 1,
+}
+
+
 def test_statuses() -> None:
     config = compile_health_check(
         HealthCheck.from_dict(
             {
+                **LEAST,
                 "http_health_check": {
                     "path": "/",
                     "expected_statuses": [{"start": 200, "end": 300}],
                     "retriable_statuses": [{"start": 500, "end": 501}],
-                }
+                },
             }
         )
     )
@@ -102,20 +112,43 @@ def test_statuses() -> None:
 
 def test_intervals_at_the_edges() -> None:
     state, _ = checked(
-        unhealthy_interval="2s", unhealthy_edge_interval="1s", healthy_edge_interval="3s"
+        unhealthy_interval="2s",
+        unhealthy_edge_interval="1s",
+        healthy_edge_interval="3s",
+        no_traffic_healthy_interval="70s",
     )
     rng = random.Random(1)
-    state.on_check(Check.SUCCESS)
-    assert state.next_interval(rng) == 3.0
-    state.on_check(Check.SUCCESS)
-    assert state.next_interval(rng) == 5.0
-    assert state.next_interval(rng, had_traffic=False) == 60.0
-    state.on_check(Check.STATUS)
-    assert state.next_interval(rng) == 1.0
-    state.on_check(Check.STATUS)
-    assert state.next_interval(rng) == 2.0
+
+    def after(check: Check, *, traffic: bool = True) -> float:
+        state.on_check(check)
+        return state.next_interval(rng, check is Check.SUCCESS, had_traffic=traffic)
+
+    assert after(Check.SUCCESS) == 5.0
+    assert after(Check.NETWORK) == 1.0  # one of two
+    assert after(Check.NETWORK) == 2.0
+    assert after(Check.SUCCESS) == 3.0  # one of three
+    assert after(Check.SUCCESS) == 3.0
+    assert after(Check.SUCCESS) == 5.0
+    assert after(Check.SUCCESS, traffic=False) == 70.0
+    assert after(Check.NETWORK, traffic=False) == 60.0
 
 
-def test_other_kinds_are_refused() -> None:
-    with pytest.raises(ValueError, match="only HTTP and TCP"):
-        compile_health_check(HealthCheck.from_dict({"grpc_health_check": {}}))
+@pytest.mark.parametrize(
+    ("config", "text"),
+    [
+        ({**LEAST, "grpc_health_check": {}}, "only HTTP and TCP"),
+        ({**LEAST, "timeout": None, "tcp_health_check": {}}, "timeout is needed"),
+        ({**LEAST, "healthy_threshold": 0, "tcp_health_check": {}}, "healthy_threshold is needed"),
+        ({**LEAST, "http_health_check": {}}, "needs a path"),
+    ],
+)
+def test_what_cannot_be_executed_is_refused(config: dict[str, Any], text: str) -> None:
+    given = {name: value for name, value in config.items() if value is not None}
+    with pytest.raises(ValueError, match=text):
+        compile_health_check(HealthCheck.from_dict(given))
+
+
+def test_what_a_tcp_check_has_to_receive() -> None:
+    assert contains(b"+PONG\r\nOK", [b"PONG", b"OK"])
+    assert not contains(b"OK PONG", [b"PONG", b"OK"])
+    assert not contains(b"AA", [b"A", b"AA"])
