@@ -35,6 +35,7 @@ from mesh.commands import (
     proxy_status,
     schemas,
     status,
+    tap,
     trace,
     up,
     validate,
@@ -67,6 +68,7 @@ app.command("graph")(graph.graph)
 app.command("top")(graph.top)
 app.command("metrics")(metrics.metrics)
 app.command("trace")(trace.trace)
+app.command("tap")(tap.tap)
 app.command("logs")(logs.logs)
 app.command("proxy-status")(proxy_status.proxy_status)
 app.command("proxy-config")(proxy_config.proxy_config)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,24 @@ class _UnixConnection(http.client.HTTPConnection):
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
         self.sock.connect(self._path)
+
+
+@contextmanager
+def hold(
+    socket_path: str | Path, path: str, body: dict[str, Any], timeout: float
+) -> Iterator[tuple[int, bytes]]:
+    """POST and keep the connection open while the block runs: status and first line of the answer.
+
+    Raises OSError or http.client.HTTPException when there is no answer.
+    """
+    connection = _UnixConnection(str(socket_path), timeout)
+    try:
+        headers = {"content-type": "application/json"}
+        connection.request("POST", path, json.dumps(body), headers)
+        response = connection.getresponse()
+        yield response.status, response.readline()
+    finally:
+        connection.close()
 
 
 def ask(

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from mesh.pilot.node import ProxyNode
 from mesh.pilot.status import Nack, NodeStatus
 from mesh.pilot.wire import pod_to_dict, service_to_dict
 from mesh.topology import Pod, Service
-from mesh.unixhttp import ask
+from mesh.unixhttp import ask, hold
 
 
 class PilotError(Exception):
@@ -124,6 +125,23 @@ class PilotClient:
         return ForceResult(
             data["in_force"], _nacks(data["nacks"]), tuple(data["missing"]), data["reason"]
         )
+
+    @contextmanager
+    def tap(self, name: str, namespace: str, ports: dict[int, int]) -> Iterator[None]:
+        """Lead a pod's clients to other ports (service port -> port) while the block runs."""
+        told = {
+            "name": name,
+            "namespace": namespace,
+            "ports": {str(k): v for k, v in ports.items()},
+        }
+        try:
+            with hold(self.socket_path, "/tap", told, 2 * self.timeout) as (status, line):
+                data = json.loads(line)
+                if status != http.client.OK or not data["in_force"]:
+                    raise PilotError(str(data.get("error") or data.get("reason") or status))
+                yield
+        except (OSError, ValueError, http.client.HTTPException) as error:
+            raise PilotError(f"the control plane at {self.socket_path}: {error}") from error
 
     def proxy_status(self) -> list[NodeStatus]:
         """Return a row for each node."""

@@ -86,6 +86,7 @@ class ControlPlane:
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
     mixer_settings: MixerSettings = field(default_factory=MixerSettings)
     mixer: MixerFeed = field(default_factory=MixerFeed)
+    tapped: set[tuple[str, str]] = field(default_factory=set)
     ads: AdsServer = field(init=False)
     _version: int = 0
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)

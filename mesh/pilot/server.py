@@ -8,7 +8,7 @@
     POST   /in-force         {nodes?: [...], timeout?} -> in_force, nacks, missing, reason
     GET    /ready  /resources  /services  /proxy-status  /snapshot/NODE  /proxy-config/NODE/VIEW
 
-The paths of the certificate authority are in ``mesh.pilot.citadel_api``.
+The paths of the certificate authority are in ``mesh.pilot.citadel_api``, ``/tap`` in ``mesh.pilot.tap_api``.
 Every answer is JSON; an error is ``{"error": "one sentence"}``.
 """
 
@@ -27,6 +27,7 @@ from mesh.pilot.ads import Outcome
 from mesh.pilot.control_plane import ControlPlane
 from mesh.pilot.handler import Handler
 from mesh.pilot.node import ProxyNode
+from mesh.pilot.tap_api import Tap
 from mesh.pilot.translate import SHORT
 from mesh.pilot.wire import pod_from_dict, service_from_dict
 from mesh.redact import redacted
@@ -224,6 +225,7 @@ def application(plane: ControlPlane) -> Application:
         (r"/snapshot/([^/]+)", SnapshotOf),
         (r"/proxy-config/([^/]+)/([^/]+)", ProxyConfig),
         (r"/mixer-feed", MixerFeedOf),
+        (r"/tap", Tap),
         (r"/ready", Ready),
         *citadel_api.PATHS,
     ]

@@ -9,11 +9,12 @@ command can take up a kept one (``attach``).
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from mesh.accesslog import AccessLogRecord
 from mesh.istio.resource import Resource
@@ -31,6 +32,9 @@ from mesh.testbed.load_topology import ingress_yaml
 from mesh.testbed.plain import from_plain, to_plain
 from mesh.testbed.pods import LocalPod
 from mesh.topology import Pod, Topology
+
+if TYPE_CHECKING:
+    from mesh.testbed.tap import Relay
 
 STATE_FILE = "mesh.json"
 
@@ -282,6 +286,27 @@ class LocalTestbed:
         new = self._asking(lambda: self._running().replace(victim))
         self._save()
         return new
+
+    @contextmanager
+    def tap(self, name: str) -> Iterator[Relay]:
+        """Listen on the wire to a pod while the block runs (``mesh.testbed.tap``)."""
+        from mesh.testbed.tap import Relay
+
+        pod = self.find(name).pod
+        if pod is None:
+            raise TestbedError(f"no sidecar sends to {self.find(name).name}: name another pod")
+        relay = Relay({number: (pod.address, port) for number, port in pod.ports.items()})
+        ports = relay.start()
+        try:
+            try:
+                with self.pilot.tap(pod.name, pod.namespace, ports):
+                    yield relay
+            except PilotError as problem:
+                raise TestbedError(str(problem)) from None
+            # The way past the relay is in force before it goes.
+            self.pilot.in_force()
+        finally:
+            relay.stop()
 
     def request(
         self,
