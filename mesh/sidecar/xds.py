@@ -13,6 +13,7 @@ import envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3
 import envoy_data_plane.envoy.extensions.filters.http.fault.v3
 import envoy_data_plane.envoy.extensions.filters.http.header_to_metadata.v3
 import envoy_data_plane.envoy.extensions.filters.http.jwt_authn.v3
+import envoy_data_plane.envoy.extensions.filters.http.local_ratelimit.v3
 import envoy_data_plane.envoy.extensions.filters.http.rbac.v3
 import envoy_data_plane.envoy.extensions.filters.http.router.v3
 import envoy_data_plane.envoy.extensions.filters.listener.http_inspector.v3

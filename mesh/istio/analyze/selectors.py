@@ -15,6 +15,7 @@ _KINDS = {
     "RequestAuthentication": "spec.selector.matchLabels",
     "Telemetry": "spec.selector.matchLabels",
     "Sidecar": "spec.workloadSelector.labels",
+    "EnvoyFilter": "spec.workloadSelector.labels",
 }
 
 

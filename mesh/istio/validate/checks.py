@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from mesh.istio.models import (
     authorization_policy,
     destination_rule,
+    envoy_filter,
     gateway,
     gateway_api,
     legacy_authentication,
@@ -33,6 +34,7 @@ from mesh.istio.validate.authentication import (
 )
 from mesh.istio.validate.authorization_policy import check_authorization_policy
 from mesh.istio.validate.destination_rule import check_destination_rule
+from mesh.istio.validate.envoy_filter import check_envoy_filter
 from mesh.istio.validate.findings import Findings
 from mesh.istio.validate.gateway import check_gateway
 from mesh.istio.validate.gateway_api import check_http_route
@@ -68,6 +70,7 @@ CHECKS: dict[type[BaseModel], Check] = {
     workload_entry.WorkloadEntry: check_workload_entry,
     workload_group.WorkloadGroup: check_workload_group,
     sidecar.Sidecar: check_sidecar,
+    envoy_filter.EnvoyFilter: check_envoy_filter,
     authorization_policy.AuthorizationPolicy: check_authorization_policy,
     peer_authentication.PeerAuthentication: check_peer_authentication,
     request_authentication.RequestAuthentication: check_request_authentication,

@@ -4,7 +4,8 @@ For what Istio has no field: active health checks above all.  ``configPatches`` 
 CLUSTER`` and ``operation: MERGE`` are executed, with the fields of ``EXECUTED``; ``match`` says
 which clusters (``context``, ``cluster.service``: the full name, ``portNumber``, ``subset``,
 ``name``), ``workloadSelector`` whose proxies.  One of the root namespace is for the whole mesh.
-A list that is merged grows, as in Istio.  All else is told when it is applied (KIT0203).
+A list that is merged grows, as in Istio.  What of clusters is not executed is told when it is
+applied (KIT0203); the local rate limit is in ``local_rate_limit``, all else has no effect (KIT0011).
 Source: istio/istio ``pilot/pkg/networking/core/envoyfilter/cluster_patch.go``.
 Shown by ``meshctl proxy-config cluster POD -o json``.
 """
@@ -66,7 +67,7 @@ def apply(
     specs = {(each.namespace, each.name): each.spec for each in view.of_kind("EnvoyFilter")}
     for _, namespace, name in chosen:
         for patch in specs[namespace, name].config_patches or []:
-            if _remark(patch) is not None or not _for(patch, context):
+            if patch.apply_to != "CLUSTER" or _remark(patch) or not _for(patch, context):
                 continue
             extra = Cluster.from_dict(_value(patch))
             for cluster in clusters.values():
@@ -149,7 +150,7 @@ def _remarks(spec: EnvoyFilter) -> Iterator[_Remark]:
         if found is not None:
             level, path, text, hint = found
             yield level, ("spec", "configPatches", number, *path), text, hint
-        elif _without_host(patch):
+        elif patch.apply_to == "CLUSTER" and _without_host(patch):
             where = ("spec", "configPatches", number, "patch", "value")
             text = "the health check has no host: Envoy sends the cluster's name, and the pods' "
             yield (
@@ -161,11 +162,10 @@ def _remarks(spec: EnvoyFilter) -> Iterator[_Remark]:
 
 
 def _remark(patch: ConfigPatch) -> _Remark | None:
-    """Say why a patch has no effect here; None when it has one."""
+    """Say why a patch of a cluster has no effect here; None when it has one."""
     operation = patch.patch.operation if patch.patch else None
     if patch.apply_to != "CLUSTER":
-        text = f"applyTo {patch.apply_to} is accepted and has no effect in this kit"
-        return Level.WARNING, ("applyTo",), text, "CLUSTER has."
+        return None
     if operation != "MERGE":
         text = f"operation {operation} on a CLUSTER is accepted and has no effect in this kit"
         return Level.WARNING, ("patch", "operation"), text, "MERGE has."

@@ -19,7 +19,7 @@ from envoy_data_plane.envoy.config.route.v3 import (
 
 from mesh.istio.models.gateway import Server
 from mesh.pilot.node import ProxyNode
-from mesh.pilot.translate import http_match, names, peer_metadata, virtual_service
+from mesh.pilot.translate import http_match, local_rate_limit, names, peer_metadata, virtual_service
 from mesh.pilot.translate.view import MeshView, Routing
 
 _SERVICE_PORTS = {8080: 80, 8443: 443}
@@ -95,12 +95,13 @@ def table(
         peer_metadata.announce(view, node, each)
     if not hosts:
         hosts = [VirtualHost(name=f"blackhole:{port}", domains=["*"])]
-    return RouteConfiguration(
+    made = RouteConfiguration(
         name=name,
         virtual_hosts=hosts,
         validate_clusters=False,
         ignore_port_in_host_matching=True,
     )
+    return local_rate_limit.merge(made, view, node, local_rate_limit.GATEWAY, port)
 
 
 def _virtual_host(host: str, port: int, routes: list[Route]) -> VirtualHost:

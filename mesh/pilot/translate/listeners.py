@@ -45,6 +45,7 @@ from mesh.pilot.translate import (
     gateway,
     gateway_chains,
     inbound_tls,
+    local_rate_limit,
     messages,
     names,
     outside_tls,
@@ -72,9 +73,9 @@ def listeners(view: MeshView, node: ProxyNode) -> dict[str, Listener]:
         found.append(_inbound(view, node, name, service_port, port, checks))
     if node.outbound_port:
         prefix = f"outbound_127.0.0.1_{routes.HTTP_PROXY}"
-        manager = _manager(view, node, OUTBOUND, prefix, [], outbound=True)
+        manager = _manager(view, node, OUTBOUND, prefix, [])
         manager.rds = Rds(config_source=messages.ads(), route_config_name=routes.HTTP_PROXY)
-        inner = _manager(view, node, OUTBOUND, f"{prefix}_{connect.NAME}", [], outbound=True)
+        inner = _manager(view, node, OUTBOUND, f"{prefix}_{connect.NAME}", [])
         inner.rds = manager.rds
         connect.allow(manager)
         found.append(_listener(routes.HTTP_PROXY, node.outbound_port, OUTBOUND, manager))
@@ -92,7 +93,8 @@ def _edge(
     view: MeshView, node: ProxyNode, port: int, route_name: str, checks: Filters
 ) -> HttpConnectionManager:
     """Return the HTTP connection manager of a gateway, which speaks to strangers."""
-    manager = _manager(view, node, OUTBOUND, f"outbound_0.0.0.0_{port}", checks, outbound=True)
+    prefix = f"outbound_0.0.0.0_{port}"
+    manager = _manager(view, node, OUTBOUND, prefix, checks, gateway_port=port)
     manager.use_remote_address = True
     # Istio's edge gives every request a new id; here the client's own id must join its answer
     # to the access logs and journals behind the gateway.
@@ -142,9 +144,8 @@ def _inbound(
     cluster = names.inbound(service_port)
     if view.protocol(node.services, service_port) in TCP_PROTOCOLS:
         return _inbound_tcp(view, node, name, service_port, port)
-    manager = _manager(
-        view, node, INBOUND, f"inbound_0.0.0.0_{service_port}", checks, outbound=False
-    )
+    prefix = f"inbound_0.0.0.0_{service_port}"
+    manager = _manager(view, node, INBOUND, prefix, checks, inbound_port=service_port)
     route = Route(
         name="default",
         match=RouteMatch(prefix="/"),
@@ -152,10 +153,9 @@ def _inbound(
     )
     host = VirtualHost(name=f"inbound|http|{service_port}", domains=["*"], routes=[route])
     peer_metadata.hide(host)
-    manager.route_config = RouteConfiguration(
-        name=cluster,
-        virtual_hosts=[host],
-        validate_clusters=False,
+    table = RouteConfiguration(name=cluster, virtual_hosts=[host], validate_clusters=False)
+    manager.route_config = local_rate_limit.merge(
+        table, view, node, local_rate_limit.SIDECAR_INBOUND, service_port
     )
     if node.mtls:
         inbound_tls.tell_caller(manager)
@@ -186,19 +186,25 @@ def _manager(
     stat_prefix: str,
     checks: Filters,
     *,
-    outbound: bool,
+    inbound_port: int = 0,
+    gateway_port: int = 0,
 ) -> HttpConnectionManager:
     """Build the HTTP connection manager; VirtualService features work on the way out only.
 
     ``checks`` (``access_control``) come before all other filters.
     """
     filters: Filters = []
-    if not outbound:
+    if inbound_port:
         filters.append((peer_metadata.FILTER, peer_metadata.inbound_filter()))
     filters += checks
-    if outbound:
+    if not inbound_port:
         filters += [(fault.FILTER, HttpFault()), (cors.FILTER, Cors())]
     filters.append(("envoy.filters.http.router", Router()))
+    if inbound_port or gateway_port:
+        context = local_rate_limit.SIDECAR_INBOUND if inbound_port else local_rate_limit.GATEWAY
+        filters = local_rate_limit.insert(
+            filters, view, node, context, inbound_port or gateway_port
+        )
     manager = HttpConnectionManager(
         stat_prefix=stat_prefix,
         http_filters=[

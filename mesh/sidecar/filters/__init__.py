@@ -33,6 +33,9 @@ HEADER_TO_METADATA = (
 JWT_AUTHN = "type.googleapis.com/envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"
 RBAC = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC"
 EXT_AUTHZ = "type.googleapis.com/envoy.extensions.filters.http.ext_authz.v3.ExtAuthz"
+LOCAL_RATE_LIMIT = (
+    "type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit"
+)
 CORS = "type.googleapis.com/envoy.extensions.filters.http.cors.v3.Cors"
 
 
@@ -65,6 +68,7 @@ def default_filters() -> dict[str, FilterFactory]:
     from mesh.sidecar.filters.fault import FaultFilter
     from mesh.sidecar.filters.header_to_metadata import HeaderToMetadata
     from mesh.sidecar.filters.jwt_authn import JwtAuthn
+    from mesh.sidecar.filters.local_ratelimit import LocalRateLimitFilter
     from mesh.sidecar.filters.rbac import RbacFilter
     from mesh.sidecar.filters.router import Router
 
@@ -73,6 +77,7 @@ def default_filters() -> dict[str, FilterFactory]:
         JWT_AUTHN: JwtAuthn,
         RBAC: RbacFilter,
         EXT_AUTHZ: ExtAuthzFilter,
+        LOCAL_RATE_LIMIT: LocalRateLimitFilter,
         FAULT: FaultFilter,
         CORS: CorsFilter,
         ROUTER: Router,

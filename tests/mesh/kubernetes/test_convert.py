@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from mesh.istio import era, has_errors, load_text, validate
+from mesh.istio import era, has_errors, load_text, local_rate_limit, validate
 from mesh.istio.eras import Era
+from mesh.istio.models.envoy_filter import ConfigPatch
 from mesh.istio.resource import Resource
 from mesh.kubernetes.convert import Converted, modernize
 
@@ -253,6 +254,9 @@ def test_a_quota_is_a_local_rate_limit() -> None:
     value = spec["configPatches"][0]["patch"]["value"]["typed_config"]["value"]
     bucket = {"max_tokens": 5, "tokens_per_fill": 5, "fill_interval": "10s"}
     assert value["token_bucket"] == bucket
+    (patch,) = spec["configPatches"]
+    (insert,) = local_rate_limit.read(ConfigPatch.model_validate(patch))  # it has effect here too
+    assert insert.context == "SIDECAR_INBOUND"
     assert "pod" in done.notes[0]
 
 
