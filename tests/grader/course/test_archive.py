@@ -126,6 +126,7 @@ def test_a_file_that_becomes_a_link_while_it_waits_is_refused(tmp_path: Path) ->
         (zipped(FILES)[:-30], "damaged"),
         (tarred(FILES)[:40], "damaged"),
     ],
+    ids=["7z", "rar", "zip", "tar.gz"],
 )
 def test_what_cannot_be_read_is_said(packed: bytes, said: str) -> None:
     with pytest.raises(RefusedError, match=said):
