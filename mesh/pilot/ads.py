@@ -23,6 +23,7 @@ from grpclib import GRPCError
 from grpclib.const import Status
 
 from mesh.pilot.connection import Connection, Packed, Target
+from mesh.pilot.encode import encode
 from mesh.pilot.status import Nack, NodeStatus
 from mesh.pilot.translate import CDS, EDS, LDS, RDS, Snapshot
 
@@ -211,7 +212,7 @@ def _encode(message: Message, cache: dict[int, bytes]) -> bytes:
     """Encode a message once for all nodes that share it (the snapshots keep it alive)."""
     found = cache.get(id(message))
     if found is None:
-        found = cache[id(message)] = bytes(message)
+        found = cache[id(message)] = encode(message)
     return found
 
 

@@ -20,6 +20,7 @@ from tornado.netutil import bind_unix_socket
 from mesh.citadel.citadel import LIFETIME, Citadel
 from mesh.istio import era
 from mesh.pilot.control_plane import ControlPlane
+from mesh.pilot.encode import EncodingCodec
 from mesh.pilot.server import MAX_BODY, application
 from mesh.pilot.store import Store
 from mesh.pilot.translate.view import LOCAL, MixerSettings, OutboundPolicy
@@ -91,7 +92,7 @@ async def _serve(options: PilotOptions) -> None:
     plane.push()
     end = asyncio.Event()
     _watch(options.lifeline_fd, end)
-    ads = Server([plane.ads])
+    ads = Server([plane.ads], codec=EncodingCodec())
     await ads.start(path=str(options.ads_socket))
     api = HTTPServer(application(plane), max_body_size=MAX_BODY)
     api.add_sockets([bind_unix_socket(str(options.api_socket), mode=0o600)])

@@ -27,6 +27,7 @@ from mesh.sidecar.filters import FilterContext, default_filters
 from mesh.sidecar.listener import ListenerManager
 from mesh.sidecar.mitm.master import SidecarMaster
 from mesh.sidecar.preload import preload
+from mesh.sidecar.revalidation import reuse_validators
 from mesh.sidecar.stats import Stats
 from mesh.sidecar.upstream.cluster_manager import ClusterManager
 from mesh.sidecar.zipkin import Reporter
@@ -63,6 +64,7 @@ def run(options: SidecarOptions) -> None:
     logging.basicConfig(
         level=logging.WARNING, format=f"%(asctime)s {options.node_id} %(levelname)s %(message)s"
     )
+    reuse_validators()
     agent = None
     if options.agent is not None:
         agent = Agent(options.agent)

@@ -16,10 +16,13 @@ from envoy_data_plane.google.protobuf import Any as Packed
 
 from mesh.istio import load_text, validate
 from mesh.istio.eras import era
+from mesh.pilot.encode import encode
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.registry import Registry
 from mesh.pilot.translate import Translator
+from mesh.pilot.translate.messages import pack
 from mesh.pilot.translate.view import MeshView
+from mesh.sidecar.revalidation import reuse_validators
 from mesh.testbed.load_topology import ingress_yaml, standard_topology
 from mesh.topology import ISTIO, TLS_MODE, Pod
 
@@ -52,6 +55,7 @@ spec:
 
 def warm_up() -> None:
     """Load, translate, pack and read the configuration of a sidecar and a gateway."""
+    reuse_validators()
     topology = standard_topology()
     resources = load_text(
         f"{ingress_yaml(topology)}---{_RULES}", "", era=era(_ERA), namespace=topology.namespace
@@ -87,9 +91,9 @@ def warm_up() -> None:
     ]
     for node in nodes:
         for url, messages in translator.snapshot(node).items():
-            packed = [Packed.pack(message) for message in messages.values()]
+            packed = [pack(message) for message in messages.values()]
             response = DiscoveryResponse(version_info="1", type_url=url, resources=packed)
-            for each in DiscoveryResponse.parse(bytes(response)).resources:
+            for each in DiscoveryResponse.parse(encode(response)).resources:
                 _read(each.unpack())
         DiscoveryRequest.parse(bytes(DiscoveryRequest(node=node.to_xds())))
 

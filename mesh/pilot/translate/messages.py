@@ -17,8 +17,10 @@ from envoy_data_plane.envoy.config.core.v3 import (
 from envoy_data_plane.envoy.type.matcher.v3 import RegexMatcher, StringMatcher
 from envoy_data_plane.envoy.type.v3 import FractionalPercent, FractionalPercentDenominatorType
 from envoy_data_plane.google.protobuf import Any, Struct
+from envoy_data_plane.message_pool import default_message_pool
 
 from mesh.istio.models.base import StringMatch
+from mesh.pilot.encode import encode
 
 PREFIX = "type.googleapis.com/"
 CDS = PREFIX + "envoy.config.cluster.v3.Cluster"
@@ -32,7 +34,7 @@ SHORT = {CDS: "CDS", EDS: "EDS", LDS: "LDS", RDS: "RDS"}
 
 def pack(message: Message) -> Any:
     """Wrap a message with its type URL."""
-    return Any.pack(message)
+    return Any(type_url=default_message_pool.type_to_url[type(message)], value=encode(message))
 
 
 def struct(data: dict[str, AnyType]) -> Struct:

@@ -16,10 +16,10 @@ from envoy_data_plane.envoy.config.route.v3 import (
     RetryPolicyRetryHostPredicate,
 )
 from envoy_data_plane.envoy.extensions.retry.host.previous_hosts.v3 import PreviousHostsPredicate
-from envoy_data_plane.google.protobuf import Any
 
 from mesh.istio.eras import DefaultRetry, Era
 from mesh.istio.models.virtual_service import HTTPRetry
+from mesh.pilot.translate.messages import pack
 
 PREVIOUS_HOSTS = "envoy.retry_host_predicates.previous_hosts"
 _ISTIO_1_0 = DefaultRetry(2, ("5xx", "connect-failure", "refused-stream"), (), 0)
@@ -74,7 +74,7 @@ def _policy(default: DefaultRetry, hashing: bool) -> RetryPolicy:
         if hashing or not default.host_selection_attempts
         else [
             RetryPolicyRetryHostPredicate(
-                name=PREVIOUS_HOSTS, typed_config=Any.pack(PreviousHostsPredicate())
+                name=PREVIOUS_HOSTS, typed_config=pack(PreviousHostsPredicate())
             )
         ],
     )
