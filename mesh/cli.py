@@ -29,6 +29,7 @@ from mesh.commands import (
     get,
     graph,
     import_cluster,
+    kill,
     logs,
     metrics,
     proxy_config,
@@ -66,6 +67,8 @@ app.command("diff")(diff.diff)
 app.command("curl")(curl.curl)
 app.command("graph")(graph.graph)
 app.command("top")(graph.top)
+app.command("kill")(kill.kill)
+app.command("start-pilot")(kill.start_pilot)
 app.command("metrics")(metrics.metrics)
 app.command("trace")(trace.trace)
 app.command("tap")(tap.tap)

@@ -10,7 +10,7 @@ import itertools
 
 from flask import Blueprint, Flask, Response, g, request
 
-from services import customer, external, preference, recommendation
+from services import customer, external, preference, recommendation, shop
 from services.journal import Journal
 from services.options import AppOptions
 
@@ -21,6 +21,7 @@ FLASK_SERVICES = {
     "external": external.create,
     "preference": preference.create,
     "recommendation": recommendation.create,
+    "shop": shop.create,
 }
 
 
@@ -33,7 +34,7 @@ def create_app(options: AppOptions) -> Flask:
     """Make the Flask application for ``options.app``; an unknown name is a ValueError."""
     name = short_name(options.app)
     if name not in FLASK_SERVICES:
-        known = ", ".join(sorted([*FLASK_SERVICES, "scripted", "tcp_echo"]))
+        known = ", ".join(sorted([*FLASK_SERVICES, "reports", "scripted", "tcp_echo"]))
         raise ValueError(f"there is no application {options.app!r}; there are: {known}")
     app = Flask(name, static_folder=None)
     app.register_blueprint(FLASK_SERVICES[name](options))

@@ -13,7 +13,10 @@ W3C Trace Context; istio-tutorial, CustomerResource.java and PreferenceResource.
 
 from __future__ import annotations
 
-from werkzeug.datastructures import Headers
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from werkzeug.datastructures import Headers
 
 TRACING = (
     "x-request-id",

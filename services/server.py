@@ -18,7 +18,7 @@ import sys
 
 from waitress.server import create_server
 
-from services import external, lifeline, scripted, tcp_echo
+from services import external, lifeline, reports, scripted, tcp_echo
 from services.factory import create_app, short_name
 from services.options import AppOptions
 
@@ -54,6 +54,9 @@ def run(options: AppOptions) -> None:
     if short_name(options.app) == "scripted":
         scripted.serve(sockets[0], options)
         return
+    if short_name(options.app) == "reports":
+        reports.serve(sockets[0], options)
+        return
     if short_name(options.app) == "tcp_echo":
         tcp_echo.serve(sockets, options)
         return
@@ -80,7 +83,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "app",
         metavar="APP",
-        help="customer, preference, recommendation, external, scripted, tcp_echo",
+        help="customer, preference, recommendation, external, reports, scripted, shop, tcp_echo",
     )
     parser.add_argument(
         "listen", metavar="LISTEN", help="unix:PATH or ADDRESS:PORT, several with commas between"

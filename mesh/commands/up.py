@@ -12,7 +12,9 @@ from mesh.commands.errors import UserError
 
 
 def up(
-    lab: Annotated[int, typer.Option("--lab", metavar="N", help="The mesh of lab N.")] = 0,
+    lab: Annotated[
+        int | None, typer.Option("--lab", metavar="N", help="The mesh of lab N.")
+    ] = None,
     topology: Annotated[
         Path | None, typer.Option("--topology", metavar="FILE", help="The mesh of a YAML file.")
     ] = None,
@@ -24,10 +26,10 @@ def up(
     from mesh.testbed.load_topology import load_topology, standard_topology
     from mesh.testbed.local import LocalTestbed
 
-    if lab and topology:
+    if lab is not None and topology:
         raise UserError("give --lab or --topology, not both")
     wanted, lab_era = standard_topology(), ""
-    if lab:
+    if lab is not None:
         definition = lab_definition(lab)
         wanted = load_topology(definition.get("topology"))
         lab_era = str(definition.get("era", ""))

@@ -107,6 +107,12 @@ class Testbed(Protocol):
     def kill_pod(self, name: str) -> Pod:
         """Kill a pod as ``kill -9`` would; returns the new pod that replaced it."""
 
+    def kill_pilot(self) -> None:
+        """Kill the control plane; the sidecars go on with what they have."""
+
+    def start_pilot(self) -> None:
+        """Start a killed control plane again and wait until what was applied is in force."""
+
     def logs(self, name: str) -> str:
         """Return what the pod's application and its sidecar printed."""
 

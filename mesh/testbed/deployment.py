@@ -122,6 +122,27 @@ class Deployment:
         assert new.pod is not None
         return new.pod
 
+    def kill_pilot(self) -> None:
+        """Kill the control plane as ``kill -9`` would; sidecars go on with what they have."""
+        for name in ("pilot", "mixer"):  # Mixer follows the control plane, and ends without it
+            if pid := self._child(name):
+                self.zygote.ask("kill", pid=pid)
+
+    def start_pilot(self) -> None:
+        """Start the control plane again: it reads what was applied, and is told who runs."""
+        if self._child("pilot"):
+            raise TestbedError("the control plane runs already")
+        pods = list(self.pods.values())
+        wait_ready(self.zygote.start_all([self._pilot_spec(pods)]))
+        self._register([(_node(pod), pod.pod) for pod in pods if not pod.outside])
+        wait_ready(self.zygote.start_all([self._mixer_spec()]))
+        self.await_in_force(pods)
+
+    def _child(self, name: str) -> int:
+        """Return the process id of the child of that name, 0 when there is none."""
+        living: dict[str, str] = self.zygote.ask("children")["children"]
+        return next((int(pid) for pid, each in living.items() if each == name), 0)
+
     def find(self, name: str) -> LocalPod:
         """Return a pod by its name or the beginning of it; the first of several replicas."""
         if name in self.pods:

@@ -35,7 +35,7 @@ from typing import Any
 from mesh.topology import Outside, Port, Service, Topology, Workload
 
 OUTBOUND_POLICIES = ("REGISTRY_ONLY", "ALLOW_ANY")
-APPS = ("customer", "preference", "recommendation", "scripted", "tcp_echo")
+APPS = ("customer", "preference", "recommendation", "reports", "scripted", "shop", "tcp_echo")
 
 INGRESS_YAML = """\
 apiVersion: networking.istio.io/v1alpha3

@@ -308,6 +308,14 @@ class LocalTestbed:
         finally:
             relay.stop()
 
+    def kill_pilot(self) -> None:
+        """Kill the control plane; the sidecars go on, nothing can be applied (``start_pilot``)."""
+        self._running().kill_pilot()
+
+    def start_pilot(self) -> None:
+        """Start a killed control plane again, with what was applied before; waits until in force."""
+        self._asking(self._running().start_pilot)
+
     def request(
         self,
         path: str,

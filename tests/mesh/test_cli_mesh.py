@@ -161,3 +161,14 @@ def test_curl_from_a_pod_and_its_log() -> None:
     record = json.loads(meshctl("logs", "preference", "-o", "json").stdout.splitlines()[-1])
     assert record["direction"] == "outbound"
     assert meshctl("logs", "preference", "--printed").exit_code == 0
+
+
+def test_kill_a_pod_and_the_control_plane() -> None:
+    killed = meshctl("kill", "preference")
+    assert killed.exit_code == 0, killed.output
+    assert "was killed, preference-v1-" in killed.stdout
+    assert "`meshctl start-pilot` starts it" in meshctl("kill", "pilot").stdout
+    assert "200" in meshctl("curl", "/", "-i").stdout
+    assert meshctl("get").exit_code != 0
+    assert "The control plane is back" in meshctl("start-pilot").stdout
+    assert meshctl("get").exit_code == 0

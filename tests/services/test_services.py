@@ -214,3 +214,39 @@ def test_each_rating_that_arrives_is_stored_once() -> None:
     assert client.post("/ratings").text == "rating 1 stored by 'pod-1'\n"
     client.post("/ratings")
     assert client.get("/ratings").text == "2\n"
+
+
+def test_two_stacks_two_ideas_of_resilience(tmp_path: Path) -> None:
+    """shop goes round for any 5xx, three times; reports for 503 and 504 only, twice."""
+    hosts = {name: tmp_path / f"{name}.sock" for name in ("recommendation", "scripted")}
+    url = {"options": {"url": "http://scripted:8080/"}}
+    with (
+        proxy(hosts) as through,
+        served(tmp_path, "scripted"),
+        served(tmp_path, "shop", proxy=through, **url) as shop,
+        served(tmp_path, "reports", proxy=through, **url) as reports,
+    ):
+        tries = iter(range(100))
+
+        def ask(path: Path, target: str, script: list[dict[str, object]]) -> tuple[int, int]:
+            name = f"r-{next(tries)}"
+            status, _ = get(path, target, x_request_id=name, x_script=json.dumps(script))
+            seen = journal(tmp_path, "scripted")
+            return status, sum(line["request_id"] == name for line in seen)
+
+        well: dict[str, object] = {"body": "stock"}
+        assert ask(shop, "/", [{"status": 500}, well]) == (503, 1)
+        assert ask(
+            shop, "/any?by-hand=1", [{"status": 500}, {"close": "before_headers"}, well]
+        ) == (
+            200,
+            3,
+        )
+        assert ask(shop, "/?by-hand=1", [{"status": 503}]) == (503, 3)
+        assert ask(reports, "/", [{"status": 503}, well]) == (503, 1)
+        assert ask(reports, "/?by-hand=1", [{"status": 503}, well]) == (200, 2)
+        assert ask(reports, "/?by-hand=1", [{"status": 500}, well]) == (503, 1)
+        assert ask(reports, "/?by-hand=1", [{"close": "before_headers"}, well]) == (503, 1)
+        assert get(reports, "/health/ready") == (200, "OK\n")
+        assert get(reports, "/x", x_request_id="last")[1].startswith("reports => {")
+        assert journal(tmp_path, "reports")[-1]["request_id"] == "last"

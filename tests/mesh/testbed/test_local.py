@@ -174,6 +174,25 @@ def test_a_killed_pod_is_replaced(bed: LocalTestbed) -> None:
     bed.apply([])
 
 
+def test_traffic_goes_on_without_a_control_plane(bed: LocalTestbed) -> None:
+    bed.apply([V1_ONLY])
+    bed.kill_pilot()
+    answers = [bed.request("/").text for _ in range(6)]
+    assert all("recommendation v1" in text for text in answers)
+    with pytest.raises(TestbedError, match=r"the control plane at .* does not answer"):
+        bed.apply([V1_ONLY.replace("subset: v1", "subset: v2")])
+    bed.start_pilot()
+    with pytest.raises(TestbedError, match="runs already"):
+        bed.start_pilot()
+    assert len(bed.pilot.resources()) == 4  # what was applied before
+    bed.apply([V1_ONLY.replace("subset: v1", "subset: v2")])
+    assert "recommendation v2" in bed.request("/").text
+    assert bed.telemetry().graph().edges
+    bed.kill_pod("recommendation-v2")
+    assert "recommendation v2" in bed.request("/").text
+    bed.apply([])
+
+
 @pytest.mark.parametrize("engine", ENGINES)
 def test_nothing_is_left_after_stop(home: Path, engine: str) -> None:
     bed = LocalTestbed(load_topology({"services": {"a": None}}), engine=engine)
