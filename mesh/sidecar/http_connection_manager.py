@@ -38,7 +38,7 @@ from mesh.sidecar.mitm.connection import ConnectionHandler
 from mesh.sidecar.mitm.flow import make_headers, random_uuid
 from mesh.sidecar.mitm.http1 import RawHead
 from mesh.sidecar.mitm.master import hooks_of
-from mesh.sidecar.normalize_path import normalize_path
+from mesh.sidecar.normalize_path import one_spelling, path_rules
 from mesh.sidecar.stats import Stats
 from mesh.sidecar.stream_info import ConnectionInfo, StreamInfo
 from mesh.sidecar.tracing import Tracer
@@ -125,7 +125,7 @@ class HttpConnectionManager:
             for item in config.upgrade_configs
             if item.enabled is not False
         )
-        self._normalize_path = bool(config.normalize_path)
+        self._path_rules = path_rules(config)
         self.may_be_http2 = config.codec_type is not CodecType.HTTP1
         common = config.common_http_protocol_options
         self.stream_idle_timeout = seconds(config.stream_idle_timeout, 300.0)
@@ -172,8 +172,8 @@ class HttpConnectionManager:
     def prepare_request(self, head: RawHead, connection: ConnectionInfo) -> None:
         """Change the headers of ``head`` as Envoy does before the first filter."""
         self._stats.inc(self._active)
-        if self._normalize_path and head.path[:1] == b"/" and not head.refusal:
-            path = normalize_path(head.path)
+        if self._path_rules and head.path[:1] == b"/" and not head.refusal:
+            path = one_spelling(head.path, self._path_rules)
             if path is None:
                 head.refusal = "path_normalization_failed"
             else:

@@ -3,7 +3,8 @@
 ``trafficPolicy.tls.mode`` of a DestinationRule: DISABLE (plain text), SIMPLE (TLS, as a browser does),
 MUTUAL (with a certificate of one's own; both ``mesh.pilot.translate.originated_tls``), ISTIO_MUTUAL (the mesh's: ``mesh.pilot.translate.mutual_tls``).
 Without it, and from 1.5 on, mTLS is automatic: where the pods behind a cluster have a sidecar whose
-PeerAuthentication is not DISABLE.  The server's identity has to be one of the service's accounts.
+PeerAuthentication is not DISABLE; so it is for the pods that a ServiceEntry of the mesh (MESH_INTERNAL)
+selects.  The server's identity has to be one of the service's accounts.
 Source: istio/istio ``pilot/pkg/networking/core/cluster_tls.go``.
 Shown by ``meshctl proxy-config cluster POD -o json``.
 """
@@ -18,6 +19,7 @@ from mesh.citadel.identity import spiffe_id
 from mesh.istio.models.destination_rule import ClientTLSSettings
 from mesh.pilot.registry import Endpoint
 from mesh.pilot.translate import messages, mutual_tls, originated_tls, peer_authentication
+from mesh.pilot.translate.service_entry import EntryService
 from mesh.pilot.translate.view import MeshView
 from mesh.topology import ISTIO, TLS_MODE
 
@@ -45,7 +47,10 @@ def apply(
         return
     if mode == "DISABLE" or (mode is None and not view.era.auto_mtls):
         return
-    endpoints = view.registry.endpoints(hostname, port, labels)
+    service = view.services.get(hostname)
+    if isinstance(service, EntryService) and service.external and mode is None:
+        return
+    endpoints = view.endpoints(hostname, port, labels)
     able = [each for each in endpoints if speaks_mtls(view, hostname, each, port)]
     known = identities(view, hostname)
     if tls is not None and tls.subject_alt_names:
@@ -83,9 +88,11 @@ def speaks_mtls(view: MeshView, hostname: str, endpoint: Endpoint, port: int) ->
 
 def identities(view: MeshView, hostname: str) -> list[str]:
     """Return the SPIFFE ids of all accounts that run a service, also where no pod runs now."""
-    service = view.registry.service(hostname)
+    service = view.services.get(hostname)
     if service is None:
         return []
+    if isinstance(service, EntryService):
+        return view.entry_identities(service)
     accounts = {each.service_account for each in service.workloads}
     accounts |= {each.service_account for each in view.registry.pods_of(hostname)}
     return sorted(spiffe_id(service.namespace, each) for each in accounts)

@@ -46,6 +46,7 @@ from mesh.pilot.translate import (
     gateway_chains,
     inbound_tls,
     local_rate_limit,
+    mesh_config,
     messages,
     names,
     outside_tls,
@@ -211,13 +212,13 @@ def _manager(
             HttpFilter(name=name, typed_config=messages.pack(each)) for name, each in filters
         ],
         access_log=[access_log(node, direction)] if node.access_log else [],
-        normalize_path=True,
         use_remote_address=False,
         generate_request_id=True,
         server_header_transformation=HttpConnectionManagerServerHeaderTransformation.PASS_THROUGH,
         upgrade_configs=[HttpConnectionManagerUpgradeConfig(upgrade_type="websocket")],
         stream_idle_timeout=timedelta(0),
     )
+    mesh_config.normalize(manager, view.mesh_config.normalization)
     tracing.apply(manager, view, node)
     return manager
 

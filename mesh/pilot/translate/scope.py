@@ -15,12 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import cast
 
 from mesh.istio.models.sidecar import IstioEgressListener, Sidecar
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.registry import Registry
 from mesh.pilot.translate import export_to, names
-from mesh.pilot.translate.view import MESH, MeshView, Routing
+from mesh.pilot.translate.view import MESH, MeshView, OutboundPolicy, Routing
 from mesh.topology import ROOT_NAMESPACE, Service
 
 HTTP_PROXY = "HTTP_PROXY"
@@ -70,6 +71,8 @@ def scoped(view: MeshView, node: ProxyNode) -> MeshView:
     routings = _ordered(view.virtual_services, own)
     sidecar = sidecar_of(view, node)
     policy, proxy, pool, unlisted = view.outbound_policy, None, None, frozenset[str]()
+    if view.mesh_config.outbound_policy:
+        policy = cast(OutboundPolicy, view.mesh_config.outbound_policy)
     if sidecar is not None:
         spec = sidecar.spec
         pool = spec.inbound_connection_pool

@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from mesh.citadel.identity import spiffe_id
 from mesh.istio.models.service_entry import ServiceEntry
 from mesh.istio.models.workload_entry import WorkloadEntry
 from mesh.pilot.registry import Endpoint, Registry
@@ -49,12 +50,16 @@ class Placed(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one ServiceEntry says about where its hosts are; ``targets``: port -> targetPort."""
+    """What one ServiceEntry says about where its hosts are.
+
+    ``targets``: port -> targetPort; ``names``: its ``subjectAltNames``.
+    """
 
     namespace: str
     endpoints: tuple[WorkloadEntry, ...]
     selector: Mapping[str, str] | None
     targets: Mapping[int, int]
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,7 @@ def _service(host: str, namespace: str, spec: ServiceEntry) -> EntryService:
         tuple(spec.endpoints or ()),
         (selector.labels or {}) if selector else None,
         {each.number: each.target_port for each in ports if each.target_port},
+        tuple(spec.subject_alt_names or ()),
     )
     return EntryService(
         name=host,
@@ -148,6 +154,29 @@ def endpoints(
     return tuple(found.values())
 
 
+def identities(service: EntryService, places: Places) -> list[str]:
+    """Return who may answer for a host in the mesh: ``subjectAltNames``, else the selected accounts."""
+    told = {name for part in service.parts for name in part.names}
+    if told or service.external:
+        return sorted(told)
+    found: set[str] = set()
+    for part in service.parts:
+        if part.selector is None:
+            continue
+        wanted = part.selector.items()
+        found |= {
+            spiffe_id(namespace, pod.service_account)
+            for (namespace, _), pod in places.registry.pods.items()
+            if namespace == part.namespace and wanted <= pod.labels.items()
+        }
+        found |= {
+            spiffe_id(each.namespace, each.spec.service_account or "default")
+            for each in places.entries
+            if each.namespace == part.namespace and wanted <= (each.spec.labels or {}).items()
+        }
+    return sorted(found)
+
+
 def _of_part(service: EntryService, part: Part, port: Port, places: Places) -> Iterable[Endpoint]:
     target = part.targets.get(port.number, port.number)
     if part.selector is not None:
@@ -188,7 +217,9 @@ def _located(entry: WorkloadEntry, port: int, name: str, places: Places) -> Iter
     """Return the endpoints at an entry's address; a service of the mesh may be meant by it."""
     address = (entry.address or "").lower()
     if places.registry.service(address) is not None:
-        yield from places.registry.endpoints(address, port)
+        for each in places.registry.endpoints(address, port):
+            # What stands in the entry counts: whose pods answer there nobody knows.
+            yield replace(each, labels=entry.labels or {})
         return
     found = _lookup(address, port, places.world)
     if found is not None:

@@ -16,9 +16,10 @@ from mesh.istio.models.destination_rule import ConnectionPoolSettings
 from mesh.istio.models.gateway import Gateway
 from mesh.istio.models.virtual_service import Destination, VirtualService
 from mesh.pilot.registry import Endpoint, Registry
-from mesh.pilot.translate import delegate, names, service_entry
+from mesh.pilot.translate import delegate, mesh_config, names, service_entry
 from mesh.pilot.translate.destination_rule import DestinationRules, Rule
-from mesh.topology import DOMAIN_SUFFIX, Service
+from mesh.pilot.translate.mesh_config import MeshConfig
+from mesh.topology import DOMAIN_SUFFIX, ROOT_NAMESPACE, Service
 
 OutboundPolicy = Literal["REGISTRY_ONLY", "ALLOW_ANY"]
 LOCAL, COMPOSE = "local", "compose"
@@ -189,6 +190,10 @@ class MeshView:
             return service_entry.endpoints(service, port, labels, self._places)
         return self.registry.endpoints(hostname, port, labels)
 
+    def entry_identities(self, service: service_entry.EntryService) -> list[str]:
+        """Return the SPIFFE ids that may answer for the host of a ServiceEntry."""
+        return service_entry.identities(service, self._places)
+
     @cached_property
     def _places(self) -> service_entry.Places:
         if self.whole is not None:
@@ -227,6 +232,18 @@ class MeshView:
     def gateway_api(self) -> gateway_api.Converted:
         """What the Gateway API's Gateways and HTTPRoutes are in Istio's words."""
         return self.whole.gateway_api if self.whole else gateway_api.convert(self.resources)
+
+    @cached_property
+    def mesh_config(self) -> MeshConfig:
+        """The settings of the whole mesh (the ConfigMap ``istio``)."""
+        if self.whole is not None:
+            return self.whole.mesh_config
+        place = (ROOT_NAMESPACE, "istio")
+        return mesh_config.read(
+            each.spec.data or {}
+            for each in self.of_kind("ConfigMap")
+            if (each.namespace, each.name) == place
+        )
 
     @cached_property
     def destination_rules(self) -> DestinationRules:

@@ -6,7 +6,7 @@ from typing import Any
 from mesh.istio.models.service_entry import ServiceEntry
 from mesh.istio.models.workload_entry import WorkloadEntry
 from mesh.pilot.registry import Registry
-from mesh.pilot.translate.service_entry import NOWHERE, Places, endpoints, services
+from mesh.pilot.translate.service_entry import NOWHERE, Places, endpoints, identities, services
 
 WORLD = {
     "one.example.com:80": ("127.0.0.1", 11),
@@ -109,6 +109,22 @@ def test_a_selector_takes_pods_and_workload_entries_of_the_namespace(registry: R
     assert names == ["recommendation-v1-0", "recommendation-v2-0", "vm"]
     away = entry(**fields, ports=ports, namespace="sales")
     assert [each[2] for each in found(away, registry=registry, entries=entries)] == ["other"]
+
+
+def test_who_may_answer_for_a_host_in_the_mesh(registry: Registry) -> None:
+    fields = {"workloadSelector": {"labels": {"app": "recommendation"}}, "resolution": "STATIC"}
+    vm = WorkloadEntry.model_validate(
+        {"address": "192.0.2.7", "labels": {"app": "recommendation"}, "serviceAccount": "vm"}
+    )
+    places = Places(registry=registry, entries=(Entry("vm", "tutorial", vm),))
+    place = "spiffe://cluster.local/ns/tutorial/sa"
+
+    def who(**more: Any) -> list[str]:
+        return identities(services([entry(**fields, **more)])["shop.example.com"], places)
+
+    assert who(location="MESH_INTERNAL") == [f"{place}/recommendation", f"{place}/vm"]
+    assert who() == []  # outside of the mesh nobody has such an identity
+    assert who(location="MESH_INTERNAL", subjectAltNames=["spiffe://a/b"]) == ["spiffe://a/b"]
 
 
 def test_several_entries_of_one_host_are_joined() -> None:

@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
-from mesh.sidecar.normalize_path import normalize_path
+from mesh.sidecar.normalize_path import (
+    Rule,
+    merge_slashes,
+    normalize_path,
+    one_spelling,
+    unescape_slashes,
+)
 
 pytestmark = pytest.mark.envoy
 
@@ -33,6 +39,19 @@ ECHO = {
     ],
 }
 NORMALIZE = {"normalize_path": True}
+MERGE = {**NORMALIZE, "merge_slashes": True}
+DECODE = {**MERGE, "path_with_escaped_slashes_action": "UNESCAPE_AND_FORWARD"}
+# Istio's normalizations, and how many paths are tried.
+SETTINGS: dict[str, tuple[dict[str, Any], tuple[Rule, ...], int]] = {
+    "NONE": ({"normalize_path": False}, (), 300),
+    "BASE": (NORMALIZE, (normalize_path,), 3000),
+    "MERGE_SLASHES": (MERGE, (normalize_path, merge_slashes), 1000),
+    "DECODE_AND_MERGE_SLASHES": (
+        DECODE,
+        (unescape_slashes, normalize_path, merge_slashes),
+        1000,
+    ),
+}
 PIECES = (
     *("/", "/", "/", "//", ".", "..", ";x", "a", "B", "~", "-", "_", "%", "%2", "%2e", "%2E"),
     *("%2f", "%2F", "%5c", "\\", "%41", "%34", "%25", "%7e", "%7E", "%20", "%00", "%e9", "%zz"),
@@ -81,12 +100,14 @@ class Client:
         return status, headers.get(b"x-path"), closed
 
 
-def test_paths(judge: Callable[..., Any]) -> None:
-    client = Client(judge(ECHO, manager=NORMALIZE).port)
+@pytest.mark.parametrize("normalization", SETTINGS)
+def test_paths(judge: Callable[..., Any], normalization: str) -> None:
+    manager, rules, count = SETTINGS[normalization]
+    client = Client(judge(ECHO, manager=manager).port)
     wrong = []
-    for path in paths(3000):
+    for path in paths(count):
         status, seen, closed = client.ask(path)
-        expected = normalize_path(path)
+        expected = one_spelling(path, rules)
         got = seen if status == 200 else None
         if got != expected or (status != 200 and (status, closed) != (400, True)):
             wrong.append((path, status, closed, seen, expected))
