@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from grader.checks import Probe
 from grader.evidence.record import Evidence
+from grader.fence.hand_in import HandIn
 from grader.lab import LabDefinition
 from grader.load.observation import Observation
 from grader.load.plan import Connections, Plan
@@ -31,7 +32,8 @@ class Lab:
     """One run of one lab; ``student`` are the resources of the student's files.
 
     ``nonce`` makes the request ids of this run its own; ``begin`` (seconds since 1970) is when it
-    began: what the mesh wrote down before is another run's.
+    began: what the mesh wrote down before is another run's.  ``code`` are the student's programs by file
+    name, ``hand_in`` is where they lie while they run.
     """
 
     definition: LabDefinition
@@ -43,6 +45,8 @@ class Lab:
     observations: list[Observation] = field(default_factory=list)
     notes: dict[str, dict[str, Any]] = field(default_factory=dict)
     begin: float = field(default_factory=time.time)
+    code: Mapping[str, str] = field(default_factory=dict)
+    hand_in: HandIn | None = None
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -52,15 +56,36 @@ class Lab:
     def apply_student(self) -> None:
         """Bring the student's files, and nothing else, into force."""
         self.testbed.apply(self.student)
+        if self.code:
+            self.put_code(self.code)
+
+    def put_code(self, files: Mapping[str, str]) -> None:
+        """Let these programs run in place of the ones before, wherever the topology names them."""
+        assert self.hand_in is not None, "the lab takes no code"
+        self.hand_in.put(files)
+        loads = [each for item in self.testbed.topology.services for each in item.workloads]
+        for load in loads:
+            pods = [pod.name for pod in self.testbed.pods() if pod.workload == load.name]
+            for pod in pods if load.code else ():
+                self.testbed.tell(pod, "/reload")
+            for pod in pods if load.filter else ():
+                self.testbed.reload_filter(pod)
 
     def apply_with(self, text: str, *, without: Callable[[Resource], bool]) -> None:
         """Apply the student's files except those ``without`` names, and the YAML ``text``."""
         kept = tuple(item for item in self.student if not without(item))
         self.testbed.apply((*kept, *self.load_text(text)))
 
-    def apply_text(self, text: str) -> None:
-        """Apply the YAML ``text`` alone, without anything of the student's."""
-        self.testbed.apply(self.load_text(text))
+    def apply_text(self, text: str, *, era: str = "") -> None:
+        """Apply the YAML ``text`` alone, without anything of the student's.
+
+        ``era``: as another release reads it; the next ``apply`` is the lab's own era again.
+        """
+        resources = self.load_text(text)
+        if era:
+            self.testbed.apply(resources, era=era)
+        else:
+            self.testbed.apply(resources)
 
     def drive(
         self,

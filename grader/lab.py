@@ -8,6 +8,7 @@
     topology: {services: {...}}                  # mesh/testbed/load_topology.py
     parameters: {share: 10, alternatives: [20, 2]}                       # the self-study set
     draw: [[{share: 15, alternatives: [27, 6]}, ...]]                    # grader/parameters.py
+    engines: [mitmproxy]                         # default: both
     parameters_text: "{share} % to v2"           # braces are filled in, here and in task and first
     task: ...
     first: ...
@@ -29,6 +30,8 @@ LABS = Path(__file__).resolve().parents[1] / "labs"
 ANSWERS = "answers.yaml"
 CORE_MINUTES = 45
 """The longest that the core of a lab may take."""
+
+ENGINES = ("mitmproxy", "envoy")
 
 _KEYS = (
     "number",
@@ -52,6 +55,8 @@ class LabError(Exception):
 class LabDefinition:
     """One lab; ``files`` are names within the student's folder, ``topology`` is plain data.
 
+    Files that end in ``.py`` are code, which runs behind the fence (``grader.fence.hand_in``).
+
     ``parameters`` are the values of this run, ``owner`` says whose; ``texts`` are the templates of
     the properties ``parameters_text``, ``task`` and ``first``.
     """
@@ -68,6 +73,7 @@ class LabDefinition:
     draw: Groups
     texts: dict[str, str]
     set: ParameterSet
+    engines: tuple[str, ...] = ENGINES
 
     @property
     def slug(self) -> str:
@@ -142,7 +148,7 @@ def read_lab(folder: Path) -> LabDefinition:
     if not isinstance(raw, dict):
         raise LabError(f"{folder}/lab.yaml is not a mapping.")
     missing = [key for key in _KEYS if key not in raw]
-    unknown = sorted(set(raw) - {*_KEYS, "draw"})
+    unknown = sorted(set(raw) - {*_KEYS, "draw", "engines"})
     if missing or unknown:
         fault = f"lacks {missing[0]!r}" if missing else f"has an unknown key {unknown[0]!r}"
         raise LabError(f"{folder}/lab.yaml {fault}.")
@@ -165,4 +171,5 @@ def read_lab(folder: Path) -> LabDefinition:
         draw=groups,
         texts={key: str(raw[key]).strip() for key in ("parameters_text", "task", "first")},
         set=ParameterSet(dict(raw["parameters"])),
+        engines=tuple(raw.get("engines", ENGINES)),
     )

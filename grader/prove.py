@@ -22,6 +22,7 @@ from rich.console import Console
 from grader.answers import load_questions, read_answers
 from grader.checks import judge_answers, load_answer_checks
 from grader.evidence.record import Evidence
+from grader.fence.hand_in import read_code
 from grader.lab import ANSWERS, LabDefinition
 from grader.mutants import Mutant, load_mutants, starter_points
 from grader.report.progress import Progress
@@ -94,7 +95,8 @@ def _lose(case: Case) -> frozenset[str]:
 def prove(lab: LabDefinition, engine: str, cases: Iterable[Case]) -> Iterator[Row]:
     """Judge ``cases`` one after another on one mesh; TestbedError when it does not start."""
     quiet = Progress(Console(file=io.StringIO()))
-    session = Session(lab, Options(engine=engine), (), nonce=secrets.token_hex(4))
+    options = Options(engine=engine, own=True)
+    session = Session(lab, options, (), nonce=secrets.token_hex(4))
     solved: tuple[Result, Evidence] | None = None
     try:
         session.start(quiet)
@@ -137,7 +139,13 @@ def _judge(
     if refused:
         return "loaded", "the files should be refused", None
     answers = read_answers(folder / ANSWERS, load_questions(lab), ANSWERS)
-    session.begin(lab, student, nonce=secrets.token_hex(4), answers=answers)
+    session.begin(
+        lab,
+        student,
+        nonce=secrets.token_hex(4),
+        answers=answers,
+        code=read_code(lab, folder),
+    )
     session.collect(quiet)
     judged = session.judge(space.files(lab), 0.0)
     return judged[0].outcome, fault_of(lab, case, judged[0]), judged

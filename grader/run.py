@@ -42,7 +42,10 @@ RUNTIMES = ("local", "compose")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a lab is run; ``work`` is the folder of another's files, ``student`` a student.toml."""
+    """How a lab is run; ``work`` is the folder of another's files, ``student`` a student.toml.
+
+    ``own``: the code in the files is the caller's own, or the kit's.
+    """
 
     engine: str = "mitmproxy"
     runtime: str = "local"
@@ -50,6 +53,12 @@ class Options:
     solution: bool = False
     keep: bool = False
     student: Path | None = None
+    own: bool = False
+
+    @property
+    def fenced(self) -> bool:
+        """Whether students' code runs behind a fence or not at all: always but for one's ``own``."""
+        return not self.own
 
 
 class Stop(Exception):  # noqa: N818  not an error of the program
@@ -71,7 +80,8 @@ def run_lab(
 ) -> int:
     """Run lab ``number`` and return the exit code; prints everything, raises nothing."""
     console = make_console()
-    options = Options(engine, runtime, work, solution, keep, student)
+    own = solution or work is None
+    options = Options(engine, runtime, work, solution, keep, student, own)
     return guarded(console, lambda: _run(console, number, options))
 
 
@@ -147,6 +157,15 @@ def check_options(options: Options) -> None:
         raise Stop(f"{options.work} is not a folder.", EXIT_USAGE)
 
 
+def check_engine(lab: LabDefinition, options: Options) -> None:
+    """Refuse an engine that the lab does not run on."""
+    if options.engine not in lab.engines:
+        raise Stop(
+            f"Lab {lab.number} runs on {' and '.join(lab.engines)} only; its chapter says why.",
+            EXIT_USAGE,
+        )
+
+
 def load_files(console: Console, lab: LabDefinition, space: Workspace) -> tuple[Resource, ...]:
     """Load and validate the files handed in; prints warnings, Stop when there is an error."""
     from mesh.istio.analyze import analyze
@@ -192,6 +211,7 @@ def _run(console: Console, number: int, options: Options) -> int:
     begin = time.monotonic()
     check_options(options)
     lab = open_lab(number, options.student)
+    check_engine(lab, options)
     with solution_for(lab, options.solution) as solution:
         space = open_workspace(lab, work=options.work, solution=solution)
         return _run_in(console, lab, space, options, begin)
@@ -209,10 +229,19 @@ def _run_in(
     runs = Path.cwd() / "runs" / lab.slug
     runs.mkdir(parents=True, exist_ok=True)
 
+    from grader.fence.bubblewrap import FenceError
+    from grader.fence.hand_in import read_code
     from grader.session import Session
     from mesh.testbed.client import TestbedError
 
-    session = Session(lab, options, resources, nonce=secrets.token_hex(4), answers=answers)
+    session = Session(
+        lab,
+        options,
+        resources,
+        nonce=secrets.token_hex(4),
+        answers=answers,
+        code=read_code(lab, space.folder),
+    )
     keep = False
     try:
         session.start(Progress(console))
@@ -221,6 +250,8 @@ def _run_in(
         keep = options.keep
     except TestbedError as error:
         raise Stop(f"The mesh failed, so nothing was judged: {error}", EXIT_UNGRADABLE) from error
+    except FenceError as error:
+        raise Stop(str(error), EXIT_UNGRADABLE) from error
     finally:
         with undisturbed():
             session.close(keep=keep)

@@ -7,7 +7,7 @@ configuration takes the place of the one before.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,7 @@ from grader.checks import CheckFile, Probe, judge, judge_answers, load_answer_ch
 from grader.collect import Lab
 from grader.diagnosis import PROBE, diagnose, load_broken
 from grader.evidence.record import Evidence
+from grader.fence.hand_in import HandIn, has_code
 from grader.foreign import foreign_set
 from grader.lab import LabDefinition
 from grader.load.run import Driver
@@ -31,13 +32,16 @@ if TYPE_CHECKING:
     from mesh.testbed.local import LocalTestbed
 
 
-def local_testbed(definition: LabDefinition, options: Options) -> LocalTestbed:
-    """The mesh on this machine, not started yet."""
+def local_testbed(
+    definition: LabDefinition, options: Options, hand_in: HandIn | None = None
+) -> LocalTestbed:
+    """The mesh on this machine, not started yet; ``hand_in``: with the student's code in it."""
     from mesh.testbed.local import LocalTestbed
 
-    return LocalTestbed(
-        load_topology(definition.topology), engine=options.engine, era=definition.era
-    )
+    topology = load_topology(definition.topology)
+    if hand_in is not None:
+        topology = hand_in.into(topology)
+    return LocalTestbed(topology, engine=options.engine, era=definition.era)
 
 
 class Session:
@@ -54,12 +58,15 @@ class Session:
         *,
         nonce: str,
         answers: Answers | None = None,
+        code: Mapping[str, str] | None = None,
     ) -> None:
         self._definition = definition
         self._options = options
         self._student = student
         self._nonce = nonce
         self._answers = answers or Answers({})
+        self._code = code or {}
+        self._hand_in: HandIn | None = None
         self.checks: CheckFile = load_checks(definition.folder / "checks.py")
         self._driver: Driver | None = None
         self._testbed: LocalTestbed | None = None
@@ -74,12 +81,17 @@ class Session:
         return self._testbed.gateway_url
 
     def start(self, progress: Progress) -> None:
-        """Start driver and mesh at the same time; TestbedError when the mesh does not start."""
+        """Start driver and mesh at the same time; TestbedError when the mesh does not start.
+
+        FenceError when the lab takes code and this machine has no fence for it.
+        """
+        if has_code(self._definition):
+            self._hand_in = HandIn(fenced=self._options.fenced)
         topology = load_topology(self._definition.topology)
         pods = sum(load.replicas for service in topology.services for load in service.workloads)
         with progress.step(f"Starting {pods} pods with their sidecars, and the gateway"):
             self._driver = Driver()
-            self._testbed = local_testbed(self._definition, self._options)
+            self._testbed = local_testbed(self._definition, self._options, self._hand_in)
             self._testbed.start()
         self._open()
 
@@ -90,10 +102,12 @@ class Session:
         *,
         nonce: str,
         answers: Answers | None = None,
+        code: Mapping[str, str] | None = None,
     ) -> None:
         """Turn to another answer to the same lab, on the mesh that runs."""
         self._definition, self._student, self._nonce = definition, student, nonce
         self._answers = answers or Answers({})
+        self._code = code or {}
         self._open()
 
     def _open(self) -> None:
@@ -107,6 +121,8 @@ class Session:
             student=self._student,
             load_text=self._load,
             nonce=self._nonce,
+            code=self._code,
+            hand_in=self._hand_in,
         )
 
     def _load(self, text: str) -> tuple[Resource, ...]:
@@ -169,3 +185,5 @@ class Session:
                 self.kept = self._testbed.keep()
             elif self._testbed:
                 self._testbed.stop()
+            if self._hand_in and not self.kept:
+                self._hand_in.close()  # of a kept mesh the code runs on from here

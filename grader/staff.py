@@ -44,6 +44,8 @@ def _prove(console: Console, numbers: list[int], engines: list[str], few: bool) 
     for lab in labs:
         for engine in engines:
             check_options(Options(engine=engine))
+            if engine not in lab.engines:
+                continue
             try:
                 for row in prove(lab, engine, few_cases(lab) if few else all_cases(lab)):
                     rows.append(row)

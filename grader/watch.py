@@ -12,7 +12,7 @@ from rich.text import Text
 
 from grader.answers import load_questions
 from grader.evidence.traffic import split
-from grader.lab import LabDefinition
+from grader.lab import ANSWERS, LabDefinition
 from grader.load.observation import Observation
 from grader.load.plan import Plan
 from grader.load.run import Driver
@@ -22,6 +22,7 @@ from grader.run import (
     EXIT_INTERRUPTED,
     Options,
     Stop,
+    check_engine,
     check_options,
     guarded,
     introduce,
@@ -41,7 +42,7 @@ def watch_lab(
 ) -> int:
     """Watch lab ``number`` until Ctrl-C (exit 0); 1 when the files do not load at the start."""
     console = make_console()
-    options = Options(engine, runtime, work, student=student)
+    options = Options(engine, runtime, work, student=student, own=work is None)
     code = guarded(console, lambda: _watch(console, number, options))
     return 0 if code == EXIT_INTERRUPTED else code
 
@@ -49,6 +50,7 @@ def watch_lab(
 def _watch(console: Console, number: int, options: Options) -> int:
     check_options(options)
     lab = open_lab(number, options.student)
+    check_engine(lab, options)
     space = open_workspace(lab, work=options.work)
     introduce(console, lab, space, options)
     if space.own:
@@ -57,9 +59,12 @@ def _watch(console: Console, number: int, options: Options) -> int:
 
     from watchfiles import watch
 
+    from grader.fence.hand_in import read_code
     from grader.session import Session
 
-    session = Session(lab, options, resources, nonce=secrets.token_hex(4))
+    session = Session(
+        lab, options, resources, nonce=secrets.token_hex(4), code=read_code(lab, space.folder)
+    )
     try:
         session.start(Progress(console))
         assert session.lab is not None
@@ -74,7 +79,9 @@ def _watch(console: Console, number: int, options: Options) -> int:
             raise_interrupt=True,
         )
         for changed in changes:
-            names = sorted({Path(path).name for _, path in changed} & set(lab.manifests))
+            names = sorted({Path(path).name for _, path in changed} & set(lab.files) - {ANSWERS})
+            if any(name.endswith(".py") for name in names):
+                session.lab.put_code(read_code(lab, space.folder))
             if names and apply_again(console, lab, space, session.lab.testbed.apply):
                 console.print(f" ✓ {', '.join(names)} in force", markup=False)
                 view.forget()

@@ -39,6 +39,9 @@ class Workload:
 
     ``app`` names the application factory (``services.customer``), ``options`` are handed to it.
     ``version`` becomes the label ``version``; ``labels`` adds to ``app`` and ``version``.
+    ``code`` and ``filter`` are of a lab whose students write them: a file's name, and once the
+    grader has it, the command that runs it beside the application (``services.handed_in``) or the
+    sidecar (``mesh.sidecar.handed_in_filter``).
     """
 
     name: str
@@ -49,6 +52,8 @@ class Workload:
     service_account: str = ""
     options: dict[str, object] = field(default_factory=dict)
     locality: str = ""
+    code: tuple[str, ...] = ()
+    filter: tuple[str, ...] = ()
 
     @property
     def injected(self) -> bool:

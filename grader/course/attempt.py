@@ -155,6 +155,8 @@ def judge_attempt(attempt: Attempt, engine: str, runtime: str) -> str:
     problems += analyze(loaded.resources, release, load_topology(lab.topology))
 
     from grader.answers import load_questions, read_answers
+    from grader.fence.bubblewrap import FenceError
+    from grader.fence.hand_in import read_code
     from grader.report.progress import Progress
     from grader.session import Session
     from mesh.testbed.client import TestbedError
@@ -164,7 +166,12 @@ def judge_attempt(attempt: Attempt, engine: str, runtime: str) -> str:
     questions = load_questions(lab)
     answers = read_answers(Path(ANSWERS), questions, ANSWERS)
     session = Session(
-        lab, options, tuple(loaded.resources), nonce=attempt.digest[:8], answers=answers
+        lab,
+        options,
+        tuple(loaded.resources),
+        nonce=attempt.digest[:8],
+        answers=answers,
+        code=read_code(lab, Path()),
     )
     host = {"before": facts()}
     with StallWatch() as stall:
@@ -175,6 +182,8 @@ def judge_attempt(attempt: Attempt, engine: str, runtime: str) -> str:
             result, evidence = session.judge(paths, time.monotonic() - begin)
         except TestbedError as error:
             return f"the mesh failed: {error}"
+        except FenceError as error:
+            return str(error)
         finally:
             session.close()
     problems += [unread(each) for each in answers.problems]

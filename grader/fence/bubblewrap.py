@@ -112,6 +112,25 @@ class Fence:
         return Ended(code, data.decode("utf-8", "replace"), why)
 
 
+def inner_limits(limits: Limits) -> list[str]:
+    """The beginning of a command that sets its limits inside, for one that is not waited for.
+
+    There a count of processes is the fence's own; ``seconds`` is of CPU.  FenceError without prlimit.
+    """
+    program = shutil.which("prlimit")
+    if not program:
+        raise FenceError("This lab runs students' code, and prlimit (util-linux) is not here.")
+    return [
+        program,
+        f"--as={limits.memory}",
+        f"--nproc={limits.processes}",
+        f"--fsize={limits.disk}",
+        f"--cpu={int(limits.seconds)}",
+        "--core=0",
+        "--",
+    ]
+
+
 class _Alarm:
     """Ends a process group when its time is over."""
 

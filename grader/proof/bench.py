@@ -52,7 +52,7 @@ class Bench:
         self._lab = lab
         self._scratch = scratch
         self._silent = Progress(Console(file=StringIO()))
-        self._session = Session(lab, Options(engine=engine), (), nonce="")
+        self._session = Session(lab, Options(engine=engine, own=True), (), nonce="")
         self._known: dict[str, tuple[Result, Evidence]] = {}
 
     def __enter__(self) -> Bench:
@@ -82,9 +82,10 @@ class Bench:
             return Judged(frozenset({REFUSED}), frozenset(), time.monotonic() - begin)
         answers = self._scratch / ANSWERS
         answers.write_text(files.get(ANSWERS, ""), encoding="utf-8")
-        form = canonical({name: files[name] for name in self._lab.manifests})
+        code = {name: text for name, text in files.items() if name.endswith(".py")}
+        form = canonical({name: files[name] for name in self._lab.manifests} | code)
         if anew or form not in self._known:
-            self._known[form] = self._measure(tuple(resources))
+            self._known[form] = self._measure(tuple(resources), code)
         result = again(self._lab, *self._known[form], answers)
         items = [*result.checks, *(result.answers if ANSWERS in files else ())]
         return Judged(
@@ -93,8 +94,10 @@ class Bench:
             time.monotonic() - begin,
         )
 
-    def _measure(self, resources: tuple[Resource, ...]) -> tuple[Result, Evidence]:
-        self._session.begin(self._lab, resources, nonce=secrets.token_hex(4))
+    def _measure(
+        self, resources: tuple[Resource, ...], code: dict[str, str]
+    ) -> tuple[Result, Evidence]:
+        self._session.begin(self._lab, resources, nonce=secrets.token_hex(4), code=code)
         self._session.collect(self._silent)
         return self._session.judge([], 0.0)
 

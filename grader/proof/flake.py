@@ -58,6 +58,7 @@ def prove_flake(lab_number: int | None, runs: int, engine: str, out: Path = FLAK
     def run() -> int:
         check_options(Options(engine))
         labs = all_labs() if lab_number is None else (find_lab(lab_number),)
+        labs = tuple(lab for lab in labs if engine in lab.engines)
         counts: list[Count] = []
         for number, lab in enumerate(labs):
             share = runs // len(labs) + (number < runs % len(labs))

@@ -69,6 +69,7 @@ def prove_all(lab_number: int | None, engine: str, generated: bool, out: Path = 
     def run() -> int:
         check_options(Options(engine))
         labs = all_labs() if lab_number is None else (find_lab(lab_number),)
+        labs = tuple(lab for lab in labs if engine in lab.engines)
         found: list[Line] = []
         for lab in labs:
             found += prove_lab(console, lab, engine, generated)

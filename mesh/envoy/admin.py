@@ -55,6 +55,14 @@ class Admin:
         found = self._json(f"/explain?request_id={quote(request_id, safe='')}")
         return list(found["records"])
 
+    def reload_filter(self) -> None:
+        """Load the filter beside the sidecar again; the mitmproxy sidecar alone has one."""
+        status, body = self._request("POST", "/reload_filter")
+        if status != http.client.OK:
+            raise AdminError(
+                f"POST /reload_filter on port {self.port} gave {status}: {body[:200]!r}"
+            )
+
     def reopen_logs(self) -> None:
         """Return when everything logged so far is in the access log file: the barrier before reading.
 

@@ -54,6 +54,7 @@ class Admin:
         self._logs = logs
         self._explanations = explanations
         self._flush_spans = flush_spans
+        self.reload_filter: Callable[[], None] | None = None
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -105,12 +106,13 @@ class Admin:
             "/config_dump": self._config_dump,
             "/reopen_logs": self._reopen_logs,
             "/explain": self._explain,
+            "/reload_filter": self._reload_filter,
         }
         handler = routes.get(url.path)
         if handler is None:
             known = " ".join(routes)
             return 404, "text/plain", f"no such page: {url.path}; there are {known}\n".encode()
-        if url.path == "/reopen_logs" and method != "POST":
+        if url.path in ("/reopen_logs", "/reload_filter") and method != "POST":
             return 405, "text/plain", b"Method not allowed: use POST\n"
         return handler(query)
 
@@ -176,6 +178,12 @@ class Admin:
             return 400, "text/plain", b"limit has to be a number\n"
         found = self._explanations.find(query.get("request_id", ""), int(limit))
         return _json({"records": found})
+
+    def _reload_filter(self, _query: dict[str, str]) -> Answer:
+        if self.reload_filter is None:
+            return 404, "text/plain", b"this sidecar has no filter of its own\n"
+        self.reload_filter()
+        return 200, "text/plain", b"OK\n"
 
     def _reopen_logs(self, _query: dict[str, str]) -> Answer:
         self._logs.reopen()

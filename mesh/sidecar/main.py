@@ -24,6 +24,7 @@ from mesh.sidecar.admin import Admin
 from mesh.sidecar.ads import AdsClient
 from mesh.sidecar.config import Config
 from mesh.sidecar.filters import FilterContext, default_filters
+from mesh.sidecar.handed_in_filter import HandedInFilter
 from mesh.sidecar.listener import ListenerManager
 from mesh.sidecar.mitm.master import SidecarMaster
 from mesh.sidecar.preload import preload
@@ -46,6 +47,7 @@ class SidecarOptions:
     process that started us is gone, and the sidecar ends at once (-1: none).  ``seed`` makes the
     random decisions repeatable.  ``agent``: whose certificate to fetch and keep fresh; the process then
     works in that pod's folder, where ``sds/`` is.  ``drain_seconds`` bounds the wait for requests at SIGTERM.
+    ``filter`` is the command of a handed-in filter.
     """
 
     node_id: str
@@ -57,6 +59,7 @@ class SidecarOptions:
     seed: int | None = None
     drain_seconds: float = 5.0
     agent: AgentOptions | None = None
+    filter: tuple[str, ...] = ()
 
 
 def run(options: SidecarOptions) -> None:
@@ -90,6 +93,10 @@ async def _run(options: SidecarOptions, agent: Agent | None) -> None:
     listeners = ListenerManager(master, context, logs)
     config = Config(clusters, listeners)
     admin = Admin(stats, clusters, config, logs, context.explanations, spans.flush)
+    handed_in = HandedInFilter(options.filter) if options.filter else None
+    if handed_in is not None:
+        master.addons.add(handed_in)  # type: ignore[no-untyped-call]
+        admin.reload_filter = handed_in.reload
     node = Node(id=options.node_id, cluster=options.cluster or options.node_id)
     ads = AdsClient(options.ads_socket, node, config, stats, rng)
     try:
@@ -111,6 +118,8 @@ async def _run(options: SidecarOptions, agent: Agent | None) -> None:
         task.cancel()
     await _drain(listeners, options.drain_seconds)
     clusters.drain()
+    if handed_in is not None:
+        handed_in.reload()
     admin.stop()
     master.shutdown()  # type: ignore[no-untyped-call]
     await asyncio.gather(*tasks, return_exceptions=True)

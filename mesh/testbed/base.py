@@ -16,7 +16,7 @@ from mesh.accesslog import AccessLogRecord
 from mesh.pilot.node import ProxyNode
 from mesh.testbed.child import ChildSpec
 from mesh.testbed.client import TestbedError
-from mesh.topology import Pod
+from mesh.topology import Pod, Topology
 
 if TYPE_CHECKING:
     from mesh.agent.agent import AgentOptions
@@ -80,6 +80,8 @@ class Engine(Protocol):
 class Testbed(Protocol):
     """A mesh that can be configured, asked and broken."""
 
+    topology: Topology
+
     @property
     def gateway_url(self) -> str:
         """Where the ingress gateway listens, ``http://127.0.0.1:PORT``; ``""`` without one."""
@@ -90,8 +92,12 @@ class Testbed(Protocol):
     def start(self) -> None:
         """Start everything; returns when it is in force, else TestbedError and nothing is left."""
 
-    def apply(self, what: Iterable[Path | str | Document | Resource]) -> ApplyResult:
+    def apply(
+        self, what: Iterable[Path | str | Document | Resource], *, era: str = ""
+    ) -> ApplyResult:
         """Apply configuration and wait until it is in force; ApplyError when it is refused.
+
+        ``era`` is the release that reads it, ``""`` the mesh's own.
 
         Files and texts are added to what is applied, as ``kubectl apply`` does.  Resources are
         meant as the whole configuration: what is applied and not among them is removed, except
@@ -139,6 +145,9 @@ class Testbed(Protocol):
 
     def tell(self, pod: str, path: str) -> Answer:
         """Ask a pod's application itself, past every sidecar."""
+
+    def reload_filter(self, pod: str) -> None:
+        """Let the sidecar load the filter that stands beside it again (``Workload.filter``)."""
 
     def stats(self, pod: str, pattern: str) -> dict[str, int]:
         """Return a sidecar's counters and gauges whose name the regex ``pattern`` finds."""

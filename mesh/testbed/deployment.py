@@ -235,7 +235,13 @@ class Deployment:
         if pod.node.mtls:
             api = self.folder.socket(_API)
             agent = AgentOptions(pod.node.id, pod.folder, api, pod.node.spiffe_id)
-        return self.engine.spec(pod.node, self.folder.socket(_ADS), pod.folder, agent)
+        spec = self.engine.spec(pod.node, self.folder.socket(_ADS), pod.folder, agent)
+        workload = self._workload(pod)[1] if pod.pod is not None else None
+        if workload is not None and len(workload.filter) > 1:
+            if self.engine.name != "mitmproxy":
+                raise TestbedError("a filter in Python runs in the mitmproxy sidecar only")
+            return replace(spec, options={**spec.options, "filter": list(workload.filter)})
+        return spec
 
     def _register(self, pods: list[tuple[ProxyNode | None, Pod | None]]) -> None:
         """Make pods known; each gets the token by which its sidecar asks for a certificate."""

@@ -22,7 +22,8 @@
 
 Further keys of a workload: ``name`` (<service>-<version>), ``app`` (the service's name if there is
 such an application, else ``scripted``), ``labels`` (beside app and version), ``service_account``
-(the service's name), ``locality`` (region/zone/subzone).  ``export_to`` of a service is the
+(the service's name), ``locality`` (region/zone/subzone), ``code`` and ``filter`` (files that a lab's
+students write: which headers an application passes on, a filter of the sidecar).  ``export_to`` of a service is the
 annotation ``networking.istio.io/exportTo``: a list of namespaces, ``.``, ``*`` or ``~``.
 """
 
@@ -229,7 +230,13 @@ def _workload(service: str, raw: object, where: str) -> Workload:
         service_account=_text(item.get("service_account", service), f"{where}.service_account"),
         options=_mapping(item.get("options"), f"{where}.options", None),
         locality=_text(item.get("locality", ""), f"{where}.locality", empty=True),
+        code=_file(item.get("code"), f"{where}.code"),
+        filter=_file(item.get("filter"), f"{where}.filter"),
     )
+
+
+def _file(raw: object, where: str) -> tuple[str, ...]:
+    return () if raw is None else (_text(raw, where),)
 
 
 def _mapping(raw: object, where: str, keys: set[str] | None) -> dict[str, Any]:

@@ -256,7 +256,9 @@ class LocalTestbed:
 
     # What can be done with it.
 
-    def apply(self, what: Iterable[Path | str | Document | Resource]) -> ApplyResult:
+    def apply(
+        self, what: Iterable[Path | str | Document | Resource], *, era: str = ""
+    ) -> ApplyResult:
         """Apply and wait until it is in force; ApplyError when it is refused.
 
         Files and texts are added, as ``kubectl apply`` does.  Resources are the whole
@@ -264,11 +266,13 @@ class LocalTestbed:
         """
         items = list(what)
         whole = all(isinstance(item, Resource) for item in items)
-        return self._asking(lambda: self._apply(items, whole))
+        return self._asking(lambda: self._apply(items, whole, era or self.era))
 
-    def _apply(self, items: list[Path | str | Document | Resource], whole: bool) -> ApplyResult:
+    def _apply(
+        self, items: list[Path | str | Document | Resource], whole: bool, era: str
+    ) -> ApplyResult:
         keep = sorted(self._ingress) if whole else None
-        return self._checked(self.pilot.apply(documents(items), self.era, keep))
+        return self._checked(self.pilot.apply(documents(items), era, keep))
 
     def delete(self, resources: Iterable[Key]) -> ApplyResult:
         """Remove resources by (kind, namespace, name) and wait until that is in force."""
@@ -368,6 +372,10 @@ class LocalTestbed:
         if (found.pod is None or found.gateway) and not found.outside:
             raise TestbedError(f"{found.name} has no application to ask")
         return request.send(found.application, path, method="GET", headers=None, body=b"")
+
+    def reload_filter(self, pod: str) -> None:
+        """Let the sidecar load the filter that stands beside it again."""
+        records.reload_filter(self.find(pod))
 
     def stats(self, pod: str, pattern: str) -> dict[str, int]:
         """Return a sidecar's counters and gauges whose name the regex ``pattern`` finds."""

@@ -301,7 +301,8 @@ def app_spec(
             "listen": listen,
             "proxy": f"http://127.0.0.1:{node.outbound_port}" if pod.injected else "",
             "journal": str(pod.folder / "journal.jsonl"),
-            "options": workload.options,
+            "options": workload.options
+            | ({"code": list(workload.code)} if len(workload.code) > 1 else {}),
         },
         log=str(pod.folder / "app.log"),
         env={

@@ -39,6 +39,14 @@ def stats(pod: LocalPod, pattern: str) -> dict[str, int]:
         raise TestbedError(f"{pod.name}: {problem}") from None
 
 
+def reload_filter(pod: LocalPod) -> None:
+    """Let a sidecar load its student's filter again; TestbedError when it has none."""
+    try:
+        Admin(pod.node.admin_port).reload_filter()
+    except AdminError as problem:
+        raise TestbedError(f"{pod.name}: {problem}") from None
+
+
 def _flush(pod: LocalPod) -> None:
     admin = Admin(pod.node.admin_port)
     try:

@@ -1,0 +1,104 @@
+"""Students' code beside a running mesh: where it lies, and the command that runs it.
+
+    with HandIn(fenced=True) as hand_in:
+        topology = hand_in.into(topology)         # before the mesh starts
+        hand_in.put({"propagation.py": text})     # and reload where it runs (grader.collect.Lab)
+
+Application or sidecar start the command and speak with it over its standard input and output
+(``grader.fence.worker``), so the code has no network at all.  ``fenced``: behind bubblewrap, or not
+at all (FenceError).  Otherwise it is the student's own code on the student's own machine: behind
+bubblewrap where that works, in a plain process where not.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+from grader.fence.bubblewrap import Fence, FenceError, Limits, inner_limits
+from grader.lab import LabDefinition
+from mesh.topology import Service, Topology, Workload
+
+WORKER = Path(__file__).with_name("worker.py")
+LIMITS = Limits(seconds=120, memory=1 << 30, processes=64, disk=16 << 20)
+"""``seconds`` are of CPU here: a worker lives as long as the mesh."""
+MAX_BYTES = 64_000
+
+
+def has_code(lab: LabDefinition) -> bool:
+    """Whether the lab takes code from its students."""
+    return any(name.endswith(".py") for name in lab.files)
+
+
+def read_code(lab: LabDefinition, folder: Path) -> dict[str, str]:
+    """The code handed in, by file name; a file that is too large or no text is empty."""
+    found = {}
+    for name in lab.files:
+        if name.endswith(".py"):
+            data = (folder / name).read_bytes()[: MAX_BYTES + 1]
+            found[name] = "" if len(data) > MAX_BYTES else data.decode("utf-8", "replace")
+    return found
+
+
+class HandIn:
+    """A private folder with the code of one student at a time."""
+
+    def __init__(self, *, fenced: bool) -> None:
+        self._fence: Fence | None = None
+        try:
+            self._fence = Fence()
+        except FenceError:
+            if fenced:
+                raise
+        self.folder = Path(tempfile.mkdtemp(prefix="mesh-lab-code-"))
+        shutil.copy(WORKER, self.folder)
+
+    def __enter__(self) -> Self:
+        """Nothing to do: the folder is there."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Remove the folder."""
+        self.close()
+
+    def close(self) -> None:
+        """Remove the folder; what runs goes on with what it has loaded."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def put(self, files: Mapping[str, str]) -> None:
+        """Write the code; processes that have loaded another one have to be told."""
+        for name, text in files.items():
+            (self.folder / Path(name).name).write_text(text, encoding="utf-8")
+
+    def command(self, kind: str, name: str) -> tuple[str, ...]:
+        """The command that runs the file ``name`` as ``forward`` or ``filter``."""
+        if self._fence is None:
+            return (
+                sys.executable,
+                "-I",
+                str(self.folder / WORKER.name),
+                kind,
+                str(self.folder / name),
+            )
+        inner = [*inner_limits(LIMITS), sys.executable, "-I", WORKER.name, kind, name]
+        return tuple(self._fence.command(inner, self.folder, LIMITS))
+
+    def into(self, topology: Topology) -> Topology:
+        """The topology with commands in place of the names of files."""
+        return replace(topology, services=tuple(self._service(each) for each in topology.services))
+
+    def _service(self, service: Service) -> Service:
+        return replace(service, workloads=tuple(self._workload(each) for each in service.workloads))
+
+    def _workload(self, workload: Workload) -> Workload:
+        code, code_filter = workload.code, workload.filter
+        return replace(
+            workload,
+            code=self.command("forward", code[0]) if code else (),
+            filter=self.command("filter", code_filter[0]) if code_filter else (),
+        )

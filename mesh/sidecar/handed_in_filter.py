@@ -1,0 +1,160 @@
+"""A filter that somebody else wrote: a mitmproxy addon, run in a process beside the sidecar.
+
+In a real mesh this is a WasmPlugin (code in a sandbox within Envoy) or ``ext_proc`` (a process that
+Envoy asks about each request).  Here the process gets a request's head as one line of JSON, runs
+the addon's hooks ``request`` and ``response`` on a flow of mitmproxy, and says what has become of
+it: other headers, another path, or an answer at once.  Bodies stay here.  When the code fails, the
+request is refused with 500 (Istio: ``failStrategy: FAIL_CLOSE``).
+See it with ``meshctl logs POD``: details ``handed_in_filter_response``, ``handed_in_filter_error``.
+
+Source: Envoy ``api/envoy/service/ext_proc/v3/external_processor.proto``; Istio WasmPlugin.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from mitmproxy.http import HTTPFlow
+
+from mesh.sidecar.local_reply import local_reply
+from mesh.sidecar.mitm.flow import Fields, make_headers
+from mesh.sidecar.stream_info import stream_info
+
+SECONDS = 10.0
+"""For an answer of the code; far more than it takes, on a busy machine too."""
+ANSWERED, FAILED = "handed_in_filter_response", "handed_in_filter_error"
+_NUMBER = "handed_in_filter"
+
+
+class CodeError(Exception):
+    """The code gave no answer; the text says why."""
+
+
+class HandedInFilter:
+    """An addon of the sidecar's master; ``command`` starts the process."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = list(command)
+        self._process: asyncio.subprocess.Process | None = None
+        self._lock = asyncio.Lock()
+        self._numbers = itertools.count(1)
+
+    def reload(self) -> None:
+        """End the process: the next request starts it again, with the code as it is then."""
+        process, self._process = self._process, None
+        if process is not None and process.returncode is None:
+            process.kill()
+
+    async def request(self, flow: HTTPFlow) -> None:
+        """Ask about a request before the other filters see it."""
+        data, number = flow.request.data, next(self._numbers)
+        flow.metadata[_NUMBER] = number
+        message = {
+            "hook": "request",
+            "id": number,
+            "method": data.method.decode("latin-1"),
+            "authority": data.authority.decode("latin-1"),
+            "path": data.path.decode("latin-1"),
+            "headers": _pairs(data.headers.fields),
+        }
+        try:
+            found = await self._ask(message)
+        except CodeError as error:
+            self._fail(flow, error)
+            return
+        data.method = found["method"].encode("latin-1")
+        data.path = found["path"].encode("latin-1")
+        data.headers = make_headers(_fields(found["headers"]))
+        answer = found["response"]
+        if answer is not None:
+            fields = [each for each in _fields(answer["headers"]) if each[0] != b"content-length"]
+            body = answer["body"].encode("latin-1")
+            local_reply(
+                flow, stream_info(flow), int(answer["status"]), body, ANSWERED, extra=fields
+            )
+
+    async def response(self, flow: HTTPFlow) -> None:
+        """Ask about an answer, the code's own too, before it is written."""
+        info = stream_info(flow)
+        if flow.response is None or info.details == FAILED:
+            return
+        request, response = flow.request.data, flow.response.data
+        message = {
+            "hook": "response",
+            "id": flow.metadata.get(_NUMBER, 0),
+            "method": request.method.decode("latin-1"),
+            "authority": request.authority.decode("latin-1"),
+            "path": request.path.decode("latin-1"),
+            "headers": _pairs(request.headers.fields),
+            "status": response.status_code,
+            "response_headers": _pairs(response.headers.fields),
+        }
+        try:
+            found = await self._ask(message)
+        except CodeError as error:
+            self._fail(flow, error)
+            return
+        response.status_code = int(found["response"]["status"])
+        response.headers = make_headers(_fields(found["response"]["headers"]))
+
+    def _fail(self, flow: HTTPFlow, error: CodeError) -> None:
+        info = stream_info(flow)
+        info.explain("the handed-in filter", why=str(error))
+        if info.response_stream is None:
+            local_reply(flow, info, 500, f"filter failed: {error}\n".encode(), FAILED)
+
+    async def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
+        async with self._lock:
+            try:
+                async with asyncio.timeout(SECONDS):
+                    if self._process is None or self._process.returncode is not None:
+                        await self._start()
+                    return await self._exchange(json.dumps(message).encode() + b"\n")
+            except TimeoutError:
+                self.reload()
+                raise CodeError(f"it gave no answer in {SECONDS:g} s") from None
+
+    async def _start(self) -> None:
+        pipe = asyncio.subprocess.PIPE
+        try:
+            self._process = await asyncio.create_subprocess_exec(
+                *self._command, stdin=pipe, stdout=pipe, limit=1 << 20
+            )
+        except OSError as problem:
+            raise CodeError(f"it could not be started: {problem.strerror}") from None
+        try:
+            await self._exchange(b"")
+        except CodeError:
+            self.reload()
+            raise
+
+    async def _exchange(self, line: bytes) -> dict[str, Any]:
+        process = self._process
+        assert process is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            process.stdin.write(line)
+            found = json.loads(await process.stdout.readline())
+        except (OSError, ValueError):
+            self.reload()
+            raise CodeError("it ended without an answer") from None
+        if not isinstance(found, dict) or "error" in found:
+            raise CodeError(str(found["error"] if isinstance(found, dict) else found))
+        return found
+
+
+def _pairs(fields: Any) -> list[list[str]]:
+    return [[name.decode("latin-1"), value.decode("latin-1")] for name, value in fields]
+
+
+def _fields(pairs: list[list[str]]) -> Fields:
+    return [
+        (name.lower().encode("latin-1"), value.encode("latin-1"))
+        for name, value in pairs
+        if not any(sign in name + value for sign in "\r\n\0")
+    ]

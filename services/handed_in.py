@@ -1,0 +1,94 @@
+"""A part of an application that somebody else wrote: it runs in a process of its own.
+
+The command is given in the option ``code``; a lab's grader puts it behind a fence.  One line of
+JSON goes in, one comes out.  The process starts with the first question, starts anew after
+``reload``, and ends with the application, since its standard input does.
+
+An answer that does not come in ``SECONDS``, a process that ends, and an error that the code reports
+are all a ``HandedInError`` with one sentence.
+"""
+
+from __future__ import annotations
+
+import json
+import select
+import subprocess
+from collections.abc import Sequence
+from threading import Lock
+from typing import Any
+
+SECONDS = 10.0
+"""Far more than any honest answer takes, on a busy machine too."""
+
+
+class HandedInError(Exception):
+    """The code gave no answer; the text says why."""
+
+
+class HandedIn:
+    """The process behind ``command``; safe to ask from several threads, one at a time."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = [str(word) for word in command]
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = Lock()
+
+    def ask(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Return the answer to ``message``; HandedInError when there is none."""
+        with self._lock:
+            if self._process is None:
+                self._process = self._start()
+            return self._exchange(self._process, json.dumps(message))
+
+    def reload(self) -> None:
+        """End the process: the next question starts it again, with the code as it is then."""
+        with self._lock:
+            self._end()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        try:
+            process = subprocess.Popen(
+                self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+            )
+        except OSError as problem:
+            raise HandedInError(f"the code could not be started: {problem.strerror}") from None
+        self._process = process
+        self._exchange(process, "")
+        return process
+
+    def _exchange(self, process: subprocess.Popen[bytes], line: str) -> dict[str, Any]:
+        assert process.stdin is not None
+        try:
+            if line:
+                process.stdin.write(line.encode() + b"\n")
+            found = json.loads(self._line(process))
+        except (OSError, ValueError):
+            self._end()
+            raise HandedInError("the code ended without an answer") from None
+        if not isinstance(found, dict) or "error" in found:
+            if not line:
+                self._end()
+            raise HandedInError(str(found["error"] if isinstance(found, dict) else found))
+        return found
+
+    def _line(self, process: subprocess.Popen[bytes]) -> bytes:
+        assert process.stdout is not None
+        data = b""
+        while not data.endswith(b"\n"):
+            if not select.select([process.stdout], [], [], SECONDS)[0]:
+                self._end()
+                raise HandedInError(f"the code gave no answer in {SECONDS:g} s")
+            piece = process.stdout.read(1 << 16)
+            if not piece:
+                raise OSError
+            data += piece
+        return data
+
+    def _end(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
