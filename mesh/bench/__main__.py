@@ -16,7 +16,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from mesh.bench import analysis, testbeds
+from mesh.bench import analysis, testbeds, tls
 from mesh.bench.grading import submissions
 from mesh.bench.proxies import load, proxies
 from mesh.state import write_atomic
@@ -100,6 +100,13 @@ def main() -> int:
 
     console.print(table("The same with tracing on and off", telemetry))
 
+    secured = {
+        f"{each}, {way}": figures
+        for each in engines
+        for way, figures in tls.compare(each, 1000, 3).items()
+    }
+    console.print(table("From sidecar to sidecar, mutual TLS and plain text", secured))
+
     reading = {"1000 resources": analysis.measure()}
     console.print(table("meshctl analyze, CPU seconds", reading))
 
@@ -115,6 +122,7 @@ def main() -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     result = {"hop": one_hop, "mesh": mesh, "analyze": reading, "rounds": options.rounds}
     result["telemetry"] = telemetry
+    result["tls"] = secured
     result["grading"] = grading
     write_atomic(path, json.dumps(result, indent=2) + "\n")
     console.print(f"written to {path}")
