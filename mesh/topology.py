@@ -100,6 +100,8 @@ class Topology:
     ``world`` are the names outside that can be looked up; one application answers for them.
     ``outbound_policy`` is ``meshConfig.outboundTrafficPolicy.mode``; ``""``: the era's default.
     ``l5d_dtab``: whether sidecars obey Linkerd's routing header.
+    ``sampling``: ``meshConfig.defaultConfig.tracing.sampling``, percent of the requests that become
+    spans (Istio's default is 1, here all are traced); a Telemetry goes before it.
     """
 
     services: tuple[Service, ...]
@@ -110,6 +112,7 @@ class Topology:
     world: tuple[Outside, ...] = ()
     outbound_policy: str = ""
     l5d_dtab: bool = False
+    sampling: float = 100.0
 
     @property
     def all_services(self) -> tuple[Service, ...]:

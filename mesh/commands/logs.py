@@ -1,6 +1,7 @@
 """``meshctl logs POD``: the access log of a pod's sidecar, or what its processes printed.
 
-``meshctl logs --trace ID`` joins the logs of all pods by a trace id or ``x-request-id``.
+``meshctl logs --trace ID`` joins the logs of all pods by a trace id or ``x-request-id``;
+``meshctl logs mixer`` shows what Mixer's adapter ``stdio`` wrote.
 """
 
 from __future__ import annotations
@@ -44,6 +45,10 @@ def logs(
     bed = attach(mesh)
     if trace:
         _of_trace(bed, trace, follow, output)
+        return
+    if pod == "mixer":
+        for entry in bed.telemetry().entries():
+            print(entry)
         return
     name = full_name([each.name for each in bed.pods()], pod)
     if printed:

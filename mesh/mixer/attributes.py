@@ -1,4 +1,4 @@
-"""Attributes: what Mixer's expressions read about a request before it is answered.
+"""Attributes: what expressions read about a request, before it is answered and in its record.
 
 Source: Istio 1.4, "Attribute vocabulary" (reference/config/policy-and-telemetry).  Only what a
 sidecar can tell is there; anything else is absent, as in Mixer.
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from mesh.accesslog import AccessLogRecord
+from mesh.mixer.exchange import Parties
 from mesh.mixer.workloads import NOBODY, Workload
 
 
@@ -50,6 +52,44 @@ def of_request(
             "spiffe://"
         )
     return {name: value for name, value in found.items() if value is not None}
+
+
+def of_record(record: AccessLogRecord, parties: Parties) -> dict[str, Any]:
+    """Return the attributes of an access log record, Mixer's names and Telemetry's (CEL).
+
+    Of the headers only those are there that the log has: user-agent, x-request-id, x-forwarded-for.
+    """
+    headers = {
+        "host": record.authority,
+        "user-agent": record.user_agent,
+        "x-forwarded-for": record.x_forwarded_for,
+        "x-request-id": record.request_id,
+    }
+    shown = {name: value for name, value in headers.items() if value}
+    mtls = bool(parties.mtls)
+    found = of_request(parties.source, parties.destination, record.method, record.path, shown, mtls)
+    service = parties.service
+    found |= {
+        "context.proxy_error_code": record.response_flags or "-",
+        "context.reporter.kind": "inbound" if parties.reporter == "destination" else "outbound",
+        "context.reporter.uid": f"kubernetes://{record.pod}",
+        "destination.service": service,
+        "destination.service.host": service,
+        "destination.service.name": parties.service_name,
+        "destination.service.namespace": parties.service_namespace,
+        "request.duration": record.duration,
+        "request.protocol": record.protocol,
+        "request.size": record.bytes_received,
+        "request.time": record.start_time,
+        "response.code": record.response_code,
+        "response.duration": f"{record.duration}ms",
+        "response.size": record.bytes_sent,
+        "upstream.cluster_name": record.upstream_cluster,
+        "xds.route_name": record.route_name,
+    }
+    for name in ("source", "destination"):
+        found.setdefault(f"{name}.workload.name", None)
+    return {name: value for name, value in found.items() if value not in (None, "")}
 
 
 def _side(prefix: str, workload: Workload) -> dict[str, Any]:

@@ -65,6 +65,10 @@ class MixerClient:
         found = self._call("GET", f"/records/{quote(name, safe='')}")
         return tuple(AccessLogRecord(**each) for each in found)
 
+    def entries(self) -> tuple[str, ...]:
+        """Return the newest lines of Mixer's own log (``logentry``), the oldest first."""
+        return tuple(self._call("GET", "/entries"))
+
     def metrics(self, pod: str = "") -> str:
         """Return Prometheus' text: of all pods, or of one with its sidecar's own counters.
 

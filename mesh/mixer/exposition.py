@@ -13,8 +13,9 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from mesh.mixer.standard_metrics import BUCKETS, HELP, Counter, Histogram, Labels, PodMetrics
+from mesh.mixer.standard_metrics import HELP, Counter, Histogram, Labels, PodMetrics
 
+CUSTOM = "Defined by configuration."
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -31,6 +32,10 @@ class PodCollector(Collector):
             yield counter(name, counters)
         for name, known in self._metrics.histograms.items():
             yield histogram(name, known)
+        for name, plain in self._metrics.untyped.items():
+            yield single(name, plain, "unknown")
+        for name, plain in self._metrics.gauges.items():
+            yield single(name, plain, "gauge")
         for name, (text, value) in self._own.items():
             yield CounterMetricFamily(name, text, value=value)
 
@@ -38,18 +43,26 @@ class PodCollector(Collector):
 def counter(name: str, values: Mapping[Labels, Counter]) -> Metric:
     """Return a counter; the label names may differ, as configuration changed meanwhile."""
     plain = name.removesuffix("_total")
-    family = Metric(plain, HELP.get(name, "Defined by configuration."), "counter")
+    family = Metric(plain, HELP.get(name, CUSTOM), "counter")
     for labels, each in values.items():
         family.add_sample(f"{plain}_total", dict(labels), each.value)
     return family
 
 
+def single(name: str, values: Mapping[Labels, Counter], kind: str) -> Metric:
+    """Return a metric of configuration under its own name (Mixer added no ``_total``)."""
+    family = Metric(name, CUSTOM, kind)
+    for labels, each in values.items():
+        family.add_sample(name, dict(labels), each.value)
+    return family
+
+
 def histogram(name: str, values: Mapping[Labels, Histogram]) -> Metric:
     """Return a histogram with cumulated buckets."""
-    family = Metric(name, HELP[name], "histogram")
+    family = Metric(name, HELP.get(name, CUSTOM), "histogram")
     for labels, each in values.items():
         known, below = dict(labels), 0
-        for limit, count in zip((*map(str, BUCKETS), "+Inf"), each.counts, strict=True):
+        for limit, count in zip((*map(str, each.bounds), "+Inf"), each.counts, strict=True):
             below += count
             family.add_sample(f"{name}_bucket", {**known, "le": limit}, below)
         family.add_sample(f"{name}_count", known, below)

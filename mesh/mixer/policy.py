@@ -1,4 +1,4 @@
-"""Policy: rules, handlers and instances, and what they say about a request (Mixer's check).
+"""Policy: rules, handlers and instances; what they say about a request, and who takes reports.
 
 A rule whose ``match`` holds hands its instances to its handlers; the first that refuses decides.
 Rules of a namespace judge requests to its workloads, those of istio-system all requests.  Quotas
@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from mesh.istio.mixer_expression import (
     AbsentError,
@@ -23,12 +23,22 @@ from mesh.istio.mixer_expression import (
     parse,
 )
 from mesh.istio.resource import Resource
-from mesh.mixer.adapters import OK, AdapterError, CheckAdapter, Verdict, load
+from mesh.mixer.adapters import (
+    OK,
+    AdapterError,
+    CheckAdapter,
+    ReportAdapter,
+    Sink,
+    Verdict,
+    load,
+)
 from mesh.topology import ROOT_NAMESPACE
 
-CHECKS = ("denier", "listchecker", "memquota")
-"""Kinds that are handlers and judge requests; other adapters come by ``kind: handler``."""
-REPORTS = ("prometheus", "stdio", "fluentd", "statsd", "stackdriver", "circonus")
+HANDLERS = ("denier", "listchecker", "memquota", "prometheus", "stdio")
+"""Kinds that are handlers; other adapters come by ``kind: handler``."""
+ELSEWHERE = ("fluentd", "statsd", "stackdriver", "circonus")
+"""Adapters that sent reports to servers of others: accepted, no effect."""
+INTERNAL = 13
 INSTANCES = ("checknothing", "listentry", "quota", "metric", "logentry", "authorization", "apikey")
 MAX_KEPT = 10_000
 
@@ -42,8 +52,18 @@ class Handler:
     """An adapter with its parameters; ``name`` is ``handler.adapter.namespace``."""
 
     name: str
-    adapter: CheckAdapter
+    adapter: CheckAdapter | ReportAdapter
     quota: bool
+
+    @property
+    def checks(self) -> bool:
+        """Whether it judges requests."""
+        return hasattr(self.adapter, "check")
+
+    @property
+    def reports(self) -> bool:
+        """Whether it takes reports."""
+        return hasattr(self.adapter, "report")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,23 +116,27 @@ class Policy:
                 for rule in self._rules
                 for node in [
                     *([rule.match] if rule.match else []),
-                    *(n for _, found in rule.actions for i in found for n in i.values.values()),
+                    *(
+                        node
+                        for handler, found in rule.actions
+                        if handler.checks
+                        for instance in found
+                        for node in instance.values.values()
+                    ),
                 ]
                 for name in attributes_of(node)
             }
         )
 
-    @property
-    def empty(self) -> bool:
-        """Whether there is nothing to check."""
-        return not any(rule.actions for rule in self._rules)
+        self.reports = any(each.reports for rule in self._rules for each, _ in rule.actions)
 
     def _take(self, each: Resource, folder: str) -> None:
         kind, spec = each.kind, each.spec.model_dump(by_alias=True, exclude_none=True)
-        if kind == "handler" or kind in CHECKS:
-            adapter = kind if kind in CHECKS else spec.get("compiledAdapter") or spec.get("adapter")
-            params = spec if kind in CHECKS else spec.get("params") or {}
-            if adapter in REPORTS or not adapter:
+        if kind == "handler" or kind in HANDLERS:
+            own = kind in HANDLERS
+            adapter = kind if own else spec.get("compiledAdapter") or spec.get("adapter")
+            params = spec if own else spec.get("params") or {}
+            if adapter in ELSEWHERE or not adapter:
                 return
             made = load(str(adapter), params, self._clock, folder)
             name = f"{each.name}.{adapter}.{each.namespace}"
@@ -122,7 +146,7 @@ class Policy:
         elif kind == "instance" or kind in INSTANCES:
             template = kind if kind in INSTANCES else spec.get("compiledTemplate") or ""
             params = spec if kind in INSTANCES else spec.get("params") or {}
-            values = dict(params.get("dimensions") or {}) if template == "quota" else dict(params)
+            values = _expressions(template, params)
             nodes = {
                 key: parse(value) if isinstance(value, str) else Literal(value)
                 for key, value in values.items()
@@ -138,7 +162,7 @@ class Policy:
         for action in spec.actions or []:
             handler = self._find(self._handlers, action.handler or "", each.namespace)
             if handler is None:
-                continue  # it reports, or is not there: Mixer skipped it too
+                continue  # it reports elsewhere, or is not there: Mixer skipped it too
             found = [
                 self._find(self._instances, name, each.namespace) for name in action.instances or []
             ]
@@ -168,6 +192,19 @@ class Policy:
             self._kept[key] = self._clock() + valid, answer
         return answer
 
+    def report(self, attributes: Mapping[str, Any], sink: Sink) -> None:
+        """Hand a record's attributes to the handlers that take reports.
+
+        An adapter that fails writes why into Mixer's log: one bad adapter stops nothing.
+        """
+        namespace = attributes.get("destination.namespace")
+        for rule in self._rules:
+            if rule.namespace not in (namespace, ROOT_NAMESPACE) or not _holds(rule, attributes):
+                continue
+            for handler, instances in rule.actions:
+                for instance in instances if handler.reports else ():
+                    _hand(handler, instance, attributes, sink)
+
     def _judge(self, attributes: Mapping[str, Any]) -> tuple[Answer, float]:
         valid = 60.0
         charges = self._charges.get(str(attributes.get("destination.service", "")), {})
@@ -176,7 +213,7 @@ class Policy:
             if rule.namespace not in (namespace, ROOT_NAMESPACE) or not _holds(rule, attributes):
                 continue
             for handler, instances in rule.actions:
-                for instance in instances:
+                for instance in instances if handler.checks else ():
                     verdict = _ask(handler, instance, attributes, charges)
                     if verdict is None:
                         continue
@@ -201,7 +238,34 @@ def _ask(
         if not charge:
             return None
         values["charge"] = charge
-    return handler.adapter.check(instance.name, values)
+    adapter = cast(CheckAdapter, handler.adapter)
+    try:
+        return adapter.check(instance.name, values)
+    except Exception as error:  # the adapter is somebody else's code
+        return Verdict(INTERNAL, f"{type(error).__name__}: {error}")
+
+
+def _hand(handler: Handler, instance: Instance, attributes: Mapping[str, Any], sink: Sink) -> None:
+    adapter = cast(ReportAdapter, handler.adapter)
+    try:
+        values = {key: evaluate(node, attributes) for key, node in instance.values.items()}
+        adapter.report(instance.name, values, sink)
+    except AbsentError:
+        return
+    except Exception as error:  # the adapter is somebody else's code
+        sink.write(f"{handler.name}: {type(error).__name__}: {error}")
+
+
+def _expressions(template: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an instance's expressions by name; those of a map beside the others."""
+    if template == "quota":
+        return dict(params.get("dimensions") or {})
+    if template == "metric":
+        return {**(params.get("dimensions") or {}), "value": params.get("value", "0")}
+    if template == "logentry":
+        named = {key: params[key] for key in ("severity", "timestamp") if key in params}
+        return {**named, **(params.get("variables") or {})}
+    return dict(params)
 
 
 def _refusal(handler: Handler, verdict: Verdict) -> Answer:

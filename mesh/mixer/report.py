@@ -11,23 +11,28 @@ import os
 import time
 from collections import Counter, deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from mesh.accesslog import PEER_HEADER, AccessLogRecord, parse_record
 from mesh.istio import era, load_text
 from mesh.mixer.adapters import FOLDER_VARIABLE
-from mesh.mixer.attributes import of_request
-from mesh.mixer.exchange import Resolver
+from mesh.mixer.attributes import of_record, of_request
+from mesh.mixer.exchange import Parties, Resolver
 from mesh.mixer.follow import Followers
 from mesh.mixer.graph import Graph, GraphStore
 from mesh.mixer.policy import Answer, Policy
 from mesh.mixer.spans import TraceStore
-from mesh.mixer.standard_metrics import MAX_SERIES, Meter, merge
+from mesh.mixer.standard_metrics import MAX_SERIES, Labels, Meter, merge
+from mesh.mixer.telemetry import TelemetryMetrics
 from mesh.mixer.workloads import Workloads
 
 KEPT = 20_000
 """Records that are kept one by one, some 1 kB each."""
+KEPT_ENTRIES = 5_000
+"""Lines of Mixer's own log (``stdio``) that are kept; the oldest go first."""
 _UUID = 36
 _SAMPLED = "9ab"
 """Envoy notes its decision to trace in the request id, where version 4 has its 4."""
@@ -59,6 +64,36 @@ def moment_of(record: AccessLogRecord) -> float:
         return 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class PodSink:
+    """Takes what adapters make of the records of one pod."""
+
+    owner: Report
+    pod: str
+
+    def add(
+        self,
+        name: str,
+        labels: Mapping[str, str],
+        value: float,
+        kind: str,
+        buckets: tuple[float, ...],
+    ) -> None:
+        """Add to a metric of the pod."""
+        self.owner.meter.custom(self.pod, name, tuple(labels.items()), value, kind, buckets)
+
+    def write(self, line: str) -> None:
+        """Keep a line of Mixer's own log."""
+        self.owner.entries.append(line)
+
+
+def _files(folder: str) -> list[tuple[str, int]]:
+    """Return the adapters of a folder with the time of their last change: a new one is loaded anew."""
+    if not folder:
+        return []
+    return sorted((each.name, each.stat().st_mtime_ns) for each in Path(folder).glob("*.py"))
+
+
 class Report:
     """All that is known of a mesh's traffic."""
 
@@ -74,9 +109,11 @@ class Report:
         self._newest: deque[tuple[str, bytes]] = deque(maxlen=kept)
         self._followers = Followers()
         self._reading = asyncio.Lock()
-        self._texts: list[tuple[str, str, str]] = []
+        self._applied: object = ([], [])
         self.spans_came = asyncio.Event()
         self.policy = Policy([], time.monotonic)
+        self.telemetry = TelemetryMetrics()
+        self.entries: deque[str] = deque(maxlen=KEPT_ENTRIES)
 
     @property
     def forgotten(self) -> int:
@@ -88,7 +125,9 @@ class Report:
         self.workloads.update(state)
         self._resolver.forget()
         texts = [(each["file"], each["text"], each["namespace"]) for each in state["resources"]]
-        if texts == self._texts:
+        folder = os.environ.get(FOLDER_VARIABLE, "")
+        applied = texts, _files(folder)
+        if applied == self._applied:
             return
         release = era(state["era"])
         resources = [
@@ -96,9 +135,9 @@ class Report:
             for file, text, namespace in texts
             for resource in load_text(text, file, era=release, namespace=namespace).resources
         ]
-        folder = os.environ.get(FOLDER_VARIABLE, "")
         self.policy = Policy(resources, time.monotonic, folder)
-        self._texts = texts
+        self.telemetry = TelemetryMetrics(resources)
+        self._applied = applied
 
     def check(
         self, pod: str, method: str, path: str, headers: Mapping[str, str], principal: str
@@ -123,10 +162,29 @@ class Report:
         if not is_request(record):
             return
         parties = self._resolver.parties(record)
-        self.meter.count(record, parties)
+        self._meter(record, parties)
         self._graph.add(record, parties, moment_of(record))
         if sampled(record):
             self.expected_spans[pod] += 1
+
+    def _meter(self, record: AccessLogRecord, parties: Parties) -> None:
+        """Count a record into metrics: Istio's, as Telemetry changes them, and Mixer's own."""
+        rules = self.telemetry.rules(self.workloads.of_pod(record.pod))
+        if rules is None and not self.policy.reports:
+            self.meter.count(record, parties)
+            return
+        attributes = of_record(record, parties)
+        if rules is None:
+            self.meter.count(record, parties)
+        else:
+            made, reporter = rules, parties.reporter
+
+            def change(name: str, labels: Labels) -> Labels | None:
+                return made.change(name, labels, reporter, attributes)
+
+            self.meter.count(record, parties, change)
+        if self.policy.reports:
+            self.policy.report(attributes, PodSink(self, record.pod))
 
     async def read_logs(self) -> None:
         """Read what is new in the logs of all pods; others have their turn between two pieces."""

@@ -116,6 +116,14 @@ class Records(Handler):
         self.answer([asdict(each) for each in self.report.records(name)])
 
 
+class Entries(Handler):
+    """GET /entries."""
+
+    def get(self) -> None:
+        """Return the kept lines of Mixer's own log, the oldest first."""
+        self.answer(list(self.report.entries))
+
+
 class Spans(Handler):
     """POST /api/v2/spans."""
 
@@ -210,6 +218,7 @@ PRIVATE: list[tuple[str, type[Handler]]] = [
     (r"/traces", Traces),
     (r"/traces/([^/]+)", Traces),
     (r"/records/([^/]+)", Records),
+    (r"/entries", Entries),
     (r"/api/v2/spans", Spans),
     (r"/check/.*", Check),
 ]

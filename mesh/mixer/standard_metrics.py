@@ -12,7 +12,7 @@ Sources: Istio, "Istio Standard Metrics" (reference/config/metrics); istio/proxy
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from mesh.accesslog import AccessLogRecord
@@ -55,6 +55,8 @@ MAX_SERIES = 20_000
 """Label sets that are kept; whoever invents hosts or flags without end is counted in ``dropped``."""
 
 Labels = tuple[tuple[str, str], ...]
+Change = Callable[[str, Labels], Labels | None]
+"""(metric, standard labels) -> labels; None: the metric is off."""
 
 
 @dataclass(slots=True)
@@ -63,14 +65,22 @@ class Histogram:
 
     counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKETS) + 1))
     total: float = 0.0
+    bounds: tuple[float, ...] = BUCKETS
+
+    @classmethod
+    def of(cls, bounds: tuple[float, ...]) -> Histogram:
+        """Return an empty one with these upper bounds."""
+        return cls([0] * (len(bounds) + 1), 0.0, bounds)
 
     def observe(self, value: float) -> None:
         """Count ``value``."""
-        self.counts[bisect_left(BUCKETS, value)] += 1
+        self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
 
     def add(self, other: Histogram) -> None:
-        """Add the counts of another one."""
+        """Add the counts of another one with the same bounds; of others there is no sum."""
+        if self.bounds != other.bounds:
+            return
         self.counts = [mine + its for mine, its in zip(self.counts, other.counts, strict=True)]
         self.total += other.total
 
@@ -124,25 +134,32 @@ class Counter:
 class PodMetrics:
     """What one pod's sidecar reported, by name of the metric and label set.
 
-    ``counters`` has ``istio_requests_total`` and what configuration defines.
+    ``gauges`` and ``untyped`` are what configuration defines (Mixer's metrics), also histograms.
     """
 
     counters: dict[str, dict[Labels, Counter]] = field(default_factory=dict)
     histograms: dict[str, dict[Labels, Histogram]] = field(default_factory=dict)
+    untyped: dict[str, dict[Labels, Counter]] = field(default_factory=dict)
+    gauges: dict[str, dict[Labels, Counter]] = field(default_factory=dict)
 
 
 def merge(pods: Iterable[PodMetrics]) -> PodMetrics:
     """Add up what several pods reported."""
     whole = PodMetrics()
     for pod in pods:
-        for name, counters in pod.counters.items():
-            mine = whole.counters.setdefault(name, {})
-            for labels, counter in counters.items():
-                mine.setdefault(labels, Counter()).value += counter.value
+        for ours, theirs in (
+            (whole.counters, pod.counters),
+            (whole.untyped, pod.untyped),
+            (whole.gauges, pod.gauges),
+        ):
+            for name, counters in theirs.items():
+                mine = ours.setdefault(name, {})
+                for labels, counter in counters.items():
+                    mine.setdefault(labels, Counter()).value += counter.value
         for name, histograms in pod.histograms.items():
             known = whole.histograms.setdefault(name, {})
             for labels, histogram in histograms.items():
-                known.setdefault(labels, Histogram()).add(histogram)
+                known.setdefault(labels, Histogram.of(histogram.bounds)).add(histogram)
     return whole
 
 
@@ -156,11 +173,21 @@ class Meter:
         self._max_series = max_series
         self._cells: dict[tuple[int, int, str], tuple[Parties, list[Counter | Histogram]]] = {}
 
-    def count(self, record: AccessLogRecord, parties: Parties) -> None:
-        """Count one record into the standard metrics with the standard labels.
+    def count(
+        self, record: AccessLogRecord, parties: Parties, change: Change | None = None
+    ) -> None:
+        """Count one record into the standard metrics; ``change`` is what a Telemetry does to them.
 
         The same parties, code and flags count into the same cells: these are remembered.
         """
+        if change is not None:
+            standard = labels_of(record, parties)
+            values = values_of(record)
+            for name, value in zip((REQUESTS, *HISTOGRAMS), values, strict=True):
+                changed = change(name, standard)
+                if changed is not None:
+                    self.add(record.pod, name, changed, value)
+            return
         key = (id(parties), record.response_code, record.response_flags)
         known = self._cells.get(key)
         if known is None or known[0] is not parties:
@@ -179,12 +206,41 @@ class Meter:
                 cell.value += value
 
     def add(self, pod: str, name: str, labels: Labels, value: float) -> None:
-        """Add ``value`` to a metric: observe it, where the metric is a histogram."""
+        """Add ``value`` to a standard metric: observe it, where the metric is a histogram."""
         cell = self.cell(pod, name, labels)
         if isinstance(cell, Histogram):
             cell.observe(value)
         elif cell is not None:
             cell.value += value
+
+    def custom(
+        self,
+        pod: str,
+        name: str,
+        labels: Labels,
+        value: float,
+        kind: str,
+        bounds: tuple[float, ...],
+    ) -> None:
+        """Add ``value`` to a metric that configuration defines; a GAUGE is set to it."""
+        metrics = self.pods.setdefault(pod, PodMetrics())
+        if kind == "DISTRIBUTION":
+            histograms = metrics.histograms.setdefault(name, {})
+            if labels in histograms or self._room():
+                histograms.setdefault(labels, Histogram.of(bounds)).observe(value)
+            return
+        cells = (metrics.gauges if kind == "GAUGE" else metrics.untyped).setdefault(name, {})
+        if labels in cells or self._room():
+            cell = cells.setdefault(labels, Counter())
+            cell.value = value if kind == "GAUGE" else cell.value + value
+
+    def _room(self) -> bool:
+        """Take room for one more label set; False, and a dropped sample, when there is none."""
+        if self._series >= self._max_series:
+            self.dropped += 1
+            return False
+        self._series += 1
+        return True
 
     def cell(self, pod: str, name: str, labels: Labels) -> Counter | Histogram | None:
         """Return where to count; None when there is no room for another label set."""
@@ -199,10 +255,8 @@ class Meter:
         )
         found = known.get(labels)
         if found is None:
-            if self._series >= self._max_series:
-                self.dropped += 1
+            if not self._room():
                 return None
-            self._series += 1
             if histogram:
                 found = metrics.histograms[name][labels] = Histogram()
             else:

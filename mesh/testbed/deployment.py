@@ -281,7 +281,7 @@ class Deployment:
                 "era": self.era,
                 "namespace": self.topology.namespace,
                 "mixer_socket": str(self.folder.socket(_MIXER)),
-                "sampling": self.sampling,
+                "sampling": min(self.sampling, self.topology.sampling),
                 "citadel": str(self.folder.path / "citadel"),
                 "certificate_seconds": self.certificate_seconds,
                 "outbound_policy": self.topology.outbound_policy or None,

@@ -6,6 +6,7 @@
       egress_gateway: true             # istio-egressgateway in istio-system; default false
       ingress: true                    # default; false: nothing leads from it into the mesh yet
       outbound_policy: REGISTRY_ONLY   # meshConfig.outboundTrafficPolicy; default: the era's
+      sampling: 1                      # percent of requests that are traced; default 100 (Istio: 1)
       l5d_dtab: true                   # obey Linkerd's routing header; default false
       world:                           # hosts outside of the mesh, played by services.external
         edition.cnn.com:
@@ -135,6 +136,7 @@ def load_topology(raw: object, where: str = "topology") -> Topology:
         world=_world(top.get("world"), f"{where}.world"),
         l5d_dtab=_flag(top.get("l5d_dtab", False), f"{where}.l5d_dtab"),
         outbound_policy=_policy(top.get("outbound_policy", ""), f"{where}.outbound_policy"),
+        sampling=_percent(top.get("sampling", 100.0), f"{where}.sampling"),
     )
 
 
@@ -164,6 +166,12 @@ def _flag(raw: object, where: str) -> bool:
     if not isinstance(raw, bool):
         raise TopologyError(f"{where}: true or false is needed, not {raw!r}")
     return raw
+
+
+def _percent(raw: object, where: str) -> float:
+    if isinstance(raw, bool) or not isinstance(raw, (int, float)) or not 0 <= raw <= 100:
+        raise TopologyError(f"{where}: a number from 0 to 100 is needed, not {raw!r}")
+    return float(raw)
 
 
 def _policy(raw: object, where: str) -> str:

@@ -101,7 +101,6 @@ WITHOUT_EFFECT = frozenset(
         "fluentd",
         "kubernetes",
         "kubernetesenv",
-        "logentry",
         "noop",
         "opa",
         "rbac",
@@ -109,7 +108,6 @@ WITHOUT_EFFECT = frozenset(
         "reportnothing",
         "stackdriver",
         "statsd",
-        "stdio",
         "template",
         "tracespan",
     ]

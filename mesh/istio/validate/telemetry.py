@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 
+from mesh.istio.mixer_expression import ExpressionError, parse
 from mesh.istio.models.proxy_config import ProxyConfig
 from mesh.istio.models.telemetry import Metrics, ProviderRef, Telemetry, Tracing
 from mesh.istio.models.wasm_plugin import WasmPlugin
-from mesh.istio.validate.findings import Findings, Steps
+from mesh.istio.validate.findings import NO_EFFECT, Findings, Steps
 
 
 def check_telemetry(spec: Telemetry, found: Findings) -> None:
@@ -25,6 +26,10 @@ def check_telemetry(spec: Telemetry, found: Findings) -> None:
         _check_metrics(metrics, ("spec", "metrics", index), found)
     for index, logging in enumerate(spec.access_logging or []):
         _check_providers(logging.providers, ("spec", "accessLogging", index), found)
+        if logging.disabled is not None or logging.filter is not None:
+            text = "accessLogging: accepted, no effect in this kit"
+            why = "Every sidecar logs each request: metrics, graph and scores are counted from it."
+            found.info(NO_EFFECT, ("spec", "accessLogging", index), text, why)
 
 
 def _check_providers(providers: list[ProviderRef] | None, path: Steps, found: Findings) -> None:
@@ -69,8 +74,18 @@ def _check_metrics(metrics: Metrics, path: Steps, found: Findings) -> None:
             elif tag.operation != "REMOVE" and not tag.value:
                 text = "tagOverrides.value must be set when operation is UPSERT"
                 found.error(place, text)
+            elif tag.value:
+                _check_expression((*place, "value"), tag.value, found)
         if override.match is not None and override.match.custom_metric == "":
             found.error((*here, "match", "customMetric"), "customMetric may not be empty")
+
+
+def _check_expression(path: Steps, text: str, found: Findings) -> None:
+    try:
+        parse(text)
+    except ExpressionError as error:
+        why = "Executed are attributes, literals, comparisons, &&, || and !, not all of CEL."
+        found.info(NO_EFFECT, path, f"this tag has no effect in this kit: {error}", why)
 
 
 def check_proxy_config(spec: ProxyConfig, found: Findings) -> None:

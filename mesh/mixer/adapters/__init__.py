@@ -2,17 +2,20 @@
 
     class Adapter:
         def __init__(self, params, clock): ...      # the handler's parameters; seconds, monotonic
-        def check(self, instance, values): ...      # -> Verdict, for one request
+        def check(self, instance, values): ...      # -> Verdict, before a request is let in
+        def report(self, instance, values, sink): ... # after it, for each access log record
 
-``values`` are the instance's parameters, computed of the request's attributes.  A file in the
-folder that ``MESH_ADAPTERS`` names goes before the kit's own of the same name.
-In a real Mixer an adapter was a Go package (istio/istio 1.4 ``mixer/adapter/*``).
+One of the two methods is enough.  ``values`` are the instance's parameters, computed of the
+request's attributes.  A file in the folder that ``MESH_ADAPTERS`` names goes before the kit's own
+of the same name.  In a real Mixer an adapter was a Go package (istio/istio 1.4 ``mixer/adapter/*``).
+docs/adapters.md shows how to write one.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -62,6 +65,30 @@ class CheckAdapter(Protocol):
         """Judge one request; ``instance`` is the instance's name."""
 
 
+class Sink(Protocol):
+    """Where a report goes."""
+
+    def add(
+        self,
+        name: str,
+        labels: Mapping[str, str],
+        value: float,
+        kind: str,
+        buckets: tuple[float, ...],
+    ) -> None:
+        """Add to a metric of the pod that reports; ``kind``: COUNTER, GAUGE or DISTRIBUTION."""
+
+    def write(self, line: str) -> None:
+        """Write one line of Mixer's own log."""
+
+
+class ReportAdapter(Protocol):
+    """What a handler is made of that takes reports."""
+
+    def report(self, instance: str, values: Mapping[str, Any], sink: Sink) -> None:
+        """Take one record; ``instance`` is the instance's name."""
+
+
 class AdapterError(Exception):
     """An adapter cannot be loaded, or refuses its parameters; one sentence."""
 
@@ -81,27 +108,32 @@ def seconds(value: object, default: float = 0.0) -> float:
 
 def load(
     name: str, params: Mapping[str, Any], clock: Callable[[], float], folder: str = ""
-) -> CheckAdapter:
+) -> CheckAdapter | ReportAdapter:
     """Make a handler of the adapter ``name``.
 
-    AdapterError when there is no such file, it cannot be imported, or it refuses ``params``.
+    AdapterError when there is no such file, it cannot be imported, has neither ``check`` nor
+    ``report``, or refuses ``params``.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise AdapterError(f"{name!r} is no name of an adapter")
     own = Path(folder) / f"{name}.py" if folder else None
     path = own if own is not None and own.is_file() else Path(__file__).with_name(f"{name}.py")
     if not path.is_file():
-        known = sorted(each.stem for each in Path(__file__).parent.glob("[a-z]*.py"))
+        places = [Path(__file__).parent, *([Path(folder)] if folder else [])]
+        known = sorted({each.stem for place in places for each in place.glob("[a-z]*.py")})
         raise AdapterError(f"there is no adapter {name!r}: there are {', '.join(known)}")
     spec = importlib.util.spec_from_file_location(f"mixer_adapter_{name}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # a dataclass in the file looks itself up there
     try:
         spec.loader.exec_module(module)
-        made: CheckAdapter = module.Adapter(params, clock)
+        made: CheckAdapter | ReportAdapter = module.Adapter(params, clock)
     except AdapterError:
         raise
     except Exception as error:
         raise AdapterError(f"the adapter {path} cannot be used: {error!r}") from None
+    if not hasattr(made, "check") and not hasattr(made, "report"):
+        raise AdapterError(f"the adapter {path} has neither check nor report")
     return made

@@ -30,13 +30,19 @@ from mesh.pilot.translate.view import MeshView
 
 FILTER = "envoy.filters.http.ext_authz"
 KINDS = ("denier", "listchecker", "memquota", "handler")
+REPORTS = ("prometheus", "stdio", "fluentd", "statsd", "stackdriver", "circonus")
+"""Adapters that only take reports: nobody has to be asked for them."""
 PRINCIPAL_HEADER = "x-mixer-principal"
 SECONDS = 5.0
 
 
 def filters(view: MeshView, node: ProxyNode) -> list[tuple[str, Message]]:
     """Return the filter of a sidecar's way in, where rules and handlers are applied."""
-    wanted = view.of_kind("rule") and any(view.of_kind(kind) for kind in KINDS)
+    wanted = view.of_kind("rule") and any(
+        getattr(each.spec, "compiled_adapter", None) not in REPORTS
+        for kind in KINDS
+        for each in view.of_kind(kind)
+    )
     if not wanted or not view.mixer.socket or not node.inbound_ports:
         return []
     everything = ListStringMatcher(patterns=[StringMatcher(safe_regex=messages.regex(".*"))])

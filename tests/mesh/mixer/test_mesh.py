@@ -1,11 +1,14 @@
 """Telemetry of a real mesh, on both engines."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from mesh.accesslog import new_request_id
 from mesh.envoy.supervisor import EnvoyMissingError, find_binary
+from mesh.mixer.client import MixerClient
 from mesh.testbed.load_topology import load_topology
 from mesh.testbed.local import LocalTestbed
 
@@ -77,6 +80,10 @@ def requests_total(text: str, reporter: str) -> dict[tuple[str, str, str, str], 
     }
 
 
+def span_ids(mixer: MixerClient) -> set[str]:
+    return {span.id for trace in mixer.traces(1000) for span in trace.spans}
+
+
 def test_a_forged_source_does_not_show(bed: LocalTestbed) -> None:
     back = next(pod.name for pod in bed.pods() if pod.name.startswith("back-v2"))
     forged = {"x-envoy-peer-metadata-id": FORGED.format(pod=back)}
@@ -89,22 +96,23 @@ def test_a_forged_source_does_not_show(bed: LocalTestbed) -> None:
 
 
 def test_counts_agree(bed: LocalTestbed) -> None:
-    """Client, journals, access logs, metrics and the graph: retries, a mirror, an abort in play."""
-    before = bed.telemetry().metrics()
+    """Client, journals, access logs, metrics, graph, spans: retries, a mirror, an abort in play."""
+    mixer = bed.telemetry(spans=True)
+    before, old = mixer.metrics(), span_ids(mixer)
     journals, logs = len(bed.journal()), len(bed.access_log())
     script = '{"v2": [{"status": 503}, {"status": 503}, {"status": 200}], "v1": [{"status": 200}]}'
     answers = {"/plain": 5, "/copied": 4, "/aborted": 3, "/again": 2}
     codes = []
     for path, count in answers.items():
-        for number in range(count):
+        for _ in range(count):
             headers = (
-                {"x-script": script, "x-request-id": f"{path}-{number}"} if path == "/again" else {}
+                {"x-script": script, "x-request-id": new_request_id()} if path == "/again" else {}
             )
             codes.append(
                 bed.request(f"http://back:8080{path}", from_pod="front", headers=headers).status
             )
     assert sorted(codes) == [200] * 11 + [503] * 3
-    mixer = bed.telemetry()
+    mixer = bed.telemetry(spans=True)
     text = mixer.metrics()
     sent = difference(requests_total(text, "source"), requests_total(before, "source"))
     assert sent == {
@@ -120,6 +128,15 @@ def test_counts_agree(bed: LocalTestbed) -> None:
     }
     assert len(bed.journal()) - journals == sum(came.values())
     assert len(bed.access_log()) - logs == sum(came.values()) + sum(sent.values())
+    # A span for each request sent and for each try received; a mirrored copy is not sampled.
+    assert mixer.sync(spans=True).missing_spans == 0
+    new = [s for trace in mixer.traces(1000) for s in trace.spans if s.id not in old]
+    assert Counter((span.kind, span.service, span.tags["http.status_code"]) for span in new) == {
+        ("CLIENT", "front.tutorial", "200"): 11,
+        ("CLIENT", "front.tutorial", "503"): 3,
+        ("SERVER", "back.tutorial", "200"): 9 + 2,
+        ("SERVER", "back.tutorial", "503"): 4,
+    }
     edges = {(e.destination, e.mirrored): e for e in mixer.graph().edges if "front-v1" in e.source}
     copies = edges["workload:back-v2.tutorial:v2", True]
     assert (copies.requests, copies.share) == (4, 0.0)
@@ -167,6 +184,53 @@ def test_a_trace_goes_on_or_breaks_by_its_headers(bed: LocalTestbed) -> None:
     assert found.spans[0].parent_id == "d" * 16
     assert mixer.trace("e" * 32) == ()
     assert len(mixer.records("e" * 32)) == 2
+
+
+METRICS = """\
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: metrics}
+spec:
+  selector: {matchLabels: {app: back}}
+  metrics:
+    - providers: [{name: prometheus}]
+      overrides:
+        - match: {metric: REQUEST_SIZE}
+          disabled: true
+        - match: {metric: REQUEST_COUNT, mode: SERVER}
+          tagOverrides:
+            request_host: {value: request.host}
+            response_flags: {operation: REMOVE}
+"""
+
+
+def test_labels_and_metrics_of_a_telemetry_resource(bed: LocalTestbed) -> None:
+    pod = next(each.name for each in bed.pods() if each.name.startswith("back-v1"))
+
+    def samples() -> list[tuple[str, dict[str, str], float]]:
+        families = text_string_to_metric_families(bed.telemetry().metrics(pod))
+        return [(s.name, s.labels, s.value) for each in families for s in each.samples]
+
+    def sizes(found: list[tuple[str, dict[str, str], float]]) -> float:
+        return sum(value for name, _, value in found if name == "istio_request_bytes_count")
+
+    before = samples()
+    bed.apply([("metrics.yaml", METRICS)])
+    try:
+        for _ in range(3):
+            bed.request("http://back:8080/", from_pod="front")
+        after = samples()
+        changed = [
+            (labels, value)
+            for name, labels, value in after
+            if name == "istio_requests_total" and "request_host" in labels
+        ]
+        assert [value for _, value in changed] == [3.0]
+        assert changed[0][0]["request_host"] == "back:8080"
+        assert "response_flags" not in changed[0][0]
+        assert sizes(after) == sizes(before)
+    finally:
+        bed.delete([("Telemetry", "tutorial", "metrics")])
 
 
 SAMPLING = """\

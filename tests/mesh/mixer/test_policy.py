@@ -1,10 +1,14 @@
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mesh.istio import era, load_text
+from mesh.mixer import exposition
 from mesh.mixer.adapters import AdapterError, load, seconds
 from mesh.mixer.policy import Answer, Policy, PolicyError
+from mesh.mixer.standard_metrics import Meter, merge
 
 DENY = """\
 apiVersion: config.istio.io/v1alpha2
@@ -203,3 +207,53 @@ def test_bad_parameters() -> None:
     with pytest.raises(AdapterError, match="no duration"):
         seconds("5 apples")
     assert seconds("1h1m1.5s") == 3661.5
+
+
+def test_a_prometheus_adapter_says_what_is_wrong() -> None:
+    for metric, reason in (
+        ({"name": "a b"}, "no name of a metric"),
+        ({"name": "a", "kind": "SUM"}, "kind is one of"),
+        ({"name": "a", "labelNames": ["x-y"]}, "no name of a label"),
+        ({"name": "a", "buckets": {"linearBuckets": {}}}, "only explicitBuckets"),
+        ({"name": "a", "buckets": {"explicitBuckets": {"bounds": [2, 1]}}}, "have to rise"),
+    ):
+        with pytest.raises(AdapterError, match=reason):
+            load("prometheus", {"metrics": [metric]}, Clock())
+
+
+def test_a_distribution_and_a_gauge() -> None:
+    meter = Meter()
+
+    class Taken:
+        def add(self, name: str, labels: Mapping[str, str], *more: Any) -> None:
+            meter.custom("p", name, tuple(labels.items()), *more)
+
+        def write(self, line: str) -> None:
+            raise AssertionError(line)
+
+    bounds = {"explicitBuckets": {"bounds": [1, 2]}}
+    metrics = [
+        {"name": "size", "instanceName": "a", "kind": "DISTRIBUTION", "buckets": bounds},
+        {"name": "last", "instanceName": "a", "kind": "GAUGE", "labelNames": ["x"]},
+    ]
+    made: Any = load("prometheus", {"metrics": metrics}, Clock())
+    for value in (1, "1500ms", 7):
+        made.report("a.metric.tutorial", {"value": value, "x": True}, Taken())
+    text = exposition.text(merge([meter.pods["p"], meter.pods["p"]])).decode()
+    for line in (
+        'istio_size_bucket{le="1"} 2.0',
+        'istio_size_bucket{le="2"} 4.0',
+        'istio_size_bucket{le="+Inf"} 6.0',
+        'istio_last{x="true"} 14.0',
+    ):
+        assert line in text.replace('"1.0"', '"1"').replace('"2.0"', '"2"')
+
+
+def test_a_file_without_check_or_report(tmp_path: Path) -> None:
+    (tmp_path / "idle.py").write_text(
+        "class Adapter:\n    def __init__(self, params, clock): pass\n", encoding="utf-8"
+    )
+    with pytest.raises(AdapterError, match="neither check nor report"):
+        load("idle", {}, Clock(), str(tmp_path))
+    with pytest.raises(AdapterError, match="there are denier, idle, listchecker"):
+        load("idler", {}, Clock(), str(tmp_path))
