@@ -47,6 +47,8 @@ def read_request(connection: socket.socket) -> Received | None:
         ahead = connection.recv(65536, socket.MSG_PEEK)
         if not ahead:
             return None
+        if not (head + ahead)[:1].isalpha():
+            raise WireError("not HTTP: whoever speaks TLS here need not wait for an answer")
         end = (head + ahead).find(b"\r\n\r\n")
         if end >= 0:
             head += connection.recv(end + 3 - len(head)) if end + 3 > len(head) else b""

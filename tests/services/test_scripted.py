@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
@@ -181,3 +182,15 @@ def test_holds_an_answer_back_until_told(
 def test_a_wrong_script_is_named(options: dict[str, object], words: str) -> None:
     with pytest.raises(ValueError, match=words):
         Script.parse(options)
+
+
+def test_whoever_speaks_tls_to_it_is_not_kept_waiting(tmp_path: Path) -> None:
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(str(tmp_path / "s"))
+    start(sock, tmp_path)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(20)
+        client.connect(str(tmp_path / "s"))
+        client.sendall(b"\x16\x03\x01\x00\x05hello")
+        with contextlib.suppress(ConnectionResetError):  # bytes were left unread
+            assert client.recv(1) == b""

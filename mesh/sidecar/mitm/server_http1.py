@@ -45,6 +45,7 @@ class Http1Server:
         self._chunks: ChunkedReader | None = None
         self._left = 0
         self._closing = False
+        self._draining = False
         self._lingering = False
         self._chunked_answer = False
         self._tunnel: Tunnel | None = None
@@ -59,8 +60,12 @@ class Http1Server:
         return self._exchange is not None
 
     def drain(self) -> None:
-        """Answer the request under way, or the next one, with ``connection: close``."""
-        self._closing = True
+        """Answer the request under way, or the next one, with ``connection: close``.
+
+        An answer whose head is out already could not say so: the client would send its next
+        request into a connection that closes.
+        """
+        self._draining = True
 
     def close_idle(self) -> bool:
         """Tell whether the connection can be closed now; else it is after the answer."""
@@ -186,7 +191,7 @@ class Http1Server:
         An answer that comes before the whole request ends the connection: what follows could
         not be told from a request.
         """
-        self._closing = self._closing or self._stream is not None
+        self._closing = self._closing or self._draining or self._stream is not None
         return self._closing
 
     def close_after(self) -> None:

@@ -62,8 +62,8 @@ class HostPool:
 
     @property
     def active(self) -> int:
-        """How many connections are open."""
-        return len(self._all) + self.raw
+        """How many connections are open or being opened, as Envoy counts them."""
+        return len(self._all) + self._opening + self.raw
 
     def take(self) -> UpstreamConnection | None:
         """Take an idle connection, or None when one has to be opened."""
