@@ -30,6 +30,7 @@ import yaml
 from grader.collect import Lab, slim
 from grader.lab import LabDefinition
 from grader.load.observation import Observation
+from mesh.topology import INJECT
 
 PROBE = "diagnosis"
 FILE = "diagnosis.yaml"
@@ -85,7 +86,7 @@ def seal(text: str) -> bytes:
 def diagnose(lab: Lab, broken: Broken) -> dict[str, str]:
     """Break the mesh, send traffic, heal it; returns the files for the student by name."""
     lab.apply_text(broken.apply)
-    pods = [pod.name for pod in lab.testbed.pods()]
+    pods = [pod.name for pod in lab.testbed.pods() if pod.labels.get(INJECT) != "false"]
     before = {pod: lab.testbed.stats(pod, METRICS) for pod in pods}
     try:
         for pod, path in broken.tell:

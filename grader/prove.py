@@ -21,6 +21,7 @@ from rich.console import Console
 
 from grader.answers import load_questions, read_answers
 from grader.checks import judge_answers, load_answer_checks
+from grader.diagnosis import PROBE
 from grader.evidence.record import Evidence
 from grader.fence.hand_in import read_code
 from grader.lab import ANSWERS, LabDefinition
@@ -33,6 +34,9 @@ from grader.verdict import Verdict
 from grader.workspace import Workspace
 
 SOLUTION, STARTER = "solution", "starter"
+OWN = ("predicted", PROBE)
+"""Probes on the grader's own configuration: the student's files have no part in them, so once is
+enough for all answers to a lab on one mesh."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,8 @@ def prove(lab: LabDefinition, engine: str, cases: Iterable[Case]) -> Iterator[Ro
                     result = again(lab, *solved, files / ANSWERS)
                     outcome, fault = result.outcome, fault_of(lab, case, result)
                 else:
-                    outcome, fault, judged = _judge(session, lab, case, files, quiet)
+                    before = solved[1] if solved else None
+                    outcome, fault, judged = _judge(session, lab, case, files, quiet, before)
                     solved = judged if case.name == SOLUTION else solved
             yield Row(lab.number, engine, case, time.monotonic() - begin, outcome, fault)
     finally:
@@ -124,7 +129,12 @@ def again(lab: LabDefinition, result: Result, evidence: Evidence, answers: Path)
 
 
 def _judge(
-    session: Session, lab: LabDefinition, case: Case, folder: Path, quiet: Progress
+    session: Session,
+    lab: LabDefinition,
+    case: Case,
+    folder: Path,
+    quiet: Progress,
+    before: Evidence | None,
 ) -> tuple[str, str, tuple[Result, Evidence] | None]:
     """What came of the files in ``folder``, and what is wrong with that."""
     said = Console(file=io.StringIO(), width=200)
@@ -146,8 +156,8 @@ def _judge(
         answers=answers,
         code=read_code(lab, folder),
     )
-    session.collect(quiet)
-    judged = session.judge(space.files(lab), 0.0)
+    session.collect(quiet, skip=OWN if before else ())
+    judged = session.judge(space.files(lab), 0.0, before)
     return judged[0].outcome, fault_of(lab, case, judged[0]), judged
 
 

@@ -7,7 +7,7 @@ configuration takes the place of the one before.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -130,8 +130,11 @@ class Session:
         space = str(self._definition.topology.get("namespace", "tutorial"))
         return tuple(load_text(text, era=release, namespace=space).resources)
 
-    def collect(self, progress: Progress) -> None:
-        """Run the lab's probes, one after another, and the diagnosis' broken mesh at last."""
+    def collect(self, progress: Progress, skip: Collection[str] = ()) -> None:
+        """Run the lab's probes, one after another, and the diagnosis' broken mesh at last.
+
+        ``skip`` names probes that are left out: their evidence is another run's.
+        """
         assert self.lab is not None
         probes = list(self.checks.probes)
         if broken := load_broken(self._definition):
@@ -144,16 +147,22 @@ class Session:
 
             probes.append(Probe(PROBE, "Breaking the mesh for the diagnosis", collect))
         for item in probes:
+            if item.name in skip:
+                continue
             with progress.step(item.title):
                 self.lab.run_probe(item)
             if "error" in self.lab.notes[item.name]:
                 progress.console.print(f"   {self.lab.notes[item.name]['error']}", markup=False)
 
-    def judge(self, files: Sequence[Path], seconds: float) -> tuple[Result, Evidence]:
-        """Gather the evidence and judge it."""
+    def judge(
+        self, files: Sequence[Path], seconds: float, before: Evidence | None = None
+    ) -> tuple[Result, Evidence]:
+        """Gather the evidence and judge it; ``before`` has what ``collect`` has left out."""
         assert self.lab is not None
         lab = self._definition
         evidence = self.lab.evidence()
+        if before is not None:
+            evidence = evidence.with_missing(before)
         checks = judge(self.checks.checks, evidence)
         foreign = foreign_set(lab, self.checks.checks, evidence, checks)
         result = Result(

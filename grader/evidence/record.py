@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +48,27 @@ class Evidence:
             for line in self.journal
             if line.get("request_id") in wanted
             and self.pods.get(str(line.get("pod")), {}).get("app") == app
+        )
+
+    def with_missing(self, before: Evidence) -> Evidence:
+        """The same with the probes that only ``before`` has, an earlier run on the same mesh."""
+        missing = set(before.notes) - set(self.notes)
+        own = {item.probe for item in self.observations}
+        items = tuple(item for item in before.observations if item.probe not in own)
+        ids = {item.request_id for item in items}
+        return replace(
+            self,
+            pods={**before.pods, **self.pods},  # some may have been killed since
+            notes={**self.notes, **{name: before.notes[name] for name in missing}},
+            observations=(*self.observations, *items),
+            access_log=(
+                *self.access_log,
+                *(line for line in before.access_log if line.get("request_id") in ids),
+            ),
+            journal=(
+                *self.journal,
+                *(line for line in before.journal if line.get("request_id") in ids),
+            ),
         )
 
     def save(self, folder: Path) -> None:
