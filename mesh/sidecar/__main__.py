@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from mesh.sidecar.main import SidecarOptions, run
+from mesh import lean
 
 
 def main() -> None:
@@ -18,6 +18,9 @@ def main() -> None:
     parser.add_argument("--lifeline-fd", type=int, default=-1)
     parser.add_argument("--seed", type=int, default=None)
     arguments = parser.parse_args()
+    lean.prepare("mesh.sidecar.main")
+    from mesh.sidecar.main import SidecarOptions, run
+
     run(
         SidecarOptions(
             node_id=arguments.node_id,

@@ -28,7 +28,6 @@ from mesh.sidecar.handed_in_filter import HandedInFilter
 from mesh.sidecar.listener import ListenerManager
 from mesh.sidecar.mitm.master import SidecarMaster
 from mesh.sidecar.preload import preload
-from mesh.sidecar.revalidation import reuse_validators
 from mesh.sidecar.stats import Stats
 from mesh.sidecar.upstream.cluster_manager import ClusterManager
 from mesh.sidecar.zipkin import Reporter
@@ -67,7 +66,6 @@ def run(options: SidecarOptions) -> None:
     logging.basicConfig(
         level=logging.WARNING, format=f"%(asctime)s {options.node_id} %(levelname)s %(message)s"
     )
-    reuse_validators()
     agent = None
     if options.agent is not None:
         agent = Agent(options.agent)

@@ -22,7 +22,6 @@ from mesh.pilot.registry import Registry
 from mesh.pilot.translate import Translator
 from mesh.pilot.translate.messages import pack
 from mesh.pilot.translate.view import MeshView
-from mesh.sidecar.revalidation import reuse_validators
 from mesh.testbed.load_topology import ingress_yaml, standard_topology
 from mesh.topology import ISTIO, TLS_MODE, Pod
 
@@ -55,7 +54,6 @@ spec:
 
 def warm_up() -> None:
     """Load, translate, pack and read the configuration of a sidecar and a gateway."""
-    reuse_validators()
     topology = standard_topology()
     resources = load_text(
         f"{ingress_yaml(topology)}---{_RULES}", "", era=era(_ERA), namespace=topology.namespace

@@ -27,8 +27,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mesh import lean
 from mesh.state import RunFolder
-from mesh.testbed import child, lean, wire
+from mesh.testbed import child, wire
 from mesh.testbed.child import ChildSpec
 from mesh.testbed.plain import from_plain
 from mesh.testbed.ports import Ports
