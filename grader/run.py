@@ -151,8 +151,6 @@ def check_options(options: Options) -> None:
         raise Stop(f"There is no engine {options.engine!r}: mitmproxy or envoy.", EXIT_USAGE)
     if options.runtime not in RUNTIMES:
         raise Stop(f"There is no runtime {options.runtime!r}: local or compose.", EXIT_USAGE)
-    if options.runtime == "compose":
-        raise Stop("The Compose runtime is not there yet: use RUNTIME=local.", EXIT_USAGE)
     if options.work is not None and not options.work.is_dir():
         raise Stop(f"{options.work} is not a folder.", EXIT_USAGE)
 

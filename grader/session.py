@@ -32,16 +32,16 @@ if TYPE_CHECKING:
     from mesh.testbed.local import LocalTestbed
 
 
-def local_testbed(
+def make_testbed(
     definition: LabDefinition, options: Options, hand_in: HandIn | None = None
 ) -> LocalTestbed:
-    """The mesh on this machine, not started yet; ``hand_in``: with the student's code in it."""
-    from mesh.testbed.local import LocalTestbed
+    """The lab's mesh, not started yet, on its runtime; ``hand_in``: with the student's code in it."""
+    from mesh.testbed.choose import testbed_for
 
     topology = load_topology(definition.topology)
     if hand_in is not None:
         topology = hand_in.into(topology)
-    return LocalTestbed(topology, engine=options.engine, era=definition.era)
+    return testbed_for(options.runtime, topology, engine=options.engine, era=definition.era)
 
 
 class Session:
@@ -91,7 +91,7 @@ class Session:
         pods = sum(load.replicas for service in topology.services for load in service.workloads)
         with progress.step(f"Starting {pods} pods with their sidecars, and the gateway"):
             self._driver = Driver()
-            self._testbed = local_testbed(self._definition, self._options, self._hand_in)
+            self._testbed = make_testbed(self._definition, self._options, self._hand_in)
             self._testbed.start()
         self._open()
 

@@ -24,7 +24,7 @@ class Journal:
         self._pod = pod
         self._lock = Lock()
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-        self._fd = os.open(path, flags, 0o600) if path else -1
+        self._fd = os.open(path, flags, 0o644) if path else -1
 
     def write(
         self,

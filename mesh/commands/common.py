@@ -69,9 +69,9 @@ def attach(name: str = "", *, hold: bool = False) -> LocalTestbed:
     if name and name not in living:
         raise UserError(f"no mesh is called {name!r}: there are {', '.join(living)}")
 
-    from mesh.testbed.local import LocalTestbed
+    from mesh.testbed.choose import attach_to
 
-    bed = LocalTestbed.attach(living[name] if name else next(iter(living.values())))
+    bed = attach_to(living[name] if name else next(iter(living.values())))
     if not hold:
         bed.leave()
     return bed

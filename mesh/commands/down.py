@@ -24,3 +24,8 @@ def down(
         done(f"Ended {shown}")
     if not names:
         done("No mesh was running")
+    if every:
+        from mesh.testbed.choose import sweep_containers
+
+        for name in sweep_containers():
+            done(f"Removed what was left of {name}")

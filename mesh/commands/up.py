@@ -19,12 +19,13 @@ def up(
         Path | None, typer.Option("--topology", metavar="FILE", help="The mesh of a YAML file.")
     ] = None,
     engine: Annotated[str, typer.Option("--engine", help="mitmproxy or envoy.")] = "mitmproxy",
+    runtime: Annotated[str, typer.Option("--runtime", help="local or compose.")] = "local",
     era: Annotated[str, typer.Option("--era", help="istio-1.0, istio-1.9, istio-current.")] = "",
 ) -> None:
     """Start a mesh: by default customer, preference, recommendation v1 and v2, and a gateway."""
     from mesh.istio.eras import ERAS
+    from mesh.testbed.choose import RUNTIMES, testbed_for
     from mesh.testbed.load_topology import load_topology, standard_topology
-    from mesh.testbed.local import LocalTestbed
 
     if lab is not None and topology:
         raise UserError("give --lab or --topology, not both")
@@ -40,7 +41,9 @@ def up(
     if chosen not in ERAS and chosen != "istio-current":
         raise UserError(f"there is no era {chosen!r}: choose one of {', '.join(ERAS)}")
 
-    bed = LocalTestbed(wanted, engine=engine, era=chosen)
+    if runtime not in RUNTIMES:
+        raise UserError(f"there is no runtime {runtime!r}: choose {' or '.join(RUNTIMES)}")
+    bed = testbed_for(runtime, wanted, engine=engine, era=chosen)
     bed.start()
     try:
         bed.keep()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import socket
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -24,9 +25,9 @@ class AdminError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Admin:
-    """The admin interface at 127.0.0.1:``port``; ``timeout`` in seconds."""
+    """The admin interface at 127.0.0.1:``port``, or at a Unix socket; ``timeout`` in seconds."""
 
-    port: int
+    port: int | str
     timeout: float = 5.0
 
     def ready(self) -> bool:
@@ -88,7 +89,7 @@ class Admin:
         return data
 
     def _request(self, method: str, path: str) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout)
+        connection = _connection(self.port, self.timeout)
         try:
             connection.request(method, path)
             response = connection.getresponse()
@@ -99,3 +100,20 @@ class Admin:
             ) from error
         finally:
             connection.close()
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+def _connection(place: int | str, timeout: float) -> http.client.HTTPConnection:
+    if isinstance(place, str):
+        return _UnixConnection(place, timeout)
+    return http.client.HTTPConnection("127.0.0.1", place, timeout=timeout)

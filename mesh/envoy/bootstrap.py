@@ -23,17 +23,18 @@ Spans: Envoy keeps them for 5 s, a student waits for them.
 """
 
 
-def bootstrap(node: dict[str, Any], ads_socket: str, admin_port: int) -> dict[str, Any]:
+def bootstrap(node: dict[str, Any], ads_socket: str, admin: int | str) -> dict[str, Any]:
     """Return the bootstrap as JSON data.
 
     ``node`` is the JSON form of an xDS node (``id``, ``cluster``, ``metadata``), ``ads_socket`` the
-    Unix socket of the control plane, ``admin_port`` a port on 127.0.0.1.
+    Unix socket of the control plane, ``admin`` a port on 127.0.0.1 or the path of a Unix socket.
     """
+    address: dict[str, Any] = {"socket_address": {"address": "127.0.0.1", "port_value": admin}}
+    if isinstance(admin, str):
+        address = {"pipe": {"path": admin, "mode": 0o666}}
     return {
         "node": node,
-        "admin": {
-            "address": {"socket_address": {"address": "127.0.0.1", "port_value": admin_port}}
-        },
+        "admin": {"address": address},
         "dynamic_resources": {
             "ads_config": {
                 "api_type": "GRPC",

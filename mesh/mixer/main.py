@@ -30,13 +30,15 @@ class MixerOptions:
     """How to run.
 
     ``socket`` is Mixer's own Unix socket, ``pilot_socket`` the control plane's API; ``port`` on
-    127.0.0.1 is for Prometheus.  ``ready_fd`` gets one byte when both listen and the state of the
+    ``address`` is for Prometheus.  ``ready_fd`` gets one byte when both listen and the state of the
     mesh is known; the process ends at SIGTERM or when ``lifeline_fd`` closes.  -1 means none.
     """
 
     socket: Path
     pilot_socket: Path
     port: int
+    address: str = "127.0.0.1"
+    socket_mode: int = 0o600
     ready_fd: int = -1
     lifeline_fd: int = -1
 
@@ -56,9 +58,9 @@ async def _serve(options: MixerOptions) -> None:
     report = Report()
     options.socket.unlink(missing_ok=True)
     private = HTTPServer(application(report, PRIVATE))
-    private.add_sockets([bind_unix_socket(str(options.socket), mode=0o600)])
+    private.add_sockets([bind_unix_socket(str(options.socket), mode=options.socket_mode)])
     public = HTTPServer(application(report, PUBLIC))
-    public.add_sockets(bind_sockets(options.port, "127.0.0.1", reuse_port=True))
+    public.add_sockets(bind_sockets(options.port, options.address, reuse_port=True))
     tasks = [
         asyncio.create_task(_follow_pilot(report, options, end)),
         asyncio.create_task(_read_now_and_then(report)),

@@ -249,7 +249,7 @@ class ControlPlane:
             node = self.nodes.get(node_id)
             if node is None or node_id not in chosen or engine != "envoy" or not node.admin_port:
                 continue
-            wrong = await still_warming(node.admin_port, max(end - self.clock(), 0.1))
+            wrong = await still_warming(node.admin, max(end - self.clock(), 0.1))
             if wrong:
                 reason = (
                     f"{node.name} acknowledged the configuration, but {wrong} after {limit:g} s."

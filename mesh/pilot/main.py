@@ -41,6 +41,7 @@ class PilotOptions:
     the lifetime of the certificates of workloads, 0 for Istio's (24 hours).  ``mixer_socket`` is where
     Mixer listens, ``""`` for none; ``sampling`` the share of requests that are traced, in percent.
     ``system_roots``: file with the authorities outside of the mesh, ``""`` for the machine's own.
+    ``socket_mode``: who may use the sockets, beside what their folder says.
     """
 
     ads_socket: Path
@@ -59,6 +60,7 @@ class PilotOptions:
     certificate_seconds: float = 0.0
     mixer_socket: str = ""
     sampling: float = 100.0
+    socket_mode: int = 0o600
     ready_fd: int = -1
     lifeline_fd: int = -1
 
@@ -94,8 +96,9 @@ async def _serve(options: PilotOptions) -> None:
     _watch(options.lifeline_fd, end)
     ads = Server([plane.ads], codec=EncodingCodec())
     await ads.start(path=str(options.ads_socket))
+    options.ads_socket.chmod(options.socket_mode)
     api = HTTPServer(application(plane), max_body_size=MAX_BODY)
-    api.add_sockets([bind_unix_socket(str(options.api_socket), mode=0o600)])
+    api.add_sockets([bind_unix_socket(str(options.api_socket), mode=options.socket_mode)])
     if options.ready_fd >= 0:
         os.write(options.ready_fd, b"1")
         os.close(options.ready_fd)

@@ -31,6 +31,8 @@ class ProxyNode:
     the application; ``gateway_ports``: port of a Gateway's server -> port on 127.0.0.1;
     ``services``: host names the pod belongs to; ``tcp_ports``: ``host:port`` of a TCP service ->
     port on 127.0.0.1 by which its application reaches it; ``locality``: region/zone/subzone.
+    In a container: ``bind`` is the address of the inbound listeners, the application listens on
+    127.0.0.1:``app_port``, and the admin interface on the Unix socket ``admin_socket``.
     """
 
     pod: str
@@ -48,6 +50,14 @@ class ProxyNode:
     tcp_ports: dict[str, int] = field(default_factory=dict)
     address: str = "127.0.0.1"
     locality: str = ""
+    bind: str = "127.0.0.1"
+    app_port: int = 0
+    admin_socket: str = ""
+
+    @property
+    def admin(self) -> int | str:
+        """Where its admin interface listens: a port of 127.0.0.1, or a Unix socket."""
+        return self.admin_socket or self.admin_port
 
     @property
     def id(self) -> str:
@@ -98,7 +108,7 @@ class ProxyNode:
         tcp = fields.get("tcp_ports") or {}
         fields["tcp_ports"] = {str(key): int(port) for key, port in tcp.items()}
         fields["services"] = tuple(fields.get("services") or ())
-        for key in ("outbound_port", "admin_port"):
+        for key in ("outbound_port", "admin_port", "app_port"):
             fields[key] = int(fields.get(key) or 0)
         return cls(**fields)
 

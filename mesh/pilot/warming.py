@@ -15,12 +15,12 @@ _PATH = "/stats?format=json&filter=warming"
 _PAUSE = 0.005
 
 
-async def still_warming(admin_port: int, timeout: float) -> str:
+async def still_warming(admin: int | str, timeout: float) -> str:
     """Return ``""`` as soon as nothing is warming, else after ``timeout`` seconds what is wrong."""
     reason = "its admin port does not answer"
     try:
         async with asyncio.timeout(timeout):
-            while warming := [name for name, value in (await _gauges(admin_port)).items() if value]:
+            while warming := [name for name, value in (await _gauges(admin)).items() if value]:
                 reason = f"{', '.join(warming)} is not 0"
                 await asyncio.sleep(_PAUSE)
     except TimeoutError:
@@ -30,8 +30,12 @@ async def still_warming(admin_port: int, timeout: float) -> str:
     return ""
 
 
-async def _gauges(port: int) -> dict[str, int]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def _gauges(admin: int | str) -> dict[str, int]:
+    """Ask a port of 127.0.0.1, or a Unix socket."""
+    if isinstance(admin, str):
+        reader, writer = await asyncio.open_unix_connection(admin)
+    else:
+        reader, writer = await asyncio.open_connection("127.0.0.1", admin)
     try:
         writer.write(
             f"GET {_PATH} HTTP/1.1\r\nhost: 127.0.0.1\r\nconnection: close\r\n\r\n".encode()

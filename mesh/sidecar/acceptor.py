@@ -18,6 +18,7 @@ from mesh.sidecar.filter_chain import FilterChain
 from mesh.sidecar.filter_chain_match import ConnectionFacts, choose
 from mesh.sidecar.listener_filters import Inspector
 from mesh.sidecar.listener_filters.facts import Inspection
+from mesh.sidecar.listener_filters.original_dst import original_destination
 from mesh.sidecar.mitm.connection import connection_info
 from mesh.sidecar.stream_info import ConnectionInfo
 from mesh.sidecar.tls.errors import TlsError
@@ -48,6 +49,9 @@ class Acceptor(asyncio.Protocol):
         """Called by asyncio: a client connected."""
         self._transport = cast(asyncio.Transport, transport)
         self._info = connection_info(self._transport)
+        if self._listener.restores_destination:
+            self._info.original = original_destination(self._transport)
+            self._info.local = self._info.original or self._info.local
         self._listener.connections.add(self)
         if not self._waiting:
             self._choose()

@@ -182,7 +182,7 @@ class LogFile:
         self._size = 0
         if self._descriptor is None:
             flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
-            self._descriptor = os.open(self.path, flags, 0o600)
+            self._descriptor = os.open(self.path, flags, 0o644)
         while data:
             data = data[os.write(self._descriptor, data) :]
 

@@ -15,6 +15,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -58,9 +59,16 @@ class Admin:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def start(self, port: int) -> None:
-        """Listen on 127.0.0.1:``port``; raises OSError when the port is taken."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", port, reuse_port=True)
+    async def start(self, place: int | str) -> None:
+        """Listen on a port of 127.0.0.1 or a Unix socket; raises OSError when it is taken."""
+        if isinstance(place, int):
+            listen = asyncio.start_server(self._serve, "127.0.0.1", place, reuse_port=True)
+            self._server = await listen
+            return
+        path = Path(place)
+        path.unlink(missing_ok=True)  # of a sidecar that ran here before
+        self._server = await asyncio.start_unix_server(self._serve, place)
+        path.chmod(0o666)  # its folder says who may come here
 
     def stop(self) -> None:
         """Close the port and the connections."""

@@ -23,7 +23,7 @@ from mesh.sidecar.filter_chain import FilterChain
 from mesh.sidecar.filter_chain_match import Match
 from mesh.sidecar.filters import FilterContext
 from mesh.sidecar.filters.routing import RouteTable
-from mesh.sidecar.listener_filters import make_inspectors
+from mesh.sidecar.listener_filters import make_inspectors, restores_destination
 from mesh.sidecar.mitm.master import SidecarMaster
 from mesh.sidecar.mitm.mode import SidecarInstance, SidecarMode
 from mesh.sidecar.network import NetworkContext, Terminal
@@ -108,12 +108,19 @@ class ActiveListener:
         if not self.chains and self.default_chain is None:
             raise ConfigRefusedError("no filter chain")
         self.inspectors = make_inspectors(message.listener_filters)
+        self.restores_destination = restores_destination(message.listener_filters)
         self.inspection_timeout = seconds(message.listener_filters_timeout, 15.0)
         self.continue_on_timeout = message.continue_on_listener_filters_timeout
         # The usual listener has one chain for everything, and no reason to look at connections.
         only = self.chains[0] if len(self.chains) == 1 else None
         plain = only is not None and not only.filters and only.tls is None
-        simple = plain and not self.inspectors and only is not None and only.match == Match()
+        simple = (
+            plain
+            and not self.restores_destination
+            and not self.inspectors
+            and only is not None
+            and only.match == Match()
+        )
         self._only = only.terminal if simple and only is not None else None
 
     @property

@@ -47,6 +47,7 @@ class SidecarOptions:
     random decisions repeatable.  ``agent``: whose certificate to fetch and keep fresh; the process then
     works in that pod's folder, where ``sds/`` is.  ``drain_seconds`` bounds the wait for requests at SIGTERM.
     ``filter`` is the command of a handed-in filter.
+    ``admin_socket``: a Unix socket that takes the place of the admin port.
     """
 
     node_id: str
@@ -59,6 +60,7 @@ class SidecarOptions:
     drain_seconds: float = 5.0
     agent: AgentOptions | None = None
     filter: tuple[str, ...] = ()
+    admin_socket: str = ""
 
 
 def run(options: SidecarOptions) -> None:
@@ -98,11 +100,10 @@ async def _run(options: SidecarOptions, agent: Agent | None) -> None:
     node = Node(id=options.node_id, cluster=options.cluster or options.node_id)
     ads = AdsClient(options.ads_socket, node, config, stats, rng)
     try:
-        await admin.start(options.admin_port)
+        await admin.start(options.admin_socket or options.admin_port)
     except OSError as error:
-        sys.exit(
-            f"sidecar {options.node_id}: cannot listen on admin port {options.admin_port}: {error}"
-        )
+        place = options.admin_socket or f"port {options.admin_port}"
+        sys.exit(f"sidecar {options.node_id}: cannot listen on the admin {place}: {error}")
     tasks = [
         loop.create_task(master.run()),
         loop.create_task(ads.run()),

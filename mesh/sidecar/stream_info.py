@@ -25,12 +25,14 @@ METADATA_KEY = "mesh.stream_info"
 class ConnectionInfo:
     """What all requests of one client connection share; addresses are (IP, port).
 
+    ``original`` is the address that the client asked for, where a listener filter restored it.
     ``tls`` is None for plaintext; ``server_name`` is the SNI that listener filters saw;
     ``xfcc`` caches the connection's element of x-forwarded-client-cert.
     """
 
     remote: tuple[str, int] = ("", 0)
     local: tuple[str, int] = ("", 0)
+    original: tuple[str, int] | None = None
     server_name: str = ""
     tls: TlsFacts | None = None
     xfcc: bytes | None = None

@@ -9,57 +9,25 @@ everything waits for readiness, never for time.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
-from mesh.agent.agent import BOOTSTRAP_FILE, AgentOptions
-from mesh.mixer.client import MixerClient
-from mesh.pilot.client import PilotClient
-from mesh.pilot.node import ProxyNode
-from mesh.state import RunFolder
+from mesh.agent.agent import AgentOptions
 from mesh.testbed import pods as podlib
 from mesh.testbed import records
-from mesh.testbed.base import Engine
 from mesh.testbed.child import ChildSpec
 from mesh.testbed.client import Started, TestbedError, ZygoteClient, last_words, wait_ready
-from mesh.testbed.plain import to_plain
 from mesh.testbed.pods import LocalPod
-from mesh.topology import Pod, Port, Service, Topology, Workload
+from mesh.testbed.podset import ADS, API, FIRST_APP, PodSet, node_of
+from mesh.topology import Pod, Service, Workload
 
-_ADS, _API, _MIXER, _FIRST_APP = 1, 2, 3, 4
 _IN_FORCE_SECONDS, _IN_FORCE_ROUNDS = 3.0, 10
 
 
-def _node(pod: LocalPod) -> ProxyNode | None:
-    """Return what the control plane has to know of the pod's sidecar."""
-    return pod.node if pod.injected else None
+@dataclass(slots=True, kw_only=True)
+class Deployment(PodSet):
+    """A mesh of processes, all of them forked from ``zygote``."""
 
-
-@dataclass(slots=True)
-class Deployment:
-    """The pods by name (``killed`` those that are gone); ``count`` numbers every pod ever made."""
-
-    topology: Topology
-    engine: Engine
-    era: str
-    seed: str
-    folder: RunFolder
     zygote: ZygoteClient
-    pods: dict[str, LocalPod] = field(default_factory=dict)
-    killed: list[LocalPod] = field(default_factory=list)
-    count: int = 0
-    certificate_seconds: float = 0.0
-    mixer_port: int = 0
-    sampling: float = 100.0
-
-    @property
-    def mixer(self) -> MixerClient:
-        """Metrics, traces and the graph."""
-        return MixerClient(self.folder.socket(_MIXER))
-
-    @property
-    def pilot(self) -> PilotClient:
-        """The control plane."""
-        return PilotClient(self.folder.socket(_API))
 
     def start(self, configure: Callable[[], None]) -> None:
         """Start everything; ``configure`` is called as soon as the control plane answers.
@@ -69,7 +37,7 @@ class Deployment:
         zygote = self.zygote
         pods = self._lay_out()
         preloads = [zygote.post("preload", modules=["mesh.pilot.main", "mesh.testbed.warm"])]
-        pilot_asked = zygote.post_start(self._pilot_spec(pods))
+        pilot_asked = zygote.post_start(self.pilot_spec(pods))
         preloads.append(zygote.post("preload", modules=["services.server"]))
         applications = [pod for pod in pods if pod.outside or (pod.pod and not pod.gateway)]
         apps_asked = [(pod, *zygote.post_start(self._app_spec(pod))) for pod in applications]
@@ -78,7 +46,7 @@ class Deployment:
         pilot = Started("pilot", 0, self.folder.path / "pilot.log", pilot_asked[1])
         wait_ready([pilot])
         zygote.answer(pilot_asked[0])
-        self._register([(_node(pod), pod.pod) for pod in pods if not pod.outside])
+        self.register([(node_of(pod), pod.pod) for pod in pods if not pod.outside])
         configure()
         apps = []
         for pod, number, ready in apps_asked:
@@ -87,7 +55,7 @@ class Deployment:
         for number in preloads[1:]:
             zygote.answer(number)
         self.mixer_port = self._take_ports(1)[0]
-        mixer = zygote.start_all([self._mixer_spec()])
+        mixer = zygote.start_all([self.mixer_spec()])
         injected = [pod for pod in pods if pod.injected]
         sidecars = zygote.start_all(self._sidecar_spec(pod) for pod in injected)
         app_pids = {pod.name: app.pid for pod, app in zip(applications, apps, strict=True)}
@@ -108,16 +76,16 @@ class Deployment:
         self.killed.append(victim)
         self.pilot.remove_pods([(victim.name, victim.node.namespace)])
         zygote.ask("release", ports=victim.ports)
-        service, workload = self._workload(victim)
+        service, workload = self.workload_of(victim)
         new = self._describe(service, workload)
-        self._register([(_node(new), None)])  # it gets requests when it is ready, not before
+        self.register([(node_of(new), None)])  # it gets requests when it is ready, not before
         specs = [self._app_spec(new), *([self._sidecar_spec(new)] if new.injected else [])]
         started = zygote.start_all(specs)
         sidecar_pid = started[1].pid if new.injected else 0
         self.pods[new.name] = replace(new, app_pid=started[0].pid, sidecar_pid=sidecar_pid)
         wait_ready(started)
         self.await_in_force([self.pods[new.name]])
-        self.pilot.add_pods([(_node(new), new.pod)])
+        self.pilot.add_pods([(node_of(new), new.pod)])
         self.await_in_force(self.pods.values())
         assert new.pod is not None
         return new.pod
@@ -133,29 +101,15 @@ class Deployment:
         if self._child("pilot"):
             raise TestbedError("the control plane runs already")
         pods = list(self.pods.values())
-        wait_ready(self.zygote.start_all([self._pilot_spec(pods)]))
-        self._register([(_node(pod), pod.pod) for pod in pods if not pod.outside])
-        wait_ready(self.zygote.start_all([self._mixer_spec()]))
+        wait_ready(self.zygote.start_all([self.pilot_spec(pods)]))
+        self.register([(node_of(pod), pod.pod) for pod in pods if not pod.outside])
+        wait_ready(self.zygote.start_all([self.mixer_spec()]))
         self.await_in_force(pods)
 
     def _child(self, name: str) -> int:
         """Return the process id of the child of that name, 0 when there is none."""
         living: dict[str, str] = self.zygote.ask("children")["children"]
         return next((int(pid) for pid, each in living.items() if each == name), 0)
-
-    def find(self, name: str) -> LocalPod:
-        """Return a pod by its name or the beginning of it; the first of several replicas."""
-        if name in self.pods:
-            return self.pods[name]
-        chosen = [self.pods[each] for each in sorted(self.pods) if each.startswith(name)]
-        if not chosen:
-            raise TestbedError(
-                f"there is no pod {name!r}; there are {', '.join(sorted(self.pods))}"
-            )
-        if len({each.workload for each in chosen}) > 1:
-            names = ", ".join(each.name for each in chosen)
-            raise TestbedError(f"several pods begin with {name!r}: {names}")
-        return chosen[0]
 
     def await_in_force(self, pods: Iterable[LocalPod]) -> None:
         """Wait until pods have their configuration; a sidecar that ended is not waited for."""
@@ -202,92 +156,32 @@ class Deployment:
 
     def _describe(self, service: Service, workload: Workload) -> LocalPod:
         name = podlib.pod_name(workload, self.count, self.seed)
-        socket = self.folder.socket(_FIRST_APP + self.count)
+        socket = self.folder.socket(FIRST_APP + self.count)
         self.count += 1
-        ports = self._take_ports(podlib.ports_needed(service, workload, len(self._tcp)))
-        pod = podlib.make_pod(service, workload, name, ports, self.folder.path, socket, self._tcp)
+        ports = self._take_ports(podlib.ports_needed(service, workload, len(self.tcp)))
+        pod = podlib.make_pod(service, workload, name, ports, self.folder.path, socket, self.tcp)
         pod = podlib.with_mtls(pod) if self.engine.mtls and pod.injected else pod
         pod.folder.mkdir()
         return pod
 
-    @property
-    def _tcp(self) -> list[tuple[Service, Port]]:
-        return podlib.tcp_services(self.topology)
-
     def _take_ports(self, count: int) -> list[int]:
         return [int(port) for port in self.zygote.ask("ports", count=count)["ports"]]
-
-    def _workload(self, pod: LocalPod) -> tuple[Service, Workload]:
-        for service in self.topology.services:
-            for workload in service.workloads:
-                if (service.name, workload.name) == pod.workload:
-                    return service, workload
-        raise TestbedError(f"{pod.name} belongs to no workload of the topology")
 
     def _app_spec(self, pod: LocalPod) -> ChildSpec:
         if pod.outside:
             return podlib.world_spec(pod)
         roots = podlib.outside_roots(self.topology, self.folder.path)
-        return podlib.app_spec(pod, self._workload(pod)[1], self._tcp, roots)
+        return podlib.app_spec(pod, self.workload_of(pod)[1], self.tcp, roots)
 
     def _sidecar_spec(self, pod: LocalPod) -> ChildSpec:
         agent = None
         if pod.node.mtls:
-            api = self.folder.socket(_API)
+            api = self.folder.socket(API)
             agent = AgentOptions(pod.node.id, pod.folder, api, pod.node.spiffe_id)
-        spec = self.engine.spec(pod.node, self.folder.socket(_ADS), pod.folder, agent)
-        workload = self._workload(pod)[1] if pod.pod is not None else None
+        spec = self.engine.spec(pod.node, self.folder.socket(ADS), pod.folder, agent)
+        workload = self.workload_of(pod)[1] if pod.pod is not None else None
         if workload is not None and len(workload.filter) > 1:
             if self.engine.name != "mitmproxy":
                 raise TestbedError("a filter in Python runs in the mitmproxy sidecar only")
             return replace(spec, options={**spec.options, "filter": list(workload.filter)})
         return spec
-
-    def _register(self, pods: list[tuple[ProxyNode | None, Pod | None]]) -> None:
-        """Make pods known; each gets the token by which its sidecar asks for a certificate."""
-        tokens = self.pilot.add_pods(pods)
-        for node, _ in pods:
-            if node is not None and node.mtls and node.id in tokens:
-                path = self.folder.path / node.pod / BOOTSTRAP_FILE
-                path.touch(mode=0o600)
-                path.write_text(tokens[node.id], encoding="ascii")
-
-    def _mixer_spec(self) -> ChildSpec:
-        return ChildSpec(
-            name="mixer",
-            module="mesh.mixer.main",
-            function="run",
-            options_type="MixerOptions",
-            options={
-                "socket": str(self.folder.socket(_MIXER)),
-                "pilot_socket": str(self.folder.socket(_API)),
-                "port": self.mixer_port,
-            },
-            log=str(self.folder.path / "mixer.log"),
-        )
-
-    def _pilot_spec(self, pods: list[LocalPod]) -> ChildSpec:
-        world = {key: (pod.node.address, port) for pod in pods for key, port in pod.world.items()}
-        return ChildSpec(
-            name="pilot",
-            module="mesh.pilot.main",
-            function="run",
-            options_type="PilotOptions",
-            options={
-                "ads_socket": str(self.folder.socket(_ADS)),
-                "api_socket": str(self.folder.socket(_API)),
-                "store": str(self.folder.path / "resources"),
-                "services": to_plain(self.topology.all_services),
-                "era": self.era,
-                "namespace": self.topology.namespace,
-                "mixer_socket": str(self.folder.socket(_MIXER)),
-                "sampling": min(self.sampling, self.topology.sampling),
-                "citadel": str(self.folder.path / "citadel"),
-                "certificate_seconds": self.certificate_seconds,
-                "outbound_policy": self.topology.outbound_policy or None,
-                "world": to_plain(world),
-                "system_roots": podlib.outside_roots(self.topology, self.folder.path),
-                "l5d_dtab": self.topology.l5d_dtab,
-            },
-            log=str(self.folder.path / "pilot.log"),
-        )

@@ -48,6 +48,7 @@ class MitmproxyEngine:
                 "cluster": node.to_xds().cluster,
                 "ads_socket": str(ads_socket),
                 "admin_port": node.admin_port,
+                "admin_socket": node.admin_socket,
                 "agent": to_plain(agent),
             },
             log=str(folder / "sidecar.log"),
@@ -79,8 +80,9 @@ class EnvoyEngine:
         """Return the supervisor process of ``node``'s Envoy; Envoy's id is its sign of life."""
         from mesh.envoy.bootstrap import bootstrap
 
-        config = bootstrap(node.to_xds().to_dict(), str(ads_socket), node.admin_port)
-        config["admin"]["socket_options"] = [_REUSE_PORT]
+        config = bootstrap(node.to_xds().to_dict(), str(ads_socket), node.admin)
+        if not node.admin_socket:
+            config["admin"]["socket_options"] = [_REUSE_PORT]
         return ChildSpec(
             name=f"sidecar {node.pod}",
             module="mesh.envoy.supervisor",

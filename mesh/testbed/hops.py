@@ -25,7 +25,7 @@ def of_sidecars(pods: Iterable[LocalPod], request_id: str) -> list[Hop]:
         if not pod.injected:
             continue
         try:
-            records = Admin(pod.node.admin_port).explain(request_id)
+            records = Admin(pod.node.admin).explain(request_id)
         except AdminError as problem:
             raise TestbedError(f"{pod.name}: {problem}") from None
         for record in records:

@@ -31,6 +31,7 @@ from mesh.testbed.engines import engine as engine_named
 from mesh.testbed.load_topology import ingress_yaml
 from mesh.testbed.plain import from_plain, to_plain
 from mesh.testbed.pods import LocalPod
+from mesh.testbed.podset import PodSet
 from mesh.topology import Pod, Topology
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class LocalTestbed:
         self._engine = engine_named(engine)
         self._folder: RunFolder | None = None
         self._zygote: ZygoteClient | None = None
-        self._deployment: Deployment | None = None
+        self._deployment: PodSet | None = None
         self._ingress: set[Key] = set()
         self._records = records.Records()
 
@@ -82,17 +83,18 @@ class LocalTestbed:
             raise TestbedError(str(problem)) from None
         try:
             self._zygote = ZygoteClient.launch(self._folder)
-            self._deployment = Deployment(
-                self.topology,
-                self._engine,
-                self.era,
-                self.seed,
-                self._folder,
-                self._zygote,
+            deployment = Deployment(
+                topology=self.topology,
+                engine=self._engine,
+                era=self.era,
+                seed=self.seed,
+                folder=self._folder,
+                zygote=self._zygote,
                 certificate_seconds=self.certificate_seconds,
                 sampling=self.sampling,
             )
-            self._deployment.start(self._apply_ingress)
+            self._deployment = deployment
+            deployment.start(self._apply_ingress)
             self._save()
         except PilotError as problem:
             text = f"{problem} ({last_words(self._folder.path / 'pilot.log')})"
@@ -120,7 +122,8 @@ class LocalTestbed:
 
     def keep(self) -> str:
         """Let the mesh live on after this command; returns its name for ``attach``."""
-        self._running().zygote.keep()
+        if self._zygote is not None:
+            self._zygote.keep()
         (self.run.path / KEPT).touch()
         return self.run.name
 
@@ -142,15 +145,15 @@ class LocalTestbed:
         bed._folder = run
         bed._zygote = ZygoteClient.attach(run)
         bed._deployment = Deployment(
-            topology,
-            bed._engine,
-            bed.era,
-            bed.seed,
-            run,
-            bed._zygote,
-            {name: from_plain(LocalPod, raw) for name, raw in state["pods"].items()},
-            [from_plain(LocalPod, raw) for raw in state["killed"]],
-            int(state["count"]),
+            topology=topology,
+            engine=bed._engine,
+            era=bed.era,
+            seed=bed.seed,
+            folder=run,
+            zygote=bed._zygote,
+            pods={name: from_plain(LocalPod, raw) for name, raw in state["pods"].items()},
+            killed=[from_plain(LocalPod, raw) for raw in state["killed"]],
+            count=int(state["count"]),
             mixer_port=int(state["mixer_port"]),
         )
         bed._ingress = {(kind, space, name) for kind, space, name in state["ingress"]}
@@ -420,7 +423,7 @@ class LocalTestbed:
 
     # Details.
 
-    def _running(self) -> Deployment:
+    def _running(self) -> PodSet:
         if self._deployment is None:
             raise TestbedError("this mesh does not run")
         return self._deployment

@@ -82,6 +82,11 @@ class LocalPod:
         return self.node.app_socket or self.ports[0]
 
     @property
+    def journal(self) -> Path:
+        """The file in which its application writes down what it handles."""
+        return self.folder / ("app/journal.jsonl" if self.node.app_port else "journal.jsonl")
+
+    @property
     def outside(self) -> bool:
         """Whether it is no pod but the application that plays the world outside of the mesh."""
         return bool(self.world)

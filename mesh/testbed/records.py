@@ -34,7 +34,7 @@ def stats(pod: LocalPod, pattern: str) -> dict[str, int]:
     if not pod.injected:
         raise TestbedError(f"{pod.name} has no sidecar")
     try:
-        return Admin(pod.node.admin_port).stats(pattern)
+        return Admin(pod.node.admin).stats(pattern)
     except AdminError as problem:
         raise TestbedError(f"{pod.name}: {problem}") from None
 
@@ -48,7 +48,7 @@ def reload_filter(pod: LocalPod) -> None:
 
 
 def _flush(pod: LocalPod) -> None:
-    admin = Admin(pod.node.admin_port)
+    admin = Admin(pod.node.admin)
     try:
         for _ in range(_ROUNDS):
             active = admin.stats(_ACTIVE)
@@ -100,7 +100,7 @@ class Records:
 
     def journal(self, pod: LocalPod) -> list[dict[str, Any]]:
         """Return what a pod's application handled."""
-        return self._journals.read(pod.name, pod.folder / "journal.jsonl")
+        return self._journals.read(pod.name, pod.journal)
 
 
 def output(pod: LocalPod) -> str:

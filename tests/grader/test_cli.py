@@ -78,12 +78,11 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("lab", "1", "--runtime", "compose"), "The Compose runtime is not there yet"),
         (("lab", "1", "--engine", "nginx"), "There is no engine 'nginx'"),
+        (("lab", "1", "--runtime", "cloud"), "There is no runtime 'cloud'"),
         (("lab", "77"), "There is no lab 77"),
         (("reset", "77"), "There is no lab 77"),
         (("lab", "1", "--work", "nowhere"), "nowhere is not a folder"),
-        (("watch", "1", "--runtime", "compose"), "The Compose runtime is not there yet"),
     ],
 )
 def test_what_cannot_be_done_is_one_sentence(

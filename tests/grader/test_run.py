@@ -32,7 +32,7 @@ def meshes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[FakeMesh]:
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr(session, "local_testbed", make)
+    monkeypatch.setattr(session, "make_testbed", make)
     return made
 
 
@@ -92,7 +92,7 @@ def test_lost_connections_are_ungradable_and_keep_the_last_result(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_lab(1, solution=True)
-    monkeypatch.setattr(session, "local_testbed", lambda *_: FakeMesh(drop_every=9))
+    monkeypatch.setattr(session, "make_testbed", lambda *_: FakeMesh(drop_every=9))
     assert run_lab(1, solution=True) == 3
     assert "• ungradable" in capsys.readouterr().out
     assert result()["score"] == 10
@@ -129,7 +129,7 @@ def test_a_mesh_that_does_not_start_is_ungradable(
         def stop(self) -> None:
             self.stopped = True
 
-    monkeypatch.setattr(session, "local_testbed", lambda *_: Broken())
+    monkeypatch.setattr(session, "make_testbed", lambda *_: Broken())
     assert run_lab(1, solution=True) == 3
     assert "The pilot did not come up." in capsys.readouterr().out
 

@@ -13,7 +13,7 @@ SCRIPT = """
 from grader import session
 from grader.watch import watch_lab
 from tests.grader.fake_mesh import FakeMesh
-session.local_testbed = lambda *_: FakeMesh()
+session.make_testbed = lambda *_: FakeMesh()
 raise SystemExit(watch_lab(1, None, "mitmproxy", "local"))
 """
 

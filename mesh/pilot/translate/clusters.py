@@ -83,7 +83,10 @@ def inbound_clusters(view: MeshView, node: ProxyNode) -> dict[str, Cluster]:
     """Return the cluster of each port of the node's own application: its Unix socket."""
     found: dict[str, Cluster] = {}
     for port in node.inbound_ports:
-        endpoint = Endpoint(address=Address(pipe=Pipe(path=node.app_socket)))
+        address = Address(pipe=Pipe(path=node.app_socket))
+        if node.app_port:  # a container of its own, with this one's network
+            address = messages.address("127.0.0.1", node.app_port)
+        endpoint = Endpoint(address=address)
         cluster = Cluster(
             name=names.inbound(port),
             type=ClusterDiscoveryType.STATIC,

@@ -86,7 +86,8 @@ def listeners(view: MeshView, node: ProxyNode) -> dict[str, Listener]:
     found += _gateway_tls(view, node, checks)
     for port in gateway.servers(view, node):
         manager = _edge(view, node, port, gateway.route_name(port), checks)
-        found.append(_listener(f"0.0.0.0_{port}", node.gateway_ports[port], OUTBOUND, manager))
+        listen = node.gateway_ports[port]
+        found.append(_listener(f"0.0.0.0_{port}", listen, OUTBOUND, manager, node.bind))
     return {each.name: each for each in found}
 
 
@@ -122,14 +123,20 @@ def _gateway_tls(view: MeshView, node: ProxyNode, checks: Filters) -> list[Liste
         if chains:
             name, listen = f"0.0.0.0_{port}", node.gateway_ports[port]
             inspect = gateway_chains.needs_inspector(opened)
-            found.append(tcp.listener(name, listen, chains, inspect=inspect))
+            found.append(tcp.listener(name, listen, chains, inspect=inspect, bind=node.bind))
     return found
 
 
-def _listener(name: str, port: int, direction: str, manager: HttpConnectionManager) -> Listener:
+def _listener(
+    name: str,
+    port: int,
+    direction: str,
+    manager: HttpConnectionManager,
+    bind: str = "127.0.0.1",
+) -> Listener:
     return Listener(
         name=name,
-        address=messages.address("127.0.0.1", port),
+        address=messages.address(bind, port),
         traffic_direction=TrafficDirection.INBOUND
         if direction == INBOUND
         else TrafficDirection.OUTBOUND,
@@ -160,7 +167,7 @@ def _inbound(
     )
     if node.mtls:
         inbound_tls.tell_caller(manager)
-    listener = _listener(name, port, INBOUND, manager)
+    listener = _listener(name, port, INBOUND, manager, node.bind)
     if node.mtls:
         inbound_tls.apply(listener, view, node, service_port)
     return listener
@@ -173,7 +180,7 @@ def _inbound_tcp(
     proxy = tcp.proxy(view, [(names.inbound(service_port), 1)], access_log(node, INBOUND))
     chain = tcp.chain(proxy)
     chain.filters = [*tcp_access_control.filters(view, node), *chain.filters]
-    listener = tcp.listener(name, port, [chain], inspect=False)
+    listener = tcp.listener(name, port, [chain], inspect=False, bind=node.bind)
     listener.traffic_direction = TrafficDirection.INBOUND
     if node.mtls:
         inbound_tls.apply(listener, view, node, service_port, passes_tls=True)

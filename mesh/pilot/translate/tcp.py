@@ -69,11 +69,18 @@ def outbound(view: MeshView, node: ProxyNode, log: AccessLog) -> list[Listener]:
     return found
 
 
-def listener(name: str, port: int, chains: list[FilterChain], *, inspect: bool) -> Listener:
+def listener(
+    name: str,
+    port: int,
+    chains: list[FilterChain],
+    *,
+    inspect: bool,
+    bind: str = "127.0.0.1",
+) -> Listener:
     """Return an outbound listener; ``inspect`` looks for the server name of TLS."""
     made = Listener(
         name=name,
-        address=messages.address("127.0.0.1", port),
+        address=messages.address(bind, port),
         traffic_direction=TrafficDirection.OUTBOUND,
         filter_chains=chains,
     )

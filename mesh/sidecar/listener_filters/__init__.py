@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from envoy_data_plane.envoy.config.listener.v3 import ListenerFilter
 
 from mesh.sidecar.errors import ConfigRefusedError
-from mesh.sidecar.listener_filters import http_inspector, tls_inspector
+from mesh.sidecar.listener_filters import http_inspector, original_dst, tls_inspector
 from mesh.sidecar.listener_filters.facts import Inspection
 
 Inspector = Callable[[bytes, Inspection], bool]
@@ -24,11 +24,19 @@ INSPECTORS: dict[str, Inspector] = {
 }
 
 
+def restores_destination(configs: Sequence[ListenerFilter]) -> bool:
+    """Tell whether the filter ``original_dst`` is among them."""
+    urls = [each.typed_config.type_url for each in configs if each.typed_config is not None]
+    return original_dst.TYPE in urls
+
+
 def make_inspectors(configs: Sequence[ListenerFilter]) -> tuple[Inspector, ...]:
     """Return the inspectors in their order.  Raises ConfigRefusedError for an unknown filter."""
     made = []
     for config in configs:
         url = config.typed_config.type_url if config.typed_config is not None else ""
+        if url == original_dst.TYPE and config.filter_disabled is None:
+            continue  # it looks at no byte
         inspector = INSPECTORS.get(url)
         if inspector is None or config.filter_disabled is not None:
             raise ConfigRefusedError(f"listener filter {config.name!r} ({url}) cannot be executed")

@@ -157,7 +157,7 @@ class Relay:
             if not limit.admit():
                 self._fail("UO")
                 return
-            host = cluster.choose(Context())
+            host = cluster.choose(Context(destination=info.connection.original))
             if host is None:
                 limit.release()
                 cluster.counters["upstream_cx_none_healthy"] += 1

@@ -46,6 +46,12 @@ _FROM_EDS = [
     "metadata",
     "socket_metadata",
 ]
+_KINDS = (
+    ClusterDiscoveryType.STATIC,
+    ClusterDiscoveryType.EDS,
+    ClusterDiscoveryType.ORIGINAL_DST,
+)
+_MOST_DESTINATIONS = 1024
 _PROTOCOL_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 
@@ -60,10 +66,12 @@ class Cluster:
         self.message = message
         self.name = message.name
         kind = message.type if message.cluster_type is None else None
-        if kind not in (ClusterDiscoveryType.STATIC, ClusterDiscoveryType.EDS):
+        if kind not in _KINDS:
             raise ConfigRefusedError(
-                f"cluster {self.name!r}: only the types STATIC and EDS can be executed, not {kind}"
+                f"cluster {self.name!r}: only the types STATIC, EDS and ORIGINAL_DST can be "
+                f"executed, not {kind}"
             )
+        self.original_dst = kind is ClusterDiscoveryType.ORIGINAL_DST
         try:
             self._sockets = TransportSockets(message)
         except ConfigRefusedError as error:
@@ -217,7 +225,33 @@ class Cluster:
 
     def choose(self, context: Context) -> Host | None:
         """Choose an endpoint, or None when there is no healthy one."""
+        if self.original_dst:
+            return self._host_at(context)
         return self._balancer.choose(self.hosts, context, self._rng, self._clock)
+
+    def _host_at(self, context: Context) -> Host | None:
+        """Return the endpoint where the client wanted to go: each address is one, once asked for.
+
+        Without a restored address there is none.  Envoy forgets unused ones after a while
+        (``cleanup_interval``); here the oldest without a request go when there are many.
+        """
+        if context.destination is None:
+            return None
+        address, port = context.destination
+        for host in self.hosts:
+            if (host.address, host.port) == (address, port):
+                return host
+        idle = [each for each in self.hosts if not each.active_requests]
+        if len(self.hosts) >= _MOST_DESTINATIONS and idle:
+            self.hosts.remove(idle[0])
+            for key in [key for key in self._pools if key[0] == idle[0].key]:
+                self._pools.pop(key).drain()
+        context.why = "original destination"
+        host = Host(address, port)
+        self.hosts.append(host)
+        if self.outliers is not None:
+            self.outliers.update(self.hosts)
+        return host
 
     def report_status(self, host: Host, status: int) -> None:
         """Tell outlier detection of an answer."""

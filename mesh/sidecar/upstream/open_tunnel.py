@@ -27,7 +27,7 @@ async def open_tunnel(
 
     Raises NoHealthyHostError or UpstreamResetError, as a request's attempt does.
     """
-    context = Context()
+    context = Context(destination=info.connection.original)
     host = cluster.choose(context)
     info.attempts = 1
     if host is None:

@@ -211,6 +211,7 @@ class Sender:
             info.attempts = state.attempts
             avoid = state.avoid()
             context = Context(self.hash, avoid, self.plan.rules.host_attempts if avoid else 1)
+        context.destination = info.connection.original
         host = self.cluster.choose(context)
         if context.out:
             info.explain("not in play", hosts=[out_of_play(each) for each in context.out])

@@ -31,7 +31,7 @@ def graded(root: Path) -> Store:
     take_in(store, Course(), LAB, root / "in", engine="mitmproxy", runtime="local")
     here = Path.cwd()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(session, "local_testbed", lambda *_: FakeMesh())
+        patch.setattr(session, "make_testbed", lambda *_: FakeMesh())
         for each in store.attempts(1):
             if not each.done:
                 assert judge_attempt(each, "mitmproxy", "local") == ""

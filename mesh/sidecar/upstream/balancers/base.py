@@ -30,6 +30,7 @@ class Context:
     """What the request gives to a choice.
 
     ``hash`` is the 64-bit hash of the route's hash policy (None: no key in this request).
+    ``destination`` is where the client wanted to go, for clusters of type ORIGINAL_DST.
     ``avoid`` are hosts that a retry should not take; ``attempts`` how often to pick again.
     The choice leaves its reasons: ``why`` in words, and the hosts that were not in play (``out``).
     """
@@ -39,6 +40,7 @@ class Context:
     attempts: int = 1
     why: str = ""
     out: tuple[Host, ...] = ()
+    destination: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,90 @@
+"""Healing: what the kubelet does for a pod whose container ended, as far as Docker does not.
+
+Docker starts nothing again that was killed, and a restart of the container that owns a pod's
+network leaves the others in the old one, without rules and without an address (``docker compose
+up`` does not see it).  So whoever watches the mesh (``warden``) calls ``heal`` when a container
+has ended: the owner comes back first, then the rules, then sidecar and application in the new
+network.  The pod gets no requests meanwhile, and a new bootstrap token, for its key is gone.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+from docker.errors import DockerException
+
+from mesh.testbed.client import TestbedError
+from mesh.testbed.compose.deployment import ComposeDeployment
+from mesh.testbed.compose.project import GATE
+from mesh.testbed.pods import LocalPod
+from mesh.testbed.podset import node_of
+
+
+def pod_of(running: ComposeDeployment, service: str) -> LocalPod | None:
+    """Return the pod that a Compose service is a part of."""
+    for pod in running.pods.values():
+        if service in running.containers_of(pod):
+            return pod
+    return None
+
+
+def heal(running: ComposeDeployment, service: str) -> bool:
+    """Mend what the end of a container broke; False when there is nothing to mend.
+
+    Raises TestbedError when it cannot be mended.
+    """
+    if service in ("pilot", "mixer"):
+        return _heal_control(running, service)
+    pod = pod_of(running, service)
+    if pod is None or service.endswith("-init"):
+        return False
+    try:
+        running.container(service).start()
+    except (TestbedError, DockerException):
+        return False  # it is being removed: the pod is replaced, or the mesh ends
+    if service == pod.name:
+        return True  # the sidecar and the rules are still there
+    _out_of_service(running, pod)
+    if service.endswith("-pod"):
+        _rejoin(running, pod)
+    _into_service(running, pod)
+    return True
+
+
+def _out_of_service(running: ComposeDeployment, pod: LocalPod) -> None:
+    running.pilot.remove_pods([(pod.name, pod.node.namespace)])
+
+
+def _rejoin(running: ComposeDeployment, pod: LocalPod) -> None:
+    """Bring rules, sidecar and application into the owner's new network."""
+    others = [each for each in running.containers_of(pod) if not each.endswith("-pod")]
+    rules = [each for each in others if each.endswith("-init")]
+    for each in rules:
+        container = running.container(each)
+        container.start()
+        container.wait(timeout=60)
+    with ThreadPoolExecutor(2) as pool:
+        parts = [each for each in others if each not in rules]
+        list(pool.map(lambda each: running.container(each).restart(timeout=0), parts))
+
+
+def _into_service(running: ComposeDeployment, pod: LocalPod) -> None:
+    running.register([(node_of(pod), None)])
+    running.await_doors([pod])
+    running.await_in_force([pod])
+    running.pilot.add_pods([(node_of(pod), pod.pod)])
+    running.await_in_force(running.pods.values())
+
+
+def _heal_control(running: ComposeDeployment, service: str) -> bool:
+    """Start control plane and Mixer again; Mixer ends with the control plane."""
+    if running.halted.exists():
+        return False
+    if service == "mixer" and running.container("pilot").status != "running":
+        return False  # the control plane's own end brings both back
+    if service == "mixer":
+        running.container(service).start()
+        running.open_gate(running.folder.path / "control" / GATE, service, "")
+    else:
+        running.revive_control()
+    return True

@@ -1,0 +1,285 @@
+"""ComposeTestbed: a mesh in containers of this machine's Docker, behind the same interface.
+
+Requests "as a pod's application" go through the pod's ``door`` and are captured like its own.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from random import SystemRandom
+from urllib.parse import urlsplit
+
+from docker.errors import DockerException
+
+from mesh.pilot.client import PilotError
+from mesh.state import KEPT, RunFolder, StateError, reap, runs, write_atomic
+from mesh.testbed import pods as podlib
+from mesh.testbed import request
+from mesh.testbed.base import Answer
+from mesh.testbed.client import TestbedError
+from mesh.testbed.compose import docker as engine
+from mesh.testbed.compose import door, image, network
+from mesh.testbed.compose.deployment import START_SECONDS, ComposeDeployment
+from mesh.testbed.compose.docker import Compose
+from mesh.testbed.compose.network import Subnet
+from mesh.testbed.compose.project import RUN_LABEL, Project
+from mesh.testbed.compose.relay import Relay
+from mesh.testbed.compose.warden import Warden
+from mesh.testbed.local import STATE_FILE, LocalTestbed
+from mesh.testbed.plain import from_plain, to_plain
+from mesh.testbed.pods import LocalPod
+from mesh.topology import Topology
+
+FILE = "compose.yaml"
+
+
+class ComposeTestbed(LocalTestbed):
+    """A mesh of ``topology`` in containers."""
+
+    def __init__(
+        self,
+        topology: Topology,
+        *,
+        engine: str = "mitmproxy",
+        era: str = "istio-current",
+        seed: str = "",
+        certificate_seconds: float = 0.0,
+        sampling: float = 100.0,
+        captured: bool = True,
+    ) -> None:
+        super().__init__(
+            topology,
+            engine=engine,
+            era=era,
+            seed=seed,
+            certificate_seconds=certificate_seconds,
+            sampling=sampling,
+        )
+        self.captured = captured
+        self._warden: Warden | None = None
+        self._relays: dict[str, Relay] = {}
+
+    def start(self) -> None:
+        """Start everything; a TestbedError leaves nothing behind."""
+        self._check_topology()
+        client = engine.client()
+        engine.check_compose()
+        try:
+            sweep(client)
+            reap()
+            built = image.ensure(client, self.engine, print)
+            self._folder = RunFolder.create()
+        except StateError as problem:
+            raise TestbedError(str(problem)) from None
+        try:
+            self._warden = Warden.launch(self._folder)
+            taken = network.routes()
+            for each in client.networks.list():
+                for pool in (each.attrs.get("IPAM") or {}).get("Config") or []:
+                    taken.append(pool["Subnet"])
+            subnet = network.choose(taken, SystemRandom())
+            deployment = self._make(client, built, subnet)
+            self._deployment = deployment
+            deployment.start(self._apply_ingress)
+            self._save()
+        except (PilotError, DockerException, ValueError) as problem:
+            self.stop()
+            raise TestbedError(str(problem)) from None
+        except BaseException:
+            self.stop()
+            raise
+
+    def _check_topology(self) -> None:
+        """Refuse what does not run in containers yet, in one sentence."""
+        wanted = self.topology
+        workloads = [each for service in wanted.services for each in service.workloads]
+        lacking = {
+            "an egress gateway": bool(wanted.egress_gateway),
+            "hosts outside of the mesh (`world:`)": bool(wanted.world),
+            "handed-in filters": any(each.filter for each in workloads),
+        }
+        for what, needed in lacking.items():
+            if needed:
+                raise TestbedError(
+                    f"this mesh has {what}, which the runtime compose does not run yet: "
+                    "use RUNTIME=local"
+                )
+
+    def _make(self, client, built: str, subnet: Subnet) -> ComposeDeployment:  # type: ignore[no-untyped-def]
+        return ComposeDeployment(
+            topology=self.topology,
+            engine=self._engine,
+            era=self.era,
+            seed=self.seed,
+            folder=self.run,
+            docker=client,
+            compose=Compose(self.run.name, self.run.path / FILE),
+            project=Project(self.run, built, subnet, self.captured),
+            certificate_seconds=self.certificate_seconds,
+            sampling=self.sampling,
+            patience=START_SECONDS,
+        )
+
+    def stop(self) -> None:
+        """End it: no container, network or file is left; calling it again does nothing."""
+        for relay in self._relays.values():
+            relay.close()
+        self._relays.clear()
+        folder, self._folder = self._folder, None
+        self._deployment = None
+        if folder is None:
+            return
+        warden, self._warden = self._warden, None
+        if warden is not None:
+            warden.end()
+        else:
+            Warden.end_owner(folder)
+        engine.remove_project(engine.client(), folder.name)
+        folder.remove()
+
+    def keep(self) -> str:
+        """Let the mesh live on after this command; returns its name for ``attach``."""
+        (self.run.path / KEPT).touch()
+        return self.run.name
+
+    def leave(self) -> None:
+        """Let go of a kept mesh, which goes on."""
+        self._warden = None
+
+    @classmethod
+    def attach(cls, run: RunFolder) -> ComposeTestbed:
+        """Take up a kept mesh again; TestbedError when it is gone."""
+        try:
+            state = json.loads((run.path / STATE_FILE).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise TestbedError(f"the mesh {run.name} is still starting, or is gone") from None
+        topology: Topology = from_plain(Topology, state["topology"])
+        bed = cls(
+            topology,
+            engine=state["engine"],
+            era=state["era"],
+            seed=state["seed"],
+            captured=state["captured"],
+        )
+        bed._folder = run
+        made = bed._make(engine.client(), state["image"], Subnet(state["subnet"]))
+        made.pods = {name: from_plain(LocalPod, raw) for name, raw in state["pods"].items()}
+        made.killed = [from_plain(LocalPod, raw) for raw in state["killed"]]
+        made.count, made.mixer_port = int(state["count"]), int(state["mixer_port"])
+        bed._deployment = made
+        bed._ingress = {(kind, space, name) for kind, space, name in state["ingress"]}
+        return bed
+
+    def _save(self) -> None:
+        running = self.containers
+        state = {
+            "runtime": "compose",
+            "topology": self.topology,
+            "engine": self.engine,
+            "era": self.era,
+            "seed": self.seed,
+            "gateway_url": self.gateway_url,
+            "pods": running.pods,
+            "killed": running.killed,
+            "count": running.count,
+            "mixer_port": running.mixer_port,
+            "ingress": sorted(self._ingress),
+            "image": running.project.image,
+            "subnet": running.project.subnet.text,
+            "captured": self.captured,
+        }
+        write_atomic(self.run.path / STATE_FILE, json.dumps(to_plain(state)))
+
+    @property
+    def containers(self) -> ComposeDeployment:
+        """The containers of this mesh."""
+        running = self._running()
+        assert isinstance(running, ComposeDeployment)
+        return running
+
+    # What is in it.
+
+    @property
+    def gateway_url(self) -> str:
+        """Where the mesh is reached from outside; ``""`` without a gateway."""
+        if not any(pod.node.gateway_ports for pod in self._running().pods.values()):
+            return ""
+        return f"http://127.0.0.1:{self.gateway_port(podlib.GATEWAY_PORTS[0])}"
+
+    def gateway_port(self, number: int) -> int:
+        """Return the port of this machine that is a port of the gateway's Service."""
+        for pod in self._running().pods.values():
+            if number in pod.node.gateway_ports:
+                listen = pod.node.gateway_ports[number]
+                return self.containers.port(f"{pod.name}-pod", listen)
+        raise TestbedError(f"this mesh has no gateway with a port {number}")
+
+    def proxy_url(self, pod: str) -> str:
+        """Return a port of this machine whose requests leave the pod as its application's do."""
+        found = self.find(pod)
+        if found.name not in self._relays:
+            self._relays[found.name] = Relay(str(found.folder / door.CLIENT))
+        return f"http://127.0.0.1:{self._relays[found.name].port}"
+
+    # What can be done with it.
+
+    def request(
+        self,
+        path: str,
+        *,
+        from_pod: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        method: str = "GET",
+        body: bytes = b"",
+        tls: request.ClientTls | None = None,
+    ) -> Answer:
+        """Send one request to the gateway, or as ``from_pod``'s application to a URL."""
+        if not from_pod:
+            return super().request(path, headers=headers, method=method, body=body, tls=tls)
+        if "://" not in path:
+            return super().request(path, from_pod=from_pod)
+        caller = self.find(from_pod)
+        url = urlsplit(path)
+        target = (url.path or "/") + (f"?{url.query}" if url.query else "")
+        given = {name.lower(): value for name, value in (headers or {}).items()}
+        given.setdefault("host", url.netloc)
+        place = str(caller.folder / door.CLIENT)
+        return request.send(place, target, method=method, headers=given, body=body)
+
+    def tell(self, pod: str, path: str) -> Answer:
+        """Ask a pod's application itself, past every sidecar (``kubectl port-forward``)."""
+        found = self.find(pod)
+        if found.pod is None:
+            raise TestbedError(f"{found.name} has no application to ask")
+        place = str(found.folder / door.APP)
+        return request.send(place, path, method="GET", headers=None, body=b"")
+
+    def logs(self, name: str) -> str:
+        """Return what a pod's containers, ``pilot`` or ``mixer`` printed."""
+        running = self.containers
+        if name in ("pilot", "mixer"):
+            return str(running.container(name).logs().decode("utf-8", "replace"))
+        if name == "zygote":
+            return ""
+        parts = []
+        for service in running.containers_of(self.find(name)):
+            text = running.container(service).logs().decode("utf-8", "replace")
+            parts.append(f"--- {service}\n{text}")
+        return "".join(parts)
+
+
+def sweep(client) -> list[str]:  # type: ignore[no-untyped-def]
+    """Remove the containers of meshes of this user whose run folder has no living owner."""
+    living = {str(run.path) for run in runs()}
+    found = client.containers.list(all=True, filters={"label": RUN_LABEL}, ignore_removed=True)
+    found += client.networks.list(filters={"label": RUN_LABEL})
+    gone = set()
+    for each in found:
+        labels = each.labels if hasattr(each, "labels") else each.attrs.get("Labels") or {}
+        folder = labels.get(RUN_LABEL, "")
+        if folder and folder not in living:
+            gone.add(folder.rpartition("/")[2])
+    for name in sorted(gone):
+        engine.remove_project(client, name)
+    return sorted(gone)

@@ -1,0 +1,115 @@
+"""Warden: the process that owns a mesh in containers, as the preloaded process owns a local one.
+
+It lives as long as the mesh, and mends pods whose containers ended (``healing``).  When the command that started the mesh is gone (its end of a pipe
+closes, however it died) and the mesh was not kept, the warden removes containers, networks and
+run folder.  Should it be killed itself, the next command sweeps up (``testbed.sweep``).
+
+Run as ``python -m mesh.testbed.compose.warden RUN``, with the pipe as standard input.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+
+from mesh.state import KEPT, RunFolder
+
+
+@dataclass(slots=True)
+class Warden:
+    """The testbed's side of it."""
+
+    process: subprocess.Popen[bytes]
+
+    @classmethod
+    def launch(cls, run: RunFolder) -> Warden:
+        """Start the warden of a run folder and make it the folder's owner."""
+        with (run.path / "warden.log").open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "mesh.testbed.compose.warden", str(run.path)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                cwd="/",
+                env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])},
+            )
+        run.hand_over(process.pid)
+        return cls(process)
+
+    def end(self) -> None:
+        """End it without its doing anything more."""
+        self.process.kill()
+        self.process.wait()
+        if self.process.stdin is not None:
+            self.process.stdin.close()
+
+    @staticmethod
+    def end_owner(run: RunFolder) -> None:
+        """End the warden of a kept mesh."""
+        owner = run.owner()
+        if owner is not None and owner.alive():
+            with contextlib.suppress(OSError):
+                os.kill(owner.pid, signal.SIGKILL)
+
+
+def watch(run: RunFolder) -> None:
+    """Heal what ends, from the moment on that the mesh has started; until the process ends."""
+    from docker.errors import DockerException
+
+    from mesh.testbed.compose import docker
+    from mesh.testbed.compose.project import RUN_LABEL
+
+    client = docker.client()
+    chosen = {"label": f"{RUN_LABEL}={run.path}", "type": "container", "event": "die"}
+    while True:
+        try:
+            for event in client.events(decode=True, filters=chosen):
+                service = event["Actor"]["Attributes"].get("com.docker.compose.service", "")
+                _heal(run, service)
+        except (DockerException, OSError) as problem:
+            print(f"Docker's events broke off: {problem}", flush=True)
+            return
+
+
+def _heal(run: RunFolder, service: str) -> None:
+    from mesh.pilot.client import PilotError
+    from mesh.testbed.client import TestbedError
+    from mesh.testbed.compose import healing
+    from mesh.testbed.compose.testbed import ComposeTestbed
+    from mesh.testbed.local import STATE_FILE
+
+    if not (run.path / STATE_FILE).exists() or service.endswith("-init"):
+        return
+    try:
+        if healing.heal(ComposeTestbed.attach(run).containers, service):
+            print(f"{service} had ended: mended", flush=True)
+    except (TestbedError, PilotError) as problem:
+        print(f"{service} had ended and could not be mended: {problem}", flush=True)
+
+
+def main(folder: str) -> None:
+    """Watch; at the end of the command clean up, or go on with a kept mesh."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    run = RunFolder(Path(folder))
+    Thread(target=watch, args=(run,), name="watch", daemon=True).start()
+    while os.read(0, 1):
+        pass
+    if (run.path / KEPT).exists():
+        while True:
+            signal.pause()
+    from mesh.testbed.compose import docker
+
+    docker.remove_project(docker.client(), run.name)
+    run.remove()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

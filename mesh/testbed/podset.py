@@ -1,0 +1,152 @@
+"""PodSet: the pods of one mesh, whatever they run in, and what the control plane is told of them.
+
+``Deployment`` runs them as processes of this machine, ``mesh.testbed.compose`` in containers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from mesh.agent.agent import BOOTSTRAP_FILE
+from mesh.mixer.client import MixerClient
+from mesh.pilot.client import PilotClient
+from mesh.pilot.node import ProxyNode
+from mesh.state import RunFolder
+from mesh.testbed import pods as podlib
+from mesh.testbed.base import Engine
+from mesh.testbed.child import ChildSpec
+from mesh.testbed.client import TestbedError
+from mesh.testbed.plain import to_plain
+from mesh.testbed.pods import LocalPod
+from mesh.topology import Pod, Port, Service, Topology, Workload
+
+ADS, API, MIXER, FIRST_APP = 1, 2, 3, 4
+"""Numbers of the run folder's sockets; 0 is the preloaded process's."""
+
+
+def node_of(pod: LocalPod) -> ProxyNode | None:
+    """Return what the control plane has to know of the pod's sidecar."""
+    return pod.node if pod.injected else None
+
+
+@dataclass(slots=True, kw_only=True)
+class PodSet:
+    """The pods by name (``killed`` those that are gone); ``count`` numbers every pod ever made."""
+
+    topology: Topology
+    engine: Engine
+    era: str
+    seed: str
+    folder: RunFolder
+    pods: dict[str, LocalPod] = field(default_factory=dict)
+    killed: list[LocalPod] = field(default_factory=list)
+    count: int = 0
+    certificate_seconds: float = 0.0
+    mixer_port: int = 0
+    sampling: float = 100.0
+    patience: float = 30.0
+    """Seconds for an answer of the control plane."""
+
+    @property
+    def mixer(self) -> MixerClient:
+        """Metrics, traces and the graph."""
+        return MixerClient(self.folder.socket(MIXER))
+
+    @property
+    def pilot(self) -> PilotClient:
+        """The control plane."""
+        return PilotClient(self.folder.socket(API), self.patience)
+
+    def replace(self, victim: LocalPod) -> Pod:
+        """Kill ``victim`` as ``kill -9`` would, and put a new pod of its workload in its place."""
+        raise NotImplementedError
+
+    def kill_pilot(self) -> None:
+        """Kill the control plane as ``kill -9`` would; sidecars go on with what they have."""
+        raise NotImplementedError
+
+    def start_pilot(self) -> None:
+        """Start the control plane again: it reads what was applied, and is told who runs."""
+        raise NotImplementedError
+
+    def find(self, name: str) -> LocalPod:
+        """Return a pod by its name or the beginning of it; the first of several replicas."""
+        if name in self.pods:
+            return self.pods[name]
+        chosen = [self.pods[each] for each in sorted(self.pods) if each.startswith(name)]
+        if not chosen:
+            raise TestbedError(
+                f"there is no pod {name!r}; there are {', '.join(sorted(self.pods))}"
+            )
+        if len({each.workload for each in chosen}) > 1:
+            names = ", ".join(each.name for each in chosen)
+            raise TestbedError(f"several pods begin with {name!r}: {names}")
+        return chosen[0]
+
+    @property
+    def tcp(self) -> list[tuple[Service, Port]]:
+        """The ports that are not HTTP."""
+        return podlib.tcp_services(self.topology)
+
+    def workload_of(self, pod: LocalPod) -> tuple[Service, Workload]:
+        """Return a pod's place in the topology."""
+        for service in self.topology.services:
+            for workload in service.workloads:
+                if (service.name, workload.name) == pod.workload:
+                    return service, workload
+        raise TestbedError(f"{pod.name} belongs to no workload of the topology")
+
+    def register(self, pods: list[tuple[ProxyNode | None, Pod | None]]) -> None:
+        """Make pods known; each gets the token by which its sidecar asks for a certificate."""
+        tokens = self.pilot.add_pods(pods)
+        for node, _ in pods:
+            if node is not None and node.mtls and node.id in tokens:
+                self.hand_over_token(node, tokens[node.id])
+
+    def hand_over_token(self, node: ProxyNode, token: str) -> None:
+        """Put a token where the sidecar ``node`` looks for it."""
+        path = self.folder.path / node.pod / BOOTSTRAP_FILE
+        path.touch(mode=0o600)
+        path.write_text(token, encoding="ascii")
+
+    def mixer_spec(self) -> ChildSpec:
+        """Return the process of Mixer."""
+        return ChildSpec(
+            name="mixer",
+            module="mesh.mixer.main",
+            function="run",
+            options_type="MixerOptions",
+            options={
+                "socket": str(self.folder.socket(MIXER)),
+                "pilot_socket": str(self.folder.socket(API)),
+                "port": self.mixer_port,
+            },
+            log=str(self.folder.path / "mixer.log"),
+        )
+
+    def pilot_spec(self, pods: list[LocalPod]) -> ChildSpec:
+        """Return the process of the control plane."""
+        world = {key: (pod.node.address, port) for pod in pods for key, port in pod.world.items()}
+        return ChildSpec(
+            name="pilot",
+            module="mesh.pilot.main",
+            function="run",
+            options_type="PilotOptions",
+            options={
+                "ads_socket": str(self.folder.socket(ADS)),
+                "api_socket": str(self.folder.socket(API)),
+                "store": str(self.folder.path / "resources"),
+                "services": to_plain(self.topology.all_services),
+                "era": self.era,
+                "namespace": self.topology.namespace,
+                "mixer_socket": str(self.folder.socket(MIXER)),
+                "sampling": min(self.sampling, self.topology.sampling),
+                "citadel": str(self.folder.path / "citadel"),
+                "certificate_seconds": self.certificate_seconds,
+                "outbound_policy": self.topology.outbound_policy or None,
+                "world": to_plain(world),
+                "system_roots": podlib.outside_roots(self.topology, self.folder.path),
+                "l5d_dtab": self.topology.l5d_dtab,
+            },
+            log=str(self.folder.path / "pilot.log"),
+        )

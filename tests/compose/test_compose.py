@@ -1,0 +1,262 @@
+"""The Compose runtime on this machine's Docker (`make test-compose`).
+
+Without a Docker these tests say that they were left out; continuous integration does not accept
+that.  One mesh serves most of them.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from docker.client import DockerClient
+
+from mesh.state import RunFolder
+from mesh.testbed.client import TestbedError
+from mesh.testbed.compose import docker as engine
+from mesh.testbed.compose.project import RUN_LABEL
+from mesh.testbed.compose.testbed import ComposeTestbed
+from mesh.testbed.load_topology import standard_topology
+
+ROOT = Path(__file__).parents[2]
+LIMIT = 300.0
+"""Seconds after which a mesh that should mend itself is given up: never reached by one that does."""
+DISABLE = """
+apiVersion: security.istio.io/v1beta1
+kind: PeerAuthentication
+metadata: {name: default, namespace: tutorial}
+spec: {mtls: {mode: DISABLE}}
+"""
+SNIFF = """
+import socket, sys
+sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.ntohs(3))
+print("listening", flush=True)
+sock.settimeout(60)
+seen = b""
+while b"GET / HTTP" not in seen and b"\\x17\\x03\\x03" not in seen:
+    seen = sock.recv(65535)
+print("plain text" if b"GET / HTTP" in seen else "TLS", flush=True)
+"""
+HOSTILE = """
+import os, socket, subprocess
+found = {}
+def attempt(name, action):
+    try:
+        action()
+        found[name] = "done"
+    except BaseException as error:
+        found[name] = type(error).__name__
+def connect(host, port):
+    socket.create_connection((host, port), timeout=3).close()
+def udp(host):
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    sock.sendto(b"x", (host, 53))
+attempt("raw socket", lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1))
+attempt("packet socket", lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 3))
+attempt("become the sidecar", lambda: os.setuid(1337))
+attempt("become root", lambda: os.setuid(0))
+attempt("rules", lambda: subprocess.run(["nft", "delete", "table", "ip", "mesh"], check=True, capture_output=True))
+attempt("mount", lambda: subprocess.run(["mount", "-t", "tmpfs", "x", "/mnt"], check=True, capture_output=True))
+attempt("write to the root", lambda: open("/kit/x", "w"))
+attempt("control plane", lambda: os.stat("%(sockets)s/1"))
+attempt("udp to this machine", lambda: udp("%(gateway)s"))
+attempt("udp outside", lambda: udp("192.0.2.1"))
+import json
+print(json.dumps(found))
+"""
+
+
+def _docker() -> DockerClient | None:
+    try:
+        engine.check_compose()
+        return engine.client()
+    except TestbedError:
+        return None
+
+
+DOCKER = _docker()
+pytestmark = [
+    pytest.mark.compose,
+    pytest.mark.skipif(DOCKER is None, reason="no Docker with Compose v2 answers on this machine"),
+]
+
+
+@pytest.fixture(scope="module")
+def mesh() -> Iterator[ComposeTestbed]:
+    """Run the standard mesh in containers."""
+    with ComposeTestbed(standard_topology(), seed="test") as bed:
+        yield bed
+
+
+def left_over(run: Path) -> list[str]:
+    assert DOCKER is not None
+    chosen = {"label": f"{RUN_LABEL}={run}"}
+    found = [str(each.name) for each in DOCKER.containers.list(all=True, filters=chosen)]
+    return found + [str(each.name) for each in DOCKER.networks.list(filters=chosen)]
+
+
+def run_in(mesh: ComposeTestbed, service: str, code: str) -> str:
+    """Run Python in a container of the mesh, as its own user."""
+    name = f"{mesh.run.name}-{service}-1"
+    done = subprocess.run(
+        ["docker", "exec", name, "python", "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_compose_file_is_clean(mesh: ComposeTestbed) -> None:
+    done = subprocess.run(
+        ["docker", "compose", "-f", str(mesh.run.path / "compose.yaml"), "config", "--quiet"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_an_application_s_plain_request_passes_both_sidecars(mesh: ComposeTestbed) -> None:
+    caller = mesh.find("preference")
+    code = (
+        "import urllib.request as u, os; assert not [x for x in os.environ if 'proxy' in x.lower()];"
+        "r = u.Request('http://recommendation:8080/', headers={'x-request-id': 'plain-1'});"
+        "print(u.urlopen(r).read().decode())"
+    )
+    assert "recommendation v" in run_in(mesh, caller.name, code)
+    hops = [each for each in mesh.access_log() if each.request_id == "plain-1"]
+    assert [each.direction for each in hops if each.pod == caller.name] == ["outbound"]
+    (arrived,) = [each for each in hops if each.direction == "inbound"]
+    assert arrived.downstream_remote_address.partition(":")[0] == caller.node.address
+
+
+def sniffed(mesh: ComposeTestbed, pod: str) -> str:
+    """Return what a capture on the pod's interface sees of one request to it."""
+    owner = f"{mesh.run.name}-{mesh.find(pod).name}-pod-1"
+    words = ["docker", "run", "--rm", "--network", f"container:{owner}", "--user", "0"]
+    words += ["--cap-drop", "ALL", "--cap-add", "NET_RAW", mesh.containers.project.image]
+    with subprocess.Popen(
+        [*words, "python", "-c", SNIFF], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "listening\n"
+        assert mesh.request("http://preference:8080/", from_pod="customer").status == 200
+        return process.stdout.readline().strip()
+
+
+def test_the_wire_shows_tls_and_without_it_plain_text(mesh: ComposeTestbed) -> None:
+    assert sniffed(mesh, "preference") == "TLS"
+    mesh.apply([("mtls.yaml", DISABLE)])
+    assert sniffed(mesh, "preference") == "plain text"
+    mesh.delete([("PeerAuthentication", "tutorial", "default")])
+
+
+def test_a_hostile_application_gets_neither_around_the_mesh_nor_out_of_it(
+    mesh: ComposeTestbed,
+) -> None:
+    subnet = mesh.containers.project.subnet
+    places = {"sockets": str(mesh.run.path / "s"), "gateway": subnet.gateway}
+    found = json.loads(run_in(mesh, mesh.find("customer").name, HOSTILE % places))
+    assert [name for name, result in found.items() if result == "done"] == []
+
+
+def test_what_leaves_a_pod_ends_at_its_sidecar_whatever_address_it_is_for(
+    mesh: ComposeTestbed,
+) -> None:
+    gateway = mesh.containers.project.subnet.gateway
+    code = (
+        "import http.client as h; c = h.HTTPConnection({!r}, 22, timeout=20); c.request('GET', '/');"
+        "r = c.getresponse(); print(r.status, r.getheader('server'))"
+    )
+    for address in (gateway, "172.17.0.1", "192.0.2.7"):
+        answer = run_in(mesh, mesh.find("customer").name, code.format(address))
+        assert answer.split()[0] in ("502", "503"), (address, answer)
+
+
+@pytest.mark.parametrize("part", ["", "-sidecar", "-pod", "restart -pod"])
+def test_a_pod_whose_container_ends_is_mended(mesh: ComposeTestbed, part: str) -> None:
+    pod = mesh.find("preference")
+    container = f"{mesh.run.name}-{pod.name}{part.removeprefix('restart ')}-1"
+    words = ["restart", "-t", "0"] if part.startswith("restart") else ["kill"]
+    before = started(container)
+    subprocess.run(["docker", *words, container], check=True, capture_output=True)
+    end = time.monotonic() + LIMIT
+    while started(container) == before or not answers(mesh):
+        assert time.monotonic() < end, (mesh.run.path / "warden.log").read_text()
+
+
+def started(container: str) -> str:
+    """When the container was started last, if it runs now."""
+    words = ["docker", "inspect", "-f", "{{.State.Running}} {{.State.StartedAt}}", container]
+    return subprocess.run(words, check=True, capture_output=True, text=True).stdout
+
+
+def answers(mesh: ComposeTestbed) -> bool:
+    """Whether a request passes the whole mesh."""
+    try:
+        return mesh.request("/").text.startswith("customer => preference => recommendation")
+    except TestbedError:
+        return False
+
+
+def test_a_killed_pod_is_replaced(mesh: ComposeTestbed) -> None:
+    old = mesh.find("recommendation-v2").name
+    new = mesh.kill_pod("recommendation-v2").name
+    assert old != new
+    assert new in [pod.name for pod in mesh.pods()]
+    assert mesh.request("/").status == 200
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_a_command_that_dies_leaves_nothing_behind(number: signal.Signals) -> None:
+    code = (
+        "from mesh.testbed.compose.testbed import ComposeTestbed\n"
+        "from mesh.testbed.load_topology import load_topology\n"
+        "bed = ComposeTestbed(load_topology({'gateway': False, 'services': {'customer': None}}))\n"
+        "with bed:\n"
+        "    print(bed.run.path, bed.run.owner().pid, flush=True)\n"
+        "    import time; time.sleep(600)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        line = ""
+        while not line.startswith("/"):
+            line = process.stdout.readline()
+            assert line, "the mesh did not start"
+        path, warden = line.split()
+        owner = RunFolder(Path(path)).owner()
+        process.send_signal(number)
+        process.wait()
+    end = time.monotonic() + LIMIT
+    while owner is not None and owner.alive():
+        assert time.monotonic() < end, f"the warden {warden} still runs"
+    assert left_over(Path(path)) == []
+    assert not Path(path).exists()
+
+
+@pytest.mark.parametrize(("lab", "engine_name"), [(1, "mitmproxy"), (2, "envoy")])
+def test_a_lab_has_the_same_score_as_on_this_machine(
+    tmp_path: Path, lab: int, engine_name: str
+) -> None:
+    words = ["lab", str(lab), "--solution", "--runtime", "compose", "--engine", engine_name]
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "grader.cli", *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^score: (\d+)/\1$", done.stdout, re.MULTILINE), done.stdout

@@ -1,0 +1,84 @@
+"""The door of a pod and the relay before it, with real sockets, without a container."""
+
+import http.client
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mesh.testbed.compose import door
+from mesh.testbed.compose.relay import Relay
+from mesh.testbed.request import send
+from services.options import AppOptions
+from services.server import bind
+
+ROOT = Path(__file__).parents[4]
+
+
+@pytest.fixture(scope="module")
+def app() -> Iterator[int]:
+    """Serve an application on a port."""
+    from waitress.server import create_server
+
+    from services.factory import create_app
+
+    sock = bind("127.0.0.1:0")
+    server = create_server(
+        create_app(AppOptions("recommendation", "r-1", "")), sockets=[sock], threads=2
+    )
+    threading.Thread(target=server.run, daemon=True).start()
+    yield int(sock.getsockname()[1])
+
+
+@pytest.fixture
+def folder(app: int) -> Iterator[Path]:
+    """Run a door in front of the application, as its container does."""
+    with tempfile.TemporaryDirectory() as name:
+        command = [sys.executable, "-m", "mesh.testbed.compose.door", name, str(app), "0"]
+        process = subprocess.Popen(command, cwd=ROOT)
+        yield Path(name)
+        process.kill()
+        process.wait()
+
+
+def ready(folder: Path) -> bytes:
+    while True:
+        with socket.socket(socket.AF_UNIX) as sock:
+            try:
+                sock.connect(str(folder / door.READY))
+            except OSError:
+                continue
+            return sock.recv(1)
+
+
+def test_the_door_says_when_the_application_takes_connections(folder: Path) -> None:
+    assert ready(folder) == b"1"
+    answer = send(str(folder / door.APP), "/", method="GET", headers=None, body=b"")
+    assert answer.text.startswith("recommendation v1 from 'r-1'")
+
+
+def test_a_client_s_request_goes_where_its_host_says(folder: Path, app: int) -> None:
+    assert ready(folder) == b"1"
+    place = str(folder / door.CLIENT)
+    answer = send(place, "/", method="GET", headers={"host": f"127.0.0.1:{app}"}, body=b"")
+    assert answer.status == 200
+    lost = send(place, "/", method="GET", headers={"host": "no.such.name.invalid"}, body=b"")
+    assert (lost.status, lost.text) == (503, "DNS resolution failure")
+
+
+def test_a_relay_keeps_a_connection_for_many_requests(folder: Path, app: int) -> None:
+    assert ready(folder) == b"1"
+    relay = Relay(str(folder / door.CLIENT))
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", relay.port, timeout=10)
+        for _ in range(3):
+            connection.request("GET", "/", headers={"host": f"127.0.0.1:{app}"})
+            assert connection.getresponse().read().startswith(b"recommendation v1")
+        connection.close()
+    finally:
+        relay.close()
