@@ -10,6 +10,7 @@ network.  The pod gets no requests meanwhile, and a new bootstrap token, for its
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 from docker.errors import DockerException
 
@@ -28,27 +29,46 @@ def pod_of(running: ComposeDeployment, service: str) -> LocalPod | None:
     return None
 
 
-def heal(running: ComposeDeployment, service: str) -> bool:
-    """Mend what the end of a container broke; False when there is nothing to mend.
+@dataclass(slots=True)
+class Healer:
+    """Mends; ``known`` is when the containers that it put into service had been started.
 
-    Raises TestbedError when it cannot be mended.
+    Its own restarts are ends of containers too: what runs as it left it needs nothing.
     """
-    if service in ("pilot", "mixer"):
-        return _heal_control(running, service)
-    pod = pod_of(running, service)
-    if pod is None or service.endswith("-init"):
-        return False
-    try:
-        running.container(service).start()
-    except (TestbedError, DockerException):
-        return False  # it is being removed: the pod is replaced, or the mesh ends
-    if service == pod.name:
-        return True  # the sidecar and the rules are still there
-    _out_of_service(running, pod)
-    if service.endswith("-pod"):
-        _rejoin(running, pod)
-    _into_service(running, pod)
-    return True
+
+    known: dict[str, str] = field(default_factory=dict)
+
+    def heal(self, running: ComposeDeployment, service: str) -> bool:
+        """Mend what the end of a container broke; False when there is nothing to mend.
+
+        Raises TestbedError when it cannot be mended.
+        """
+        if service in ("pilot", "mixer"):
+            return _heal_control(running, service)
+        pod = pod_of(running, service)
+        if pod is None or service.endswith("-init"):
+            return False
+        try:
+            if self.known.get(service) == started(running, service):
+                return False
+            running.container(service).start()
+        except (TestbedError, DockerException):
+            return False  # it is being removed: the pod is replaced, or the mesh ends
+        if service == pod.name:
+            return True  # the sidecar and the rules are still there
+        _out_of_service(running, pod)
+        if service.endswith("-pod"):
+            _rejoin(running, pod)
+        for each in running.containers_of(pod):
+            self.known[each] = started(running, each)
+        _into_service(running, pod)
+        return True
+
+
+def started(running: ComposeDeployment, service: str) -> str:
+    """When a container was started, ``""`` if it does not run now."""
+    state = running.container(service).attrs["State"]
+    return str(state["StartedAt"]) if state["Running"] else ""
 
 
 def _out_of_service(running: ComposeDeployment, pod: LocalPod) -> None:

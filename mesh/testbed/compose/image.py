@@ -20,7 +20,7 @@ from mesh.testbed.client import TestbedError
 
 REPOSITORY = "mesh-lab-kit"
 KIT = Path(__file__).resolve().parents[3]
-PARTS = ("compose/Dockerfile", "requirements", "services", "mesh")
+PARTS = ("compose/Dockerfile", "compose/left-out.txt", "requirements", "services", "mesh")
 
 
 def digest(kit: Path = KIT) -> str:

@@ -17,8 +17,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
+from typing import TYPE_CHECKING
 
 from mesh.state import KEPT, RunFolder
+
+if TYPE_CHECKING:
+    from mesh.testbed.compose.healing import Healer
 
 
 @dataclass(slots=True)
@@ -63,32 +67,31 @@ def watch(run: RunFolder) -> None:
     """Heal what ends, from the moment on that the mesh has started; until the process ends."""
     from docker.errors import DockerException
 
-    from mesh.testbed.compose import docker
+    from mesh.testbed.compose import docker, healing
     from mesh.testbed.compose.project import RUN_LABEL
 
-    client = docker.client()
+    client, healer = docker.client(), healing.Healer()
     chosen = {"label": f"{RUN_LABEL}={run.path}", "type": "container", "event": "die"}
     while True:
         try:
             for event in client.events(decode=True, filters=chosen):
                 service = event["Actor"]["Attributes"].get("com.docker.compose.service", "")
-                _heal(run, service)
+                _heal(run, healer, service)
         except (DockerException, OSError) as problem:
             print(f"Docker's events broke off: {problem}", flush=True)
             return
 
 
-def _heal(run: RunFolder, service: str) -> None:
+def _heal(run: RunFolder, healer: Healer, service: str) -> None:
     from mesh.pilot.client import PilotError
     from mesh.testbed.client import TestbedError
-    from mesh.testbed.compose import healing
     from mesh.testbed.compose.testbed import ComposeTestbed
     from mesh.testbed.local import STATE_FILE
 
     if not (run.path / STATE_FILE).exists() or service.endswith("-init"):
         return
     try:
-        if healing.heal(ComposeTestbed.attach(run).containers, service):
+        if healer.heal(ComposeTestbed.attach(run).containers, service):
             print(f"{service} had ended: mended", flush=True)
     except (TestbedError, PilotError) as problem:
         print(f"{service} had ended and could not be mended: {problem}", flush=True)
