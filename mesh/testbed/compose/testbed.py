@@ -97,7 +97,7 @@ class ComposeTestbed(LocalTestbed):
         lacking = {
             "an egress gateway": bool(wanted.egress_gateway),
             "hosts outside of the mesh (`world:`)": bool(wanted.world),
-            "handed-in filters": any(each.filter for each in workloads),
+            "code that is handed in": any(each.code or each.filter for each in workloads),
         }
         for what, needed in lacking.items():
             if needed:
