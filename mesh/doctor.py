@@ -22,6 +22,7 @@ NEEDED_MAKE = (3, 81)
 NEEDED_GLIBC = (2, 31)
 NEEDED_MACOS = 15
 NEEDED_FREE_MB = 1500
+NEEDED_DOCKER_MB = 1500
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 
 
@@ -172,6 +173,38 @@ def check_docker(run: Callable[[list[str]], str | None] | None = None) -> Findin
     return Finding("Docker", "ok", version.strip())
 
 
+def check_docker_memory(run: Callable[[list[str]], str | None] | None = None) -> Finding:
+    """Tell whether Docker has the memory of a lab's containers."""
+    text = (run or _output)(["docker", "info", "--format", "{{.MemTotal}}"]) or ""
+    if not text.strip().isdecimal():
+        return Finding("Docker memory", "note", "not known")
+    found = int(text) // 2**20
+    if found >= NEEDED_DOCKER_MB:
+        return Finding("Docker memory", "ok", f"{found} MB")
+    return Finding(
+        "Docker memory",
+        "missing",
+        f"{found} MB",
+        f"Give Docker {NEEDED_DOCKER_MB} MB or more (Docker Desktop: Settings, Resources).",
+    )
+
+
+def check_docker_leftovers(run: Callable[[list[str]], str | None] | None = None) -> Finding:
+    """Tell about networks of meshes: one that nobody uses is left of a killed mesh."""
+    label = "label=mesh-lab.run"
+    text = (run or _output)(
+        ["docker", "network", "ls", "--filter", label, "--format", '{{.Label "mesh-lab.run"}}']
+    )
+    folders = {line for line in (text or "").split("\n") if line}
+    lost = sorted(folder for folder in folders if not Path(folder).is_dir())
+    if not lost:
+        return Finding("Docker networks", "ok", f"{len(folders)} meshes")
+    names = ", ".join(Path(folder).name for folder in lost)
+    return Finding(
+        "Docker networks", "note", f"left of killed meshes: {names}", "`make down` removes them."
+    )
+
+
 def examine(*, docker: bool, folder: Path | None = None) -> list[Finding]:
     """Run all checks; Docker only when it is wanted."""
     findings = [
@@ -182,7 +215,11 @@ def examine(*, docker: bool, folder: Path | None = None) -> list[Finding]:
         check_packages(),
         check_envoy(),
     ]
-    return [*findings, check_docker()] if docker else findings
+    if not docker:
+        return findings
+    engine = check_docker()
+    more = [check_docker_memory(), check_docker_leftovers()] if engine.state == "ok" else []
+    return [*findings, engine, *more]
 
 
 def report(findings: list[Finding]) -> int:

@@ -99,3 +99,15 @@ def test_it_runs_without_any_package() -> None:
     )
     assert "Python" in done.stdout, done.stderr
     assert "not installed yet" in done.stdout
+
+
+@pytest.mark.parametrize(("total", "state"), [("8000000000\n", "ok"), ("900000000\n", "missing")])
+def test_memory_of_docker(total: str, state: str) -> None:
+    assert doctor.check_docker_memory(lambda _: total).state == state
+
+
+def test_networks_of_killed_meshes(tmp_path: Path) -> None:
+    lost = tmp_path / "m-123456"
+    finding = doctor.check_docker_leftovers(lambda _: f"{tmp_path}\n{lost}\n{lost}\n")
+    assert (finding.state, finding.fact) == ("note", "left of killed meshes: m-123456")
+    assert doctor.check_docker_leftovers(lambda _: f"{tmp_path}\n").state == "ok"
