@@ -17,12 +17,14 @@ from grader.lab import LabError
 from grader.student import COURSE_FILE
 
 ROOTS = (
+    ".dockerignore",
     "CHANGELOG.md",
     "CONTRIBUTING.md",
     "LICENSE",
     "Makefile",
     "NOTICE",
     "README.md",
+    "compose",
     "docs",
     "grader",
     "labs",
