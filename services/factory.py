@@ -34,7 +34,7 @@ def create_app(options: AppOptions) -> Flask:
     """Make the Flask application for ``options.app``; an unknown name is a ValueError."""
     name = short_name(options.app)
     if name not in FLASK_SERVICES:
-        known = ", ".join(sorted([*FLASK_SERVICES, "reports", "scripted", "tcp_echo"]))
+        known = ", ".join(sorted([*FLASK_SERVICES, "reports", "scripted", "tcp_echo", "grpc_echo"]))
         raise ValueError(f"there is no application {options.app!r}; there are: {known}")
     app = Flask(name, static_folder=None)
     app.register_blueprint(FLASK_SERVICES[name](options))

@@ -22,6 +22,9 @@ class Answer:
     connection_close: bool = False
     raw: str | None = None
     hold: str = ""
+    size: int = 0
+    digest: bool = False
+    echo: bool = False
 
 
 _KEYS = {
@@ -34,6 +37,9 @@ _KEYS = {
     "connection_close",
     "raw",
     "hold",
+    "size",
+    "digest",
+    "echo",
     "times",
 }
 OWN_SCRIPT = "x-script"
@@ -66,6 +72,9 @@ def parse_answer(raw: object) -> Answer:
         connection_close=bool(raw.get("connection_close", False)),
         raw=None if text is None else str(text),
         hold=str(raw.get("hold", "")),
+        size=int(raw.get("size", 0)),
+        digest=bool(raw.get("digest", False)),
+        echo=bool(raw.get("echo", False)),
     )
 
 

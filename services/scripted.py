@@ -19,7 +19,9 @@ of values), ``delay`` (seconds before it), ``times`` (stands for so many equal a
 half of the body), ``reset: true`` (closed with a reset), ``connection_close: true`` (an answer
 with ``connection: close``), ``raw`` (these bytes instead of HTTP, then closed), ``hold: NAME``
 (kept back until somebody asks for ``/release/NAME``; a client can thus see what happens while
-requests are under way, without any timing).
+requests are under way, without any timing), ``size`` (a body of so many bytes), ``digest: true``
+(the body says how many bytes came, and their SHA-256), ``raw`` with ``echo: true`` (every byte that
+comes after it is sent back: an upgraded connection).
 
 ``/health/ready`` answers 200, or 503 between ``/sick`` and ``/well``.
 
@@ -31,6 +33,7 @@ requests, whose answers nobody reads, can be looked into.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 import socket
@@ -104,6 +107,8 @@ class ScriptedServer:
             return False
         if answer.raw is not None:
             connection.sendall(answer.raw.encode())
+            while answer.echo and (data := connection.recv(65536)):
+                connection.sendall(data)
             return False
         body = self._body(request, answer, counter, number)
         message = _response(answer, b"" if request.method == "HEAD" else body)
@@ -134,6 +139,11 @@ class ScriptedServer:
         )
 
     def _body(self, request: Received, answer: Answer, counter: int, number: int) -> bytes:
+        if answer.size:
+            return b"z" * answer.size
+        if answer.digest:
+            digest = hashlib.sha256(request.body).hexdigest()[:16]
+            return f"{len(request.body)} bytes, sha256 {digest}\n".encode()
         if answer.body is not None:
             return answer.body.encode()
         seen = {

@@ -60,6 +60,11 @@ def run(options: AppOptions) -> None:
     if short_name(options.app) == "tcp_echo":
         tcp_echo.serve(sockets, options)
         return
+    if short_name(options.app) == "grpc_echo":
+        from services import grpc_echo  # needs h2, which no other application does
+
+        grpc_echo.serve(sockets[0], options)
+        return
     if short_name(options.app) == "external":
         options, sockets = external.behind_tls(options, sockets)
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
@@ -83,7 +88,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "app",
         metavar="APP",
-        help="customer, preference, recommendation, external, reports, scripted, shop, tcp_echo",
+        help="customer, preference, recommendation, external, reports, scripted, shop, tcp_echo, grpc_echo",
     )
     parser.add_argument(
         "listen", metavar="LISTEN", help="unix:PATH or ADDRESS:PORT, several with commas between"

@@ -46,7 +46,7 @@ ALLOWED: dict[str, set[str]] = {
     "services": set(),
     "mesh.testbed": PILOT
     | {"mesh.agent", "mesh.citadel", "mesh.mixer", "mesh.envoy", "mesh.sidecar", "services"},
-    "mesh.conformance": PILOT | {"mesh.mixer", "mesh.testbed"},
+    "mesh.conformance": PILOT | {"mesh.citadel", "mesh.mixer", "mesh.testbed"},
     "mesh.kubernetes": ISTIO,
     "mesh.workbench": PILOT | {"mesh.mixer", "mesh.testbed"},
     "mesh.doctor": set(),

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from mesh.conformance.wire import Act
 from mesh.testbed.load_topology import TopologyError, load_topology
 from mesh.topology import Topology
 
@@ -51,6 +52,7 @@ class Expect(_Model):
     ``backends`` counts the requests that reached each workload's applications (retries and
     mirrored ones too): a number, or [lowest, highest].  ``requests`` are the headers of those
     requests, by workload: a value for all of them, or a list of values in order of arrival.
+    ``took`` is what a ``talk`` took, one text each.
     """
 
     status: int | dict[int, Count] | None = None
@@ -64,6 +66,7 @@ class Expect(_Model):
     requests: dict[str, dict[str, str | tuple[str, ...] | None]] = {}
     backends: dict[str, Count] = {}
     distribution: Distribution | None = None
+    took: tuple[str, ...] | None = None
 
 
 class KnownDifference(_Model):
@@ -88,12 +91,19 @@ class Wait(_Model):
     value: int
 
 
+class WaitAct(_Model):
+    """Within a ``talk``: wait for a statistic, as a step does."""
+
+    wait: Wait
+
+
 class Step(_Model):
-    """One step: requests (``to``), or one of ``apply``, ``kill``, ``wait``, ``release``, ``tell``.
+    """One step: requests (``to``), a ``talk``, or one of ``apply``, ``kill``, ``wait``, ``release``, ``tell``.
 
     ``background`` requests go on while the next steps run; ``release`` lets what they wait for
     happen, and its expectations are about all of them.  ``tell`` asks the applications of
-    workloads themselves for a path, past every sidecar (``{backend-v1: /sick}``).
+    workloads themselves for a path, past every sidecar (``{backend-v1: /sick}``).  A ``talk`` opens
+    a connection to a ``place`` (``mesh.conformance.wire``); ``lines`` of access logs come of it.
     """
 
     apply: str | None = None
@@ -102,6 +112,9 @@ class Step(_Model):
     wait: Wait | None = None
     release: str = ""
     to: str = ""
+    talk: tuple[Act | WaitAct, ...] = ()
+    place: str = "proxy"
+    lines: int = Field(1, ge=0)
     source: str = Field(GATEWAY, alias="from")
     method: str = "GET"
     headers: dict[str, str] = {}
@@ -118,8 +131,8 @@ class Step(_Model):
     @model_validator(mode="after")
     def _one_thing(self) -> Step:
         kinds = (self.apply is not None, self.kill, self.wait, self.release, self.tell, self.to)
-        if sum(map(bool, kinds)) != 1:
-            raise ValueError("a step has one of: to, apply, kill, wait, release, tell")
+        if sum(map(bool, (*kinds, self.talk))) != 1:
+            raise ValueError("a step has one of: to, apply, kill, wait, release, tell, talk")
         if self.background and self.expect != Expect():
             raise ValueError(
                 "what comes of background requests is expected where they are released"
@@ -144,7 +157,10 @@ class Step(_Model):
 
 
 class Case(_Model):
-    """One case file; ``fresh`` demands a testbed of its own."""
+    """One case file; ``fresh`` demands a testbed of its own.
+
+    ``certificates``: name of a Secret -> host name of the certificate that the runner puts in it.
+    """
 
     name: str
     about: str = ""
@@ -152,6 +168,7 @@ class Case(_Model):
     engines: tuple[EngineName, ...] = ENGINES
     fresh: bool = False
     topology: dict[str, Any]
+    certificates: dict[str, str] = {}
     resources: str = ""
     traffic: tuple[Step, ...] = Field(min_length=1)
 

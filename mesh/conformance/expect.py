@@ -23,6 +23,10 @@ def failures(expect: Expect, seen: Observation) -> list[str]:
         ]
         if wrong:
             found.append(f"body: {expect.body_contains!r} is not in {wrong[0]!r}")
+    if expect.took is not None:
+        took = [row["took"] for row in seen.answers]
+        if took != list(expect.took):
+            found.append(f"took: {took} instead of {list(expect.took)}")
     for name, value in expect.headers.items():
         found += _field(seen.answers, f"header.{name.lower()}", value, f"header {name}")
     for name, value in expect.received.items():

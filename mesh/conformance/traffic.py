@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mesh.accesslog import AccessLogRecord
@@ -28,6 +28,8 @@ from mesh.conformance.observe import (
     record_row,
     request_rows,
 )
+from mesh.conformance.secrets import secret
+from mesh.conformance.talking import talk
 from mesh.istio.eras import era
 from mesh.istio.load import load_text
 from mesh.istio.problem import has_errors
@@ -119,6 +121,8 @@ class CaseRun:
             self._wait(step.wait)
         elif step.tell:
             self._tell(step.tell)
+        elif step.talk:
+            self._talk(number, step)
         else:
             self._land(number, step)
 
@@ -191,6 +195,22 @@ class CaseRun:
         for pod in self.mesh.bed.pods():
             with suppress(NoAnswerError):  # an application that refuses connections holds nothing
                 self.mesh.bed.tell(pod.name, f"/release/{name}")
+
+    def _talk(self, number: int, step: Step) -> None:
+        """Talk on a connection of its own; all that is logged meanwhile belongs to it."""
+        self._settle()
+        bed = self.mesh.bed
+        caller = "" if step.source == GATEWAY else self._pod(step.source)
+        name = f"conform-{next(self.mesh.numbers)}"
+        done = talk(bed, caller, step, name, self._wait)
+        self.mesh.known |= {each.request_id for each in done.records} - {""}
+        names = Names.of(bed.pods(), self.case.mesh)
+        sent = Sent(number, step, caller, frozenset((name,)), [], done.journal, done.records)
+        rows = [
+            {"number": str(place), "took": names.clean(text)}
+            for place, text in enumerate(done.took, 1)
+        ]
+        self.seen[number] = replace(_observation(sent, names), answers=rows)
 
     def _tell(self, told: Mapping[str, str]) -> None:
         for workload, path in told.items():
@@ -278,6 +298,9 @@ def _observation(sent: Sent, names: Names) -> Observation:
 
 
 def _resources(case: Case, text: str) -> list[Resource]:
+    text += "".join(
+        secret(name, case.mesh.namespace, host) for name, host in case.certificates.items()
+    )
     loaded = load_text(text, f"{case.name}.yaml", era=era(case.era), namespace=case.mesh.namespace)
     if has_errors(loaded.problems):
         raise CaseError(f"{case.name}: {loaded.problems[0]}")

@@ -94,6 +94,7 @@ class StreamInfo:
     head: Any = None
     asked: Any = None
     upgrade: bytes = b""
+    upgrade_connection: bytes = b""
     upgrade_allowed: bool = True
     tunnelled: bool = False
     set_cookies: tuple[str, ...] = ()

@@ -6,7 +6,7 @@ log has: route, cluster, endpoints tried, flags; never the draws.  Both come in 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mesh.accesslog import AccessLogRecord
@@ -32,13 +32,18 @@ def of_sidecars(pods: Iterable[LocalPod], request_id: str) -> list[Hop]:
             inbound = record["listener"].startswith("http.inbound")
             direction = "inbound" if inbound else "outbound"
             found.append({"pod": pod.name, "direction": direction, **record})
-    return sorted(found, key=lambda hop: str(hop["start_time"]))
+    return in_order(found, places(pods))
 
 
-def of_access_log(records: Sequence[AccessLogRecord], request_id: str) -> list[Hop]:
-    """Say the same of access log records, as far as they tell; ``steps`` stays empty."""
+def of_access_log(
+    records: Sequence[AccessLogRecord], request_id: str, where: Mapping[str, str]
+) -> list[Hop]:
+    """Say the same of access log records, as far as they tell; ``steps`` stays empty.
+
+    ``where`` are the ``places`` of the pods.
+    """
     chosen = [each for each in records if each.request_id == request_id]
-    return [
+    found = [
         {
             "pod": each.pod,
             "direction": each.direction,
@@ -58,10 +63,43 @@ def of_access_log(records: Sequence[AccessLogRecord], request_id: str) -> list[H
             "upstream_hosts_attempted": each.upstream_hosts_attempted,
             "steps": [],
         }
-        for each in sorted(chosen, key=_order)
+        for each in chosen
     ]
+    return in_order(found, where)
 
 
-def _order(record: AccessLogRecord) -> tuple[str, int]:
-    """Order by the beginning; of one millisecond, what took longer contains the other."""
-    return record.start_time, -record.duration
+def places(pods: Iterable[LocalPod]) -> dict[str, str]:
+    """Return which pod is behind an address of this machine, ``127.0.0.1:PORT`` -> pod."""
+    return {
+        f"{pod.node.address}:{port}": pod.name
+        for pod in pods
+        for port in pod.node.inbound_ports.values()
+    }
+
+
+def in_order(hops: Iterable[Hop], where: Mapping[str, str]) -> list[Hop]:
+    """Order by the clock, and what begins in the same tick of it by cause and effect.
+
+    An access log knows milliseconds, and several hops begin in one.  An inbound hop follows the
+    outbound one that tried its pod's address, an outbound hop the inbound one of its own pod.
+    """
+    left = sorted(hops, key=lambda hop: str(hop["start_time"]))
+    found: list[Hop] = []
+    while left:
+        tick = [hop for hop in left if hop["start_time"] == left[0]["start_time"]]
+        first = next(
+            (hop for hop in tick if not any(_causes(other, hop, where) for other in tick)), tick[0]
+        )
+        found.append(first)
+        left = [hop for hop in left if hop is not first]
+    return found
+
+
+def _causes(one: Hop, other: Hop, where: Mapping[str, str]) -> bool:
+    """Tell whether the hop ``one`` led to the hop ``other``."""
+    if one["direction"] == other["direction"]:
+        return False
+    if one["direction"] == "inbound":
+        return bool(one["pod"] == other["pod"])
+    tried = [*str(one.get("upstream_hosts_attempted", "")).split(","), one["upstream_host"]]
+    return other["pod"] in [where.get(address.strip()) for address in tried]

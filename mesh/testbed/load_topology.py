@@ -37,7 +37,16 @@ from typing import Any
 from mesh.topology import Outside, Port, Service, Topology, Workload
 
 OUTBOUND_POLICIES = ("REGISTRY_ONLY", "ALLOW_ANY")
-APPS = ("customer", "preference", "recommendation", "reports", "scripted", "shop", "tcp_echo")
+APPS = (
+    "customer",
+    "preference",
+    "recommendation",
+    "reports",
+    "scripted",
+    "shop",
+    "tcp_echo",
+    "grpc_echo",
+)
 
 INGRESS_YAML = """\
 apiVersion: networking.istio.io/v1alpha3

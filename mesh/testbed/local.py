@@ -405,7 +405,7 @@ class LocalTestbed:
         if self.engine == "mitmproxy":
             records.flush(running)
             return tuple(hops.of_sidecars(running, request_id))
-        return tuple(hops.of_access_log(self.access_log(), request_id))
+        return tuple(hops.of_access_log(self.access_log(), request_id, hops.places(running)))
 
     def logs(self, name: str) -> str:
         """Return what a pod's processes, ``pilot``, ``mixer`` or ``zygote`` printed."""

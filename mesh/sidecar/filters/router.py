@@ -298,7 +298,9 @@ class Router:
 
     def _take_response(self, flow: HTTPFlow, info: StreamInfo, response: UpstreamResponse) -> None:
         fields = response.fields
-        if self._envoy_headers:
+        stream = info.request_stream
+        whole = not info.upgrade and (stream is None or stream.complete)
+        if self._envoy_headers and whole:  # the time counts from the end of the request
             fields = [item for item in fields if item[0] != b"x-envoy-upstream-service-time"]
             took = int((self._clock() - info.started) * 1000)
             fields.append((b"x-envoy-upstream-service-time", b"%d" % took))

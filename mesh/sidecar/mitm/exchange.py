@@ -266,7 +266,7 @@ class Exchange:
             local_reply(flow, info, 404, b"", "absolute_path_rejected")
         elif head.upgrade:
             self._codec.close_after()
-            info.upgrade = head.upgrade
+            info.upgrade, info.upgrade_connection = head.upgrade, head.connection
             info.upgrade_allowed = head.upgrade.lower() in self._hcm.upgrades
 
     async def _answer(self) -> None:

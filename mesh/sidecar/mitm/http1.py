@@ -59,6 +59,7 @@ class BadRequestError(Exception):
 class RawHead:
     """A request head as read; names are lower case; ``length`` is None for a chunked body.
 
+    ``connection`` is the header's value of a request that wants to ``upgrade``.
     ``refusal`` is set for a head that is well formed and yet answered with an empty 400.
     """
 
@@ -72,6 +73,7 @@ class RawHead:
     upgrade: bytes
     expect_continue: bool
     refusal: str = ""
+    connection: bytes = b""
 
 
 _HOP = frozenset(
@@ -102,7 +104,7 @@ def read_head(raw: bytes) -> RawHead:
         raise bad_head(raw)
     method, target, minor, block = match.groups()
     fields: list[tuple[bytes, bytes]] = []
-    authority = upgrade = connection = b""
+    authority = upgrade = connection = said = b""
     hosts = 0
     length: int | None = 0
     lengths = codings = 0
@@ -126,6 +128,7 @@ def read_head(raw: bytes) -> RawHead:
             codings, length = 1, None
         elif name == b"connection":
             connection += b"," + value.lower()
+            said = value
         elif name == b"proxy-connection":
             connection += b",close" if value.lower() == b"close" else b""
         elif name == b"upgrade":
@@ -177,7 +180,11 @@ def read_head(raw: bytes) -> RawHead:
         refusal = "missing_host_header"
     elif b"#" in path:
         refusal = "path_normalization_failed"
-    return RawHead(method, scheme, authority, path, fields, length, close, upgrade, expect, refusal)
+    if not upgrade:
+        said = b""
+    return RawHead(
+        method, scheme, authority, path, fields, length, close, upgrade, expect, refusal, said
+    )
 
 
 def _absolute(target: bytes) -> tuple[bytes, bytes, bytes] | None:

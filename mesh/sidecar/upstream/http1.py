@@ -34,7 +34,8 @@ def head_bytes(request: UpstreamRequest) -> bytes:
     elif request.method not in _WITHOUT_BODY and not _has_length(request):
         parts.append(b"content-length: 0\r\n")
     if request.upgrade:
-        parts.append(b"connection: upgrade\r\nupgrade: %b\r\n" % request.upgrade)
+        said = request.connection or b"upgrade"
+        parts.append(b"connection: %b\r\nupgrade: %b\r\n" % (said, request.upgrade))
     parts.append(b"\r\n")
     return b"".join(parts)
 

@@ -18,7 +18,8 @@ class UpstreamRequest:
     """A request: ``body`` when it is complete, else ``stream``.
 
     ``fields`` are without ``host``; ``chunked`` says that the body has no ``content-length``;
-    ``upgrade`` names the protocol that the client wants to change to.
+    ``upgrade`` names the protocol that the client wants to change to, ``connection`` is what its
+    header of that name said.
     """
 
     method: bytes
@@ -30,6 +31,7 @@ class UpstreamRequest:
     stream: BodyStream | None = None
     chunked: bool = False
     upgrade: bytes = b""
+    connection: bytes = b""
     trailers: Fields = field(default_factory=list)
 
 

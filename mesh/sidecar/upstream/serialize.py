@@ -60,5 +60,6 @@ def serialize(
         stream,
         not has_length and (stream is not None or info.request_chunked or bool(body)),
         info.upgrade,
+        info.upgrade_connection,
         list(trailers.fields) if trailers is not None else [],
     )
