@@ -257,7 +257,8 @@ def a_dying_pod_harms_nobody(evidence: Evidence) -> Outcome:
         if problem := refused(evidence, seen):
             return failed(
                 f"A pod broke the connection in the middle of a request, and for {caller} {problem}.",
-                help="A broken connection is a reset: does retryOn count it?",
+                help="Where the application breaks off, its sidecar answers 503; where the whole pod is gone, "
+                "the connection is reset. Does retryOn count both?",
                 evidence=told(evidence, "dying"),
             )
     stream = evidence.probe("killed")
