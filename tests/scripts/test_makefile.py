@@ -114,7 +114,7 @@ def test_a_failure_is_2(kit: Path) -> None:
 def test_test_installs_the_groups_it_needs(kit: Path) -> None:
     done = make(kit, "test", "ARGS=-k routing")
     assert done.stdout.splitlines() == [
-        "set-up: core dev console envoy?",
+        "set-up: core dev console notebooks envoy?",
         "python",
         "[-m]",
         "[pytest]",
