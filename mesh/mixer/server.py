@@ -148,6 +148,7 @@ class Check(Handler):
         principal = headers.pop(PRINCIPAL_HEADER, "").strip("-")
         answer = self.report.check(pod, str(self.request.method), f"/{rest}", headers, principal)
         self.clear()
+        self.clear_header("Server")  # the answer is the sidecar's: Envoy would hand it on
         self.set_header("content-type", "text/plain")
         self.set_status(CODES.get(answer.code, CODES[2])[1], "checked")
         self.finish(answer.text)
