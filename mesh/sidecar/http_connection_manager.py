@@ -14,6 +14,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from email.utils import formatdate
+from ipaddress import ip_address
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,14 @@ _NOT_AT_THE_EDGE = frozenset(
     b"x-envoy-downstream-service-cluster x-envoy-downstream-service-node "
     b"x-envoy-original-path".split()
 )
+
+
+def last_address(text: str) -> str:
+    """Return the last IP address of an x-forwarded-for, ``""`` when it is none."""
+    try:
+        return str(ip_address(text.rpartition(",")[2].strip()))
+    except ValueError:
+        return ""
 
 
 class _Date:
@@ -169,6 +178,12 @@ class HttpConnectionManager:
         """Make what serves one connection."""
         return ConnectionHandler(listener, self, connection)
 
+    def count_connection(self, change: int) -> None:
+        """Count a client that came (1) or went (-1)."""
+        self._stats.inc(self.stat_prefix + "downstream_cx_active", change)
+        if change > 0:
+            self._stats.inc(self.stat_prefix + "downstream_cx_total")
+
     def prepare_request(self, head: RawHead, connection: ConnectionInfo) -> None:
         """Change the headers of ``head`` as Envoy does before the first filter."""
         self._stats.inc(self._active)
@@ -209,6 +224,20 @@ class HttpConnectionManager:
         if self._request_ids and b"x-request-id" not in names:
             fields.append((b"x-request-id", random_uuid(self._rng).encode()))
         head.fields = fields
+
+    def original_client(self, head: RawHead, info: StreamInfo) -> None:
+        """Believe the last address of x-forwarded-for, where the connection's peer is a proxy.
+
+        A gateway (``use_remote_address``) believes only the connection.  Policies, consistent
+        hashing and the access log speak of this address.
+        """
+        if self._edge:
+            return
+        for name, value in head.fields:
+            if name == b"x-forwarded-for":
+                address = last_address(value.decode("latin-1"))
+                if address:
+                    info.downstream_remote_address = f"{address}:0"
 
     def start_span(self, head: RawHead, info: StreamInfo) -> None:
         """Begin the span of a request, where tracing is on; after ``prepare_request``."""

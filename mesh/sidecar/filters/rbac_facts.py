@@ -9,7 +9,6 @@ Source: Envoy ``source/extensions/filters/common/rbac/matchers.cc``.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,18 +50,9 @@ def facts_of(flow: HTTPFlow, info: StreamInfo) -> RequestFacts:
         encrypted=connection.tls is not None,
         names=(*peer.uri_sans, *peer.dns_sans, peer.subject) if peer is not None else (),
         direct=direct,
-        remote=_forwarded(head) or direct,
+        remote=info.downstream_remote_address.rpartition(":")[0].strip("[]") or direct,
         local=connection.local[0],
         port=connection.local[1],
         server_name=connection.server_name,
         metadata=info.metadata,
     )
-
-
-def _forwarded(head: RequestHead) -> str:
-    """Return the last address of x-forwarded-for: the one that the nearest proxy saw."""
-    text = (head.get("x-forwarded-for") or "").rpartition(",")[2].strip()
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        return ""

@@ -69,7 +69,8 @@ def decide(redirect: Redirect, head: RequestHead) -> RedirectAnswer:
     scheme = redirect.scheme or ("https" if redirect.https else head.scheme)
     host = redirect.host or head.authority
     if redirect.port:
-        host = f"{_without_port(host)}:{redirect.port}"
+        # Only the request's own port is taken off; one that the rule writes stays before it.
+        host = f"{redirect.host or _without_port(host)}:{redirect.port}"
     elif not redirect.host:
         # Port 80 of http (443 of https) means nothing under the other scheme.
         name, port = _without_port(host), _port(host)

@@ -137,7 +137,11 @@ class Router:
         if plan.hashing is not None:
             hashed = plan.hashing.generate(
                 head,
-                Peer(flow.client_conn.peername[0], info.downstream_remote_address, ""),
+                Peer(
+                    info.downstream_remote_address.rpartition(":")[0],
+                    info.downstream_remote_address,
+                    "",
+                ),
             )
             sender.hash, info.set_cookies = hashed.value, hashed.set_cookies
             info.explain("hash", value=hashed.value)

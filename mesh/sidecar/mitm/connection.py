@@ -109,6 +109,7 @@ class ConnectionHandler(asyncio.Protocol):
         self.server = Server(address=None)
         self.listener.connections.add(self)
         hcm = self.hcm
+        hcm.count_connection(1)
         self.idle_since = self.loop.time()
         if hcm.idle_timeout:
             self._timers.append(self.loop.call_later(hcm.idle_timeout, self._look_idle))
@@ -178,6 +179,7 @@ class ConnectionHandler(asyncio.Protocol):
         self.client.state = ConnectionState.CLOSED
         self.client.timestamp_end = time.time()
         self.listener.connections.discard(self)
+        self.hcm.count_connection(-1)
         self.closed.set()
         for timer in self._timers:
             timer.cancel()

@@ -113,6 +113,7 @@ class Exchange:
         request.data.content = body if stream is None else None
         self.flow = make_flow(connection.client, connection.server, request, "")
         connection.describe(info)
+        hcm.original_client(head, info)
         info.bytes_received = len(body)
         info.request_stream = stream
         info.request_chunked = head.length is None

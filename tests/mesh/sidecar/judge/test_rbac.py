@@ -12,6 +12,7 @@ from envoy_data_plane.envoy.config.rbac.v3 import Rbac
 from mesh.sidecar.filters.rbac import Engine
 from mesh.sidecar.filters.rbac_facts import RequestFacts
 from mesh.sidecar.filters.routing import RequestHead
+from mesh.sidecar.http_connection_manager import last_address
 
 pytestmark = pytest.mark.envoy
 TYPE = "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC"
@@ -140,6 +141,5 @@ def test_every_policy_decides_as_envoys(judge: Callable[..., Any]) -> None:
 
 
 def forwarded(headers: list[tuple[str, str]]) -> str:
-    from mesh.sidecar.filters.rbac_facts import _forwarded
-
-    return _forwarded(RequestHead("GET", "http", "a", "/", headers)) or "127.0.0.1"
+    given = [value for name, value in headers if name.lower() == "x-forwarded-for"]
+    return last_address(",".join(given)) or "127.0.0.1"
