@@ -1,4 +1,4 @@
-"""``meshctl apply -f FILE``: change the configuration; returns when it is in force."""
+"""``meshctl apply FILE``: change the configuration; returns when it is in force."""
 
 from __future__ import annotations
 
@@ -9,18 +9,26 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mesh.commands.common import Mesh, attach, done, print_problems
+from mesh.commands.errors import UserError
 
 if TYPE_CHECKING:
     from mesh.pilot.client import ApplyResult
 
 Files = Annotated[
-    list[Path],
-    typer.Option("--filename", "-f", metavar="FILE", help="File or folder; - for standard input."),
+    list[Path] | None,
+    typer.Argument(metavar="[FILE]...", help="File or folder; - for standard input."),
+]
+Named = Annotated[
+    list[Path] | None,
+    typer.Option("--filename", "-f", metavar="FILE", help="The same, as kubectl spells it."),
 ]
 
 
-def apply(files: Files, mesh: Mesh = "") -> None:
+def apply(paths: Files = None, filename: Named = None, mesh: Mesh = "") -> None:
     """Apply Istio YAML and wait until every sidecar works by it."""
+    files = [*(paths or []), *(filename or [])]
+    if not files:
+        raise UserError("give the files or folders to apply: meshctl apply FILE")
     texts: list[tuple[str, str]] = []
     for file in expand(files):
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
