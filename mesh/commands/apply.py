@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mesh.commands.common import Mesh, attach, done, print_problems
-from mesh.commands.errors import UserError
 
 if TYPE_CHECKING:
     from mesh.pilot.client import ApplyResult
@@ -28,7 +27,7 @@ def apply(paths: Files = None, filename: Named = None, mesh: Mesh = "") -> None:
     """Apply Istio YAML and wait until every sidecar works by it."""
     files = [*(paths or []), *(filename or [])]
     if not files:
-        raise UserError("give the files or folders to apply: meshctl apply FILE")
+        raise typer.BadParameter("give the files or folders to apply: meshctl apply FILE")
     texts: list[tuple[str, str]] = []
     for file in expand(files):
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")

@@ -66,7 +66,7 @@ def test_status_without_a_mesh() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["up", "--lab", "99"], "there is no lab 99; there are: 1"),
+        (["up", "--lab", "99"], "there is no lab 99; there are: 0, 1,"),
         (["up", "--lab", "1", "--topology", "x"], "not both"),
         (["up", "--topology", "/gone.yaml"], "/gone.yaml: No such file"),
         (["up", "--engine", "nginx"], "nginx"),
