@@ -30,7 +30,7 @@ def describe(
         typer.Option("--filename", "-f", metavar="PATH", help="Files instead of a running mesh."),
     ] = None,
     era: EraName = "",
-    lab: Lab = 0,
+    lab: Lab = None,
     topology: TopologyFile = None,
     namespace: Namespace = "tutorial",
     mesh: Mesh = "",
@@ -42,7 +42,7 @@ def describe(
     kinds |= {"service": describe_service, "svc": describe_service}
     if what not in kinds:
         raise typer.BadParameter(f"there is no {what!r} to describe: choose pod or service")
-    if paths or lab or topology:
+    if paths or lab is not None or topology:
         context = _from_files(paths or [], era, lab, topology, namespace)
     else:
         context = _from_mesh(mesh)
@@ -54,7 +54,7 @@ def describe(
 
 
 def _from_files(
-    paths: list[Path], era: str, lab: int, topology: Path | None, namespace: str
+    paths: list[Path], era: str, lab: int | None, topology: Path | None, namespace: str
 ) -> Context:
     from mesh.commands.common import print_problems
     from mesh.istio.analyze import Context

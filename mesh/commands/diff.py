@@ -48,7 +48,7 @@ def diff(
     times: Annotated[int, typer.Option("--times", min=1, max=10_000, help="With --run.")] = 100,
     xds: Annotated[bool, typer.Option("--xds", help="Show the changed xDS in full.")] = False,
     era: EraName = "",
-    lab: Lab = 0,
+    lab: Lab = None,
     topology: TopologyFile = None,
     namespace: Namespace = "tutorial",
     output: Annotated[str, typer.Option("--output", "-o", help="text or json.")] = "text",

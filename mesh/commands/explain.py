@@ -48,7 +48,7 @@ def explain(
     ] = None,
     mesh: Mesh = "",
     era: EraName = "",
-    lab: Lab = 0,
+    lab: Lab = None,
     topology: TopologyFile = None,
     namespace: Namespace = "tutorial",
     output: Annotated[str, typer.Option("--output", "-o", help="text or json.")] = "text",

@@ -24,7 +24,7 @@ ANSWERS = "answers.yaml"
 
 def export(
     what: Annotated[str, typer.Argument(metavar="kubernetes")],
-    lab: Lab = 0,
+    lab: Lab = None,
     paths: Annotated[
         list[Path] | None,
         typer.Option("--filename", "-f", metavar="PATH", help="Your files; by default the lab's."),
@@ -53,13 +53,17 @@ def export(
     release, services = era_and_topology(era, lab, topology)
     wanted = services or standard_topology()
     chosen = list(paths or [])
-    if lab and not chosen:
+    if lab is not None and not chosen:
         home, own = lab_folder(lab), Path("work") / f"lab-{lab:02}"
         place = home / "solution" if solution else own if own.is_dir() else home / "start"
         if place.is_relative_to(Path.cwd()):
             place = place.relative_to(Path.cwd())
         named = [place / str(each) for each in lab_definition(lab).get("files", ())]
-        chosen = [each for each in named if each.is_file() and each.name != ANSWERS]
+        chosen = [
+            each
+            for each in named
+            if each.is_file() and each.suffix != ".py" and each.name != ANSWERS
+        ]
     existing(chosen)
     resources = list(load_text(ingress_yaml(wanted), "ingress.yaml", era=release).resources)
     problems = []
@@ -71,12 +75,12 @@ def export(
     print_problems(problems)
     if has_errors(problems):
         raise typer.Exit(REFUSED)
-    locustfile = lab_folder(lab) / "locustfile.py" if lab else None
+    locustfile = lab_folder(lab) / "locustfile.py" if lab is not None else None
     found = manifests(
         wanted,
         resources,
         release,
-        title=f"Lab {lab}" if lab else "This mesh",
+        title="This mesh" if lab is None else f"Lab {lab}",
         tag=VERSION,
         locustfile=locustfile.read_text(encoding="utf-8")
         if locustfile and locustfile.is_file()
@@ -85,7 +89,7 @@ def export(
     if found.problems:
         print_problems(found.problems)
         raise typer.Exit(REFUSED)
-    target = folder or Path(f"lab-{lab:02}-kubernetes" if lab else "kubernetes")
+    target = folder or Path(f"lab-{lab:02}-kubernetes" if lab is not None else "kubernetes")
     try:
         found.write(target)
     except OSError as error:

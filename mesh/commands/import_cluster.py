@@ -37,7 +37,7 @@ def import_cluster(
     from mesh.testbed.load_topology import load_topology
 
     existing(files)
-    release, _ = era_and_topology(era, 0, None)
+    release, _ = era_and_topology(era, None, None)
     loaded = load_paths(files, era=release, namespace=namespace)
     foreign = [each for each in loaded.problems if each.code == "KIT0004" and each.path == "kind"]
     problems = [each for each in loaded.problems if each not in foreign]

@@ -13,21 +13,23 @@ if TYPE_CHECKING:
     from mesh.topology import Topology
 
 EraName = Annotated[str, typer.Option("--era", help="istio-1.0, istio-1.9, istio-current.")]
-Lab = Annotated[int, typer.Option("--lab", metavar="N", help="Era and services of lab N.")]
+Lab = Annotated[int | None, typer.Option("--lab", metavar="N", help="Era and services of lab N.")]
 TopologyFile = Annotated[
     Path | None, typer.Option("--topology", metavar="FILE", help="The services of a YAML file.")
 ]
 Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Of objects that name none.")]
 
 
-def era_and_topology(era: str, lab: int, topology: Path | None) -> tuple[Era, Topology | None]:
+def era_and_topology(
+    era: str, lab: int | None, topology: Path | None
+) -> tuple[Era, Topology | None]:
     """Return what the options mean; a wrong one is a wrong use (exit code 2)."""
     from mesh.commands.up import lab_definition, read_mapping
     from mesh.istio.eras import era as era_named
     from mesh.testbed.load_topology import load_topology
 
     services = None
-    if lab:
+    if lab is not None:
         definition = lab_definition(lab)
         era = era or str(definition.get("era", ""))
         services = load_topology(definition.get("topology"))

@@ -179,7 +179,7 @@ class Deployment(PodSet):
             api = self.folder.socket(API)
             agent = AgentOptions(pod.node.id, pod.folder, api, pod.node.spiffe_id)
         spec = self.engine.spec(pod.node, self.folder.socket(ADS), pod.folder, agent)
-        workload = self.workload_of(pod)[1] if pod.pod is not None else None
+        workload = None if pod.gateway else self.workload_of(pod)[1]
         if workload is not None and len(workload.filter) > 1:
             if self.engine.name != "mitmproxy":
                 raise TestbedError("a filter in Python runs in the mitmproxy sidecar only")

@@ -51,5 +51,5 @@ def test_reset_keeps_the_old_files_aside() -> None:
 
 
 def test_an_unknown_lab() -> None:
-    with pytest.raises(LabError, match=r"There is no lab 99; these are here: 1"):
+    with pytest.raises(LabError, match=r"There is no lab 99; these are here: 0, 1,"):
         find_lab(99)

@@ -72,7 +72,7 @@ def requests_total(text: str, reporter: str) -> dict[tuple[str, str, str, str], 
             each.labels["source_workload"],
             each.labels["destination_workload"],
             each.labels["response_code"],
-            each.labels["response_flags"],
+            each.labels.get("response_flags", ""),  # a Telemetry may have removed it
         ): int(each.value)
         for family in text_string_to_metric_families(text)
         for each in family.samples
