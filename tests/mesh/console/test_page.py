@@ -162,11 +162,15 @@ def test_a_killed_pod_is_replaced(page: Page, console: Console) -> None:
     assert len({each.name for each in console.bed.pods()} & old) == len(old) - 1
 
 
-def test_metrics_and_lab_are_there_and_dark_mode_too(page: Page) -> None:
+def test_metrics_and_lab_are_there_and_dark_mode_too(page: Page, console: Console) -> None:
+    def drawn() -> object:
+        console.bed.request("/customer")  # the lines are of the last seconds' traffic
+        return page.driver.find_elements(By.CSS_SELECTOR, "#metric-rate .trace")
+
     page.open("metrics")
-    page.until(lambda: page.driver.find_elements(By.CSS_SELECTOR, "#metric-rate .trace"))
+    page.until(drawn)
     page.open("lab")
-    page.until(lambda: "Canary" in page.find("task"))
+    page.until(lambda: "Tour" in page.find("task"))
     assert "make lab-" in page.find("task")
     page.click("dark")
     page.click("hall")
