@@ -68,13 +68,18 @@ class Admin:
         """Return when everything logged so far is in the access log file: the barrier before reading.
 
         Envoy answers before its flush thread has written, so its gauge of unwritten bytes is asked
-        until it is 0; AdminError after ``timeout`` seconds.
+        until it is 0.  A record that comes in between waits for Envoy's own timer (10 s), so Envoy
+        is asked to write each time; AdminError after ``timeout`` seconds.
         """
-        status, body = self._request("POST", "/reopen_logs")
-        if status != http.client.OK:
-            raise AdminError(f"POST /reopen_logs on port {self.port} gave {status}: {body[:200]!r}")
         end = time.monotonic() + self.timeout
-        while self.stats(UNWRITTEN).get(UNWRITTEN, 0):
+        while True:
+            status, body = self._request("POST", "/reopen_logs")
+            if status != http.client.OK:
+                raise AdminError(
+                    f"POST /reopen_logs on port {self.port} gave {status}: {body[:200]!r}"
+                )
+            if not self.stats(UNWRITTEN).get(UNWRITTEN, 0):
+                return
             if time.monotonic() > end:
                 raise AdminError(
                     f"the access log of the sidecar at admin port {self.port} is still not written "
