@@ -40,6 +40,7 @@ def attach_to(run: RunFolder) -> LocalTestbed:
 def sweep_containers() -> list[str]:
     """Remove what killed meshes left in Docker; returns their names (no Docker: nothing)."""
     import shutil
+    from contextlib import closing
 
     if shutil.which("docker") is None:
         return []
@@ -47,6 +48,7 @@ def sweep_containers() -> list[str]:
     from mesh.testbed.compose.testbed import sweep
 
     try:
-        return sweep(client())
+        with closing(client()) as engine:
+            return sweep(engine)
     except TestbedError:
         return []

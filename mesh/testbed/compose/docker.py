@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +28,11 @@ NO_COMPOSE = (
 
 def client() -> DockerClient:
     """Connect to the engine; TestbedError with a remedy when there is none."""
+    place = os.environ.get("DOCKER_HOST") or "unix:///var/run/docker.sock"
     try:
+        if place.startswith("unix://"):  # the library leaves its socket open where nobody listens
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(place.removeprefix("unix://"))
         found = DockerClient.from_env(timeout=60)
         found.ping()
     except (DockerException, OSError):
