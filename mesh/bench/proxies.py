@@ -12,10 +12,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from mesh.bench.process import cpu_seconds, end, pss_bytes
 from mesh.envoy.bootstrap import bootstrap
@@ -46,40 +46,112 @@ class Proxy:
     authority: str = ""
 
 
+class Bench:
+    """An upstream and a control plane in ``folder``, and the proxies between; all end with the block."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ports = Ports()
+        self._stack = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as stack:
+            self._stack = stack
+            stack.callback(self.ports.close)
+            words = [sys.executable, "-m", "mesh.bench.upstream"]
+            upstream = self._start(words, stdout=subprocess.PIPE)
+            assert upstream.stdout is not None
+            self.upstream_port = int(upstream.stdout.readline().split()[1])
+            self.pilot = self._pilot()
+            place = ("upstream-0", _NAMESPACE, "upstream", "upstream")
+            pod = Pod(*place, {}, "default", "127.0.0.1", {8080: self.upstream_port})
+            self.pilot.add_pods([(self._node("target"), pod)])
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def node(self, name: str, *, log: bool = True) -> ProxyNode:
+        """Make a proxy known to the control plane, with or without an access log."""
+        node = self._node(name)
+        node = node if log else replace(node, access_log="")
+        self.pilot.add_pods([(node, None)])
+        return node
+
+    def in_force(self, nodes: Sequence[ProxyNode]) -> None:
+        """Wait until these work by their configuration; RuntimeError when one does not."""
+        forced = self.pilot.in_force([each.name for each in nodes], timeout=60)
+        if not forced.in_force:
+            raise RuntimeError(forced.reason)
+
+    def sidecar(self, node: ProxyNode) -> Proxy:
+        """Start the mitmproxy sidecar."""
+        words = ["--node-id", node.id, "--ads-socket", str(self.folder / "ads")]
+        words += ["--admin-port", str(node.admin_port)]
+        process = self._start([sys.executable, "-m", "mesh.sidecar", *words])
+        return Proxy("mitmproxy sidecar", node.outbound_port, process.pid, AUTHORITY)
+
+    def envoy(self, node: ProxyNode) -> Proxy:
+        """Start Envoy; EnvoyMissingError when it is not installed."""
+        binary = find_binary()
+        self.ports.release([node.admin_port])  # Envoy's admin does not share its port
+        data = bootstrap(node.to_xds().to_dict(), str(self.folder / "ads"), node.admin_port)
+        log = self.folder / "envoy.log"
+        with log.open("ab") as out:
+            process = self._start(command(binary, EnvoyOptions(data, log)), stdout=out, stderr=out)
+        return Proxy("Envoy", node.outbound_port, process.pid, AUTHORITY)
+
+    def stock(self) -> Proxy:
+        """Start mitmdump as it comes, before the upstream."""
+        holder = Ports()
+        (port,) = holder.take(1)
+        holder.close()
+        mitmdump = Path(sys.executable).with_name("mitmdump")
+        mode = f"reverse:http://127.0.0.1:{self.upstream_port}"
+        words = ["-q", "--listen-host", "127.0.0.1", "-p", str(port), "--mode", mode]
+        process = self._start([sys.executable, str(mitmdump), *words])
+        return Proxy("stock mitmdump", port, process.pid)
+
+    def _start(self, words: list[str], **options: Any) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            words, text=True, stdin=subprocess.DEVNULL, env=_environment(), **options
+        )
+        self._stack.callback(end, process)
+        return process
+
+    def _pilot(self) -> PilotClient:
+        ready, told = os.pipe()
+        self._start([sys.executable, "-c", _PILOT, str(self.folder), str(told)], pass_fds=(told,))
+        os.close(told)
+        if not os.read(ready, 1):
+            raise RuntimeError("the control plane of the benchmark did not start")
+        os.close(ready)
+        return PilotClient(self.folder / "api")
+
+    def _node(self, name: str) -> ProxyNode:
+        outbound, admin = self.ports.take(2)
+        return ProxyNode(
+            name,
+            _NAMESPACE,
+            outbound_port=outbound,
+            admin_port=admin,
+            access_log=str(self.folder / f"{name}.jsonl"),
+            services=(Service("upstream", _NAMESPACE).hostname,) if name == "target" else (),
+        )
+
+
 @contextlib.contextmanager
 def proxies(folder: Path) -> Iterator[list[Proxy]]:
     """Start upstream, control plane and proxies in ``folder``; all end with the block."""
-    with contextlib.ExitStack() as stack:
-        ports = Ports()
-        stack.callback(ports.close)
-
-        def start(arguments: list[str], **options: Any) -> subprocess.Popen[str]:
-            process = subprocess.Popen(
-                arguments, text=True, stdin=subprocess.DEVNULL, env=_environment(), **options
-            )
-            stack.callback(end, process)
-            return process
-
-        upstream = start([sys.executable, "-m", "mesh.bench.upstream"], stdout=subprocess.PIPE)
-        assert upstream.stdout is not None
-        upstream_port = int(upstream.stdout.readline().split()[1])
-        pilot = _pilot(start, folder)
-        nodes = [_node(name, folder, ports) for name in ("sidecar", "envoy")]
-        target = Pod(
-            "upstream-0", _NAMESPACE, "upstream", "upstream", {}, "default", "127.0.0.1",
-            {8080: upstream_port},
-        )  # fmt: skip
-        pilot.add_pods(
-            [*((node, None) for node in nodes), (_node("target", folder, ports), target)]
-        )
-        found = [_stock(start, upstream_port), _sidecar(start, nodes[0], folder)]
-        wanted = [nodes[0].name]
+    with Bench(folder) as bench:
+        nodes = [bench.node("sidecar")]
+        found = [bench.stock(), bench.sidecar(nodes[0])]
         with contextlib.suppress(EnvoyMissingError):
-            found.append(_envoy(start, nodes[1], folder, ports))
-            wanted.append(nodes[1].name)
-        forced = pilot.in_force(wanted, timeout=30)
-        if not forced.in_force:
-            raise RuntimeError(forced.reason)
+            node = bench.node("envoy")
+            found.append(bench.envoy(node))
+            nodes.append(node)
+        bench.in_force(nodes)
         yield found
 
 
@@ -103,61 +175,3 @@ def load(proxy: Proxy, requests: int, path: str = "/") -> dict[str, float]:
 
 def _environment() -> dict[str, str]:
     return {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}
-
-
-def _pilot(start: Any, folder: Path) -> PilotClient:
-    ready, told = os.pipe()
-    start([sys.executable, "-c", _PILOT, str(folder), str(told)], pass_fds=(told,))
-    os.close(told)
-    if not os.read(ready, 1):
-        raise RuntimeError("the control plane of the benchmark did not start")
-    os.close(ready)
-    return PilotClient(folder / "api")
-
-
-def _node(name: str, folder: Path, ports: Ports) -> ProxyNode:
-    outbound, admin = ports.take(2)
-    log = str(folder / f"{name}.jsonl")
-    return ProxyNode(
-        name, _NAMESPACE, outbound_port=outbound, admin_port=admin, access_log=log,
-        services=(Service("upstream", _NAMESPACE).hostname,) if name == "target" else (),
-    )  # fmt: skip
-
-
-def _stock(start: Any, upstream_port: int) -> Proxy:
-    holder = Ports()
-    (port,) = holder.take(1)
-    holder.close()
-    mitmdump = Path(sys.executable).with_name("mitmdump")
-    mode = f"reverse:http://127.0.0.1:{upstream_port}"
-    process = start(
-        [
-            sys.executable,
-            str(mitmdump),
-            "-q",
-            "--listen-host",
-            "127.0.0.1",
-            "-p",
-            str(port),
-            "--mode",
-            mode,
-        ]
-    )
-    return Proxy("stock mitmdump", port, process.pid)
-
-
-def _sidecar(start: Any, node: ProxyNode, folder: Path) -> Proxy:
-    arguments = ["--node-id", node.id, "--ads-socket", str(folder / "ads")]
-    process = start(
-        [sys.executable, "-m", "mesh.sidecar", *arguments, "--admin-port", str(node.admin_port)]
-    )
-    return Proxy("mitmproxy sidecar", node.outbound_port, process.pid, AUTHORITY)
-
-
-def _envoy(start: Any, node: ProxyNode, folder: Path, ports: Ports) -> Proxy:
-    ports.release([node.admin_port])  # Envoy's admin does not share its port
-    data = bootstrap(node.to_xds().to_dict(), str(folder / "ads"), node.admin_port)
-    log = folder / "envoy.log"
-    with log.open("ab") as out:
-        process = start(command(find_binary(), EnvoyOptions(data, log)), stdout=out, stderr=out)
-    return Proxy("Envoy", node.outbound_port, process.pid, AUTHORITY)

@@ -12,7 +12,6 @@ import argparse
 import contextlib
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,17 +20,14 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
 
 from rich.console import Console
 
 from mesh.bench.__main__ import interleaved, table
-from mesh.bench.process import end, pss_bytes
-from mesh.bench.proxies import Proxy, _environment, _envoy, _node, _pilot, _sidecar, load
+from mesh.bench.process import pss_bytes
+from mesh.bench.proxies import Bench, Proxy, load
 from mesh.envoy.supervisor import EnvoyMissingError
 from mesh.mixer.report import Report
-from mesh.testbed.ports import Ports
-from mesh.topology import Pod
 
 STEP = 100_000
 
@@ -39,53 +35,16 @@ STEP = 100_000
 @contextlib.contextmanager
 def logging_proxies(folder: Path) -> Iterator[list[Proxy]]:
     """Start a sidecar and an Envoy twice, with and without access log, before one upstream."""
-    with contextlib.ExitStack() as stack:
-        ports = Ports()
-        stack.callback(ports.close)
-
-        def start(arguments: list[str], **options: Any) -> subprocess.Popen[str]:
-            process = subprocess.Popen(
-                arguments, text=True, stdin=subprocess.DEVNULL, env=_environment(), **options
-            )
-            stack.callback(end, process)
-            return process
-
-        upstream = start([sys.executable, "-m", "mesh.bench.upstream"], stdout=subprocess.PIPE)
-        assert upstream.stdout is not None
-        upstream_port = int(upstream.stdout.readline().split()[1])
-        pilot = _pilot(start, folder)
-        nodes = {
-            (engine, log): _node(f"{engine}-{log}", folder, ports)
-            for engine in ("sidecar", "envoy")
-            for log in ("on", "off")
-        }
-        nodes = {
-            key: replace(node, access_log="") if key[1] == "off" else node
-            for key, node in nodes.items()
-        }
-        target = Pod(
-            "upstream-0", "bench", "upstream", "upstream", {}, "default", "127.0.0.1",
-            {8080: upstream_port},
-        )  # fmt: skip
-        pilot.add_pods(
-            [
-                *((node, None) for node in nodes.values()),
-                (_node("target", folder, ports), target),
-            ]
-        )
-        found = []
-        for (engine, log), node in nodes.items():
-            with contextlib.suppress(EnvoyMissingError):
-                made = (
-                    _sidecar(start, node, folder)
-                    if engine == "sidecar"
-                    else _envoy(start, node, folder, ports)
-                )
-                found.append(replace(made, name=f"{made.name}, log {log}"))
-        wanted = [nodes[key].name for key in nodes if key[0] == "sidecar" or len(found) > 2]
-        forced = pilot.in_force(wanted, timeout=60)
-        if not forced.in_force:
-            raise RuntimeError(forced.reason)
+    with Bench(folder) as bench:
+        found, nodes = [], []
+        for start in (bench.sidecar, bench.envoy):
+            for log in (True, False):
+                node = bench.node(f"{start.__name__}-{log}", log=log)
+                with contextlib.suppress(EnvoyMissingError):
+                    made = start(node)
+                    found.append(replace(made, name=f"{made.name}, log {'on' if log else 'off'}"))
+                    nodes.append(node)
+        bench.in_force(nodes)
         yield found
 
 
