@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 from mesh.agent.agent import BOOTSTRAP_FILE
@@ -30,7 +31,7 @@ def node_of(pod: LocalPod) -> ProxyNode | None:
 
 
 @dataclass(slots=True, kw_only=True)
-class PodSet:
+class PodSet(ABC):
     """The pods by name (``killed`` those that are gone); ``count`` numbers every pod ever made."""
 
     topology: Topology
@@ -57,17 +58,17 @@ class PodSet:
         """The control plane."""
         return PilotClient(self.folder.socket(API), self.patience)
 
+    @abstractmethod
     def replace(self, victim: LocalPod) -> Pod:
         """Kill ``victim`` as ``kill -9`` would, and put a new pod of its workload in its place."""
-        raise NotImplementedError
 
+    @abstractmethod
     def kill_pilot(self) -> None:
         """Kill the control plane as ``kill -9`` would; sidecars go on with what they have."""
-        raise NotImplementedError
 
+    @abstractmethod
     def start_pilot(self) -> None:
         """Start the control plane again: it reads what was applied, and is told who runs."""
-        raise NotImplementedError
 
     def find(self, name: str) -> LocalPod:
         """Return a pod by its name or the beginning of it; the first of several replicas."""

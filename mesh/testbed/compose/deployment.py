@@ -14,10 +14,12 @@ import socket
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from docker.client import DockerClient
 from docker.errors import DockerException
+from docker.models.containers import Container
 
 from mesh.agent.agent import AgentOptions
 from mesh.pilot.client import PilotError
@@ -171,7 +173,7 @@ class ComposeDeployment(PodSet):
             words = container.logs(tail=4).decode("utf-8", "replace").strip().splitlines()
             raise TestbedError(f"the container {service} ended: {' '.join(words[-2:])}")
 
-    def container(self, service: str):  # type: ignore[no-untyped-def]
+    def container(self, service: str) -> Container:
         """Return the SDK's object of a Compose service's container."""
         try:
             return self.docker.containers.get(f"{self.compose.name}-{service}-1")
@@ -211,7 +213,7 @@ class ComposeDeployment(PodSet):
     def await_doors(self, pods: Iterable[LocalPod]) -> None:
         """Wait until each pod's application takes connections, and its traffic is captured."""
         for pod in pods:
-            self._await(lambda pod=pod: _says_ready(pod), f"{pod.name}-pod")  # type: ignore[misc]
+            self._await(partial(_says_ready, pod), f"{pod.name}-pod")
             if pod.pod is not None:
                 self.check_running(pod.name)
 

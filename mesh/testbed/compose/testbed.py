@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from random import SystemRandom
 from urllib.parse import urlsplit
 
+from docker.client import DockerClient
 from docker.errors import DockerException
 
 from mesh.pilot.client import PilotError
@@ -106,7 +107,7 @@ class ComposeTestbed(LocalTestbed):
                     "use RUNTIME=local"
                 )
 
-    def _make(self, client, built: str, subnet: Subnet) -> ComposeDeployment:  # type: ignore[no-untyped-def]
+    def _make(self, client: DockerClient, built: str, subnet: Subnet) -> ComposeDeployment:
         return ComposeDeployment(
             topology=self.topology,
             engine=self._engine,
@@ -269,14 +270,15 @@ class ComposeTestbed(LocalTestbed):
         return "".join(parts)
 
 
-def sweep(client) -> list[str]:  # type: ignore[no-untyped-def]
+def sweep(client: DockerClient) -> list[str]:
     """Remove the containers of meshes of this user whose run folder has no living owner."""
     living = {str(run.path) for run in runs()}
-    found = client.containers.list(all=True, filters={"label": RUN_LABEL}, ignore_removed=True)
-    found += client.networks.list(filters={"label": RUN_LABEL})
+    wanted: dict[str, str | list[str] | bool] = {"label": RUN_LABEL}
+    containers = client.containers.list(all=True, filters=wanted, ignore_removed=True)
+    found = [each.labels for each in containers]
+    found += [each.attrs.get("Labels") or {} for each in client.networks.list(filters=wanted)]
     gone = set()
-    for each in found:
-        labels = each.labels if hasattr(each, "labels") else each.attrs.get("Labels") or {}
+    for labels in found:
         folder = labels.get(RUN_LABEL, "")
         if folder and folder not in living:
             gone.add(folder.rpartition("/")[2])
