@@ -4,7 +4,7 @@
     result = Fence().run(["python", "check.py"], folder, Limits())
 
 Inside there is no network but a loopback of its own, no other process, no home, no environment; the
-interpreter and the system's libraries are read-only, ``/work`` is the folder handed in, read-only,
+interpreter and the system's libraries are read-only, ``/hand-in`` is the folder handed in, read-only,
 ``/tmp`` is a small memory disk.  It ends with the grader, after ``seconds`` of wall time, and all
 its children with it, since its first process is the init of their PID namespace.
 
@@ -78,14 +78,15 @@ class Fence:
         """The whole command line: everything that is not listed here does not exist inside."""
         words = [self.program, "--unshare-all", "--die-with-parent", "--new-session", "--clearenv"]
         words += ["--uid", "65534", "--gid", "65534", "--hostname", "fence"]
+        words += ["--proc", "/proc", "--dev", "/dev"]
+        # Before the folders: the kit itself may stand below /tmp.
+        words += ["--size", str(limits.disk), "--tmpfs", "/tmp"]  # noqa: S108  a new one, inside
         for place in system_folders():
             if place.is_symlink():
                 words += ["--symlink", str(place.readlink()), str(place)]
             elif place.exists():
                 words += ["--ro-bind", str(place), str(place)]
-        words += ["--proc", "/proc", "--dev", "/dev"]
-        words += ["--size", str(limits.disk), "--tmpfs", "/tmp"]  # noqa: S108  a new one, inside
-        words += ["--ro-bind", str(folder.resolve()), "/work", "--chdir", "/work"]
+        words += ["--ro-bind", str(folder.resolve()), "/hand-in", "--chdir", "/hand-in"]
         for name, value in (("PATH", inner_path()), ("HOME", "/tmp"), ("LANG", "C.UTF-8")):  # noqa: S108
             words += ["--setenv", name, value]
         return [*words, "--", *argv]

@@ -40,7 +40,7 @@ def test_without_a_fence_nothing_is_run(monkeypatch: pytest.MonkeyPatch) -> None
 @fenced
 def test_honest_code_runs(tmp_path: Path) -> None:
     code = "import flask, os; print(os.getcwd(), sorted(os.listdir('.')), os.getuid())"
-    assert run(tmp_path, code) == (0, "/work ['main.py'] 65534\n", "")
+    assert run(tmp_path, code) == (0, "/hand-in ['main.py'] 65534\n", "")
 
 
 @fenced
@@ -48,7 +48,7 @@ def test_honest_code_runs(tmp_path: Path) -> None:
     "code",
     [
         "import socket; socket.create_connection(('192.0.2.1', 80), 1)",
-        "open('/work/main.py', 'w')",
+        "open('/hand-in/main.py', 'w')",
         f"open({str(Path(__file__))!r})",
         "open('/etc/passwd')",
         "open('/tmp/big', 'wb').write(b'x' * (8 << 20))",

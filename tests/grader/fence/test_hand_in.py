@@ -89,7 +89,7 @@ def test_behind_the_fence_there_is_no_network_and_nobodys_file() -> None:
         "    print('not an answer')\n"
         "    flow.request.headers['net'] = tried(lambda: socket.create_connection(('192.0.2.1', 80), 1))\n"
         f"    flow.request.headers['file'] = tried(lambda: Path({str(Path(__file__))!r}).read_text())\n"
-        "    flow.request.headers['own'] = tried(lambda: Path('/work/filter.py').write_text(''))\n"
+        "    flow.request.headers['own'] = tried(lambda: Path('/hand-in/filter.py').write_text(''))\n"
         "  def response(self, flow):\n"
         "    flow.response.headers['path'] = flow.request.path\n"
         "addons = [A()]\n"
