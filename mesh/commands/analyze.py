@@ -25,7 +25,7 @@ from mesh.commands.offline import (
 def analyze(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files or folders.")],
     era: EraName = "",
-    lab: Lab = 0,
+    lab: Lab = None,
     topology: TopologyFile = None,
     namespace: Namespace = "tutorial",
     output: Annotated[str, typer.Option("--output", "-o", help="table or json.")] = "table",

@@ -12,7 +12,7 @@ import typer
 from mesh.commands.errors import UserError
 
 if TYPE_CHECKING:
-    from mesh.testbed.local import LocalTestbed
+    from mesh.testbed.mesh_testbed import MeshTestbed
 
 Mesh = Annotated[str, typer.Option("--mesh", metavar="NAME", help="Which mesh, when several run.")]
 Output = Annotated[str, typer.Option("--output", "-o", help="text or json.")]
@@ -49,7 +49,7 @@ def check_output(output: str, allowed: Sequence[str] = ("text", "json")) -> None
         raise UserError(f"there is no output {output!r}: choose {' or '.join(allowed)}")
 
 
-def attach(name: str = "", *, hold: bool = False) -> LocalTestbed:
+def attach(name: str = "", *, hold: bool = False) -> MeshTestbed:
     """Return the mesh ``name``, or the only one; UserError when that is not clear.
 
     ``hold`` keeps the connection to its processes, which ending it needs; asking and
@@ -83,7 +83,7 @@ def print_problems(problems: Sequence[Any]) -> None:
         print(problem, file=sys.stderr)
 
 
-def find_proxy(bed: LocalTestbed, name: str) -> str:
+def find_proxy(bed: MeshTestbed, name: str) -> str:
     """Return the full name of the pod (or gateway) that ``name`` begins; UserError when unclear."""
     names = [status.name for status in bed.pilot.proxy_status()]
     plain = [each.partition(".")[0] for each in names]

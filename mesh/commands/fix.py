@@ -17,7 +17,7 @@ def fix(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A YAML file.")],
     write: Annotated[bool, typer.Option("--write", "-w", help="Write the file.")] = False,
     era: EraName = "",
-    lab: Lab = 0,
+    lab: Lab = None,
     namespace: Namespace = "tutorial",
 ) -> None:
     """Explain what would make this file right, as a diff; --write does it.

@@ -17,7 +17,7 @@ from mesh.commands.errors import UserError
 
 if TYPE_CHECKING:
     from mesh.accesslog import AccessLogRecord
-    from mesh.testbed.local import LocalTestbed
+    from mesh.testbed.mesh_testbed import MeshTestbed
 
 POLL_SECONDS = 0.5
 AccessLogRecordKey = tuple[str, str, str, int]
@@ -65,7 +65,7 @@ def logs(
             return
 
 
-def _of_trace(bed: LocalTestbed, trace: str, follow: bool, output: str) -> None:
+def _of_trace(bed: MeshTestbed, trace: str, follow: bool, output: str) -> None:
     """Print the records of one trace or request, of all pods, by time."""
     shown: set[AccessLogRecordKey] = set()
     end = threading.Event()

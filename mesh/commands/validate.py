@@ -15,7 +15,7 @@ from mesh.commands.offline import EraName, Lab, Namespace, era_and_topology, exi
 def validate(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Files or folders.")],
     era: EraName = "",
-    lab: Lab = 0,
+    lab: Lab = None,
     namespace: Namespace = "tutorial",
     output: Output = "text",
 ) -> None:
