@@ -29,12 +29,12 @@ from mesh.testbed.load_topology import load_topology
 if TYPE_CHECKING:
     from grader.run import Options
     from mesh.istio.resource import Resource
-    from mesh.testbed.local import LocalTestbed
+    from mesh.testbed.mesh_testbed import MeshTestbed
 
 
 def make_testbed(
     definition: LabDefinition, options: Options, hand_in: HandIn | None = None
-) -> LocalTestbed:
+) -> MeshTestbed:
     """The lab's mesh, not started yet, on its runtime; ``hand_in``: with the student's code in it."""
     from mesh.testbed.choose import testbed_for
 
@@ -69,7 +69,7 @@ class Session:
         self._hand_in: HandIn | None = None
         self.checks: CheckFile = load_checks(definition.folder / "checks.py")
         self._driver: Driver | None = None
-        self._testbed: LocalTestbed | None = None
+        self._testbed: MeshTestbed | None = None
         self.lab: Lab | None = None
         self.shown: dict[str, str] = {}
         self.kept = ""

@@ -11,12 +11,12 @@ from werkzeug.serving import make_server
 from mesh.console.app import create_app
 from mesh.console.guard import Guard
 from mesh.console.source import Source
-from mesh.testbed.local import LocalTestbed
+from mesh.testbed.mesh_testbed import MeshTestbed
 
 ADDRESS = "127.0.0.1"
 
 
-def serve(bed: LocalTestbed, port: int, public_origin: str, ready: Callable[[str], None]) -> None:
+def serve(bed: MeshTestbed, port: int, public_origin: str, ready: Callable[[str], None]) -> None:
     """Serve until interrupted; ``ready`` gets the address with its token. OSError: port taken."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     with socket.create_server((ADDRESS, port)) as listening:

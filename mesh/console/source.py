@@ -19,7 +19,7 @@ from mesh.mixer.client import MixerError
 from mesh.mixer.graph import Graph
 from mesh.pilot.client import PilotError
 from mesh.testbed.client import TestbedError
-from mesh.testbed.local import LocalTestbed
+from mesh.testbed.mesh_testbed import MeshTestbed
 
 TAIL = 64_000
 """Bytes of the gateway's log in which the newest requests are looked for."""
@@ -33,7 +33,7 @@ class SourceError(Exception):
 class Source:
     """One mesh.  Callbacks of the page run in several threads; changes go one after another."""
 
-    bed: LocalTestbed
+    bed: MeshTestbed
     history: History = field(default_factory=History)
     _changes: threading.Lock = field(default_factory=threading.Lock)
     _undo: dict[str, Change] = field(default_factory=dict)

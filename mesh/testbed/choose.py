@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from mesh.state import RunFolder
 from mesh.testbed.client import TestbedError
-from mesh.testbed.local import STATE_FILE, LocalTestbed
+from mesh.testbed.local import LocalTestbed
+from mesh.testbed.mesh_testbed import MeshTestbed, read_state
 from mesh.topology import Topology
 
 RUNTIMES = ("local", "compose")
 
 
-def testbed_for(runtime: str, topology: Topology, **options: Any) -> LocalTestbed:
+def testbed_for(runtime: str, topology: Topology, **options: Any) -> MeshTestbed:
     """Return a mesh of ``topology``, not started yet; TestbedError for an unknown runtime."""
     if runtime == "local":
         return LocalTestbed(topology, **options)
@@ -24,13 +24,9 @@ def testbed_for(runtime: str, topology: Topology, **options: Any) -> LocalTestbe
     raise TestbedError(f"there is no runtime {runtime!r}: {' or '.join(RUNTIMES)}")
 
 
-def attach_to(run: RunFolder) -> LocalTestbed:
+def attach_to(run: RunFolder) -> MeshTestbed:
     """Take up a kept mesh, whatever it runs on; TestbedError when it is gone."""
-    try:
-        state = json.loads((run.path / STATE_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise TestbedError(f"the mesh {run.name} is still starting, or is gone") from None
-    if state.get("runtime", "local") == "compose":
+    if read_state(run).get("runtime", "local") == "compose":
         from mesh.testbed.compose.testbed import ComposeTestbed
 
         return ComposeTestbed.attach(run)

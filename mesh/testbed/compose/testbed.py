@@ -5,16 +5,16 @@ Requests "as a pod's application" go through the pod's ``door`` and are captured
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from random import SystemRandom
+from typing import Any
 from urllib.parse import urlsplit
 
 from docker.client import DockerClient
 from docker.errors import DockerException
 
 from mesh.pilot.client import PilotError
-from mesh.state import KEPT, RunFolder, StateError, reap, runs, write_atomic
+from mesh.state import KEPT, RunFolder, StateError, reap, runs
 from mesh.testbed import pods as podlib
 from mesh.testbed import request
 from mesh.testbed.base import Answer
@@ -27,36 +27,18 @@ from mesh.testbed.compose.network import Subnet
 from mesh.testbed.compose.project import RUN_LABEL, Project
 from mesh.testbed.compose.relay import Relay
 from mesh.testbed.compose.warden import Warden
-from mesh.testbed.local import STATE_FILE, LocalTestbed
-from mesh.testbed.plain import from_plain, to_plain
-from mesh.testbed.pods import LocalPod
+from mesh.testbed.mesh_testbed import MeshTestbed, read_state
+from mesh.testbed.plain import from_plain
 from mesh.topology import Topology
 
 FILE = "compose.yaml"
 
 
-class ComposeTestbed(LocalTestbed):
+class ComposeTestbed(MeshTestbed):
     """A mesh of ``topology`` in containers."""
 
-    def __init__(
-        self,
-        topology: Topology,
-        *,
-        engine: str = "mitmproxy",
-        era: str = "istio-current",
-        seed: str = "",
-        certificate_seconds: float = 0.0,
-        sampling: float = 100.0,
-        captured: bool = True,
-    ) -> None:
-        super().__init__(
-            topology,
-            engine=engine,
-            era=era,
-            seed=seed,
-            certificate_seconds=certificate_seconds,
-            sampling=sampling,
-        )
+    def __init__(self, topology: Topology, *, captured: bool = True, **options: Any) -> None:
+        super().__init__(topology, **options)
         self.captured = captured
         self._warden: Warden | None = None
         self._relays: dict[str, Relay] = {}
@@ -80,7 +62,7 @@ class ComposeTestbed(LocalTestbed):
                 for pool in (each.attrs.get("IPAM") or {}).get("Config") or []:
                     taken.append(pool["Subnet"])
             subnet = network.choose(taken, SystemRandom())
-            deployment = self._make(client, built, subnet)
+            deployment = self._make(client, built, subnet, self._folder)
             self._deployment = deployment
             deployment.start(self._apply_ingress)
             self._save()
@@ -107,16 +89,18 @@ class ComposeTestbed(LocalTestbed):
                     "use RUNTIME=local"
                 )
 
-    def _make(self, client: DockerClient, built: str, subnet: Subnet) -> ComposeDeployment:
+    def _make(
+        self, client: DockerClient, built: str, subnet: Subnet, run: RunFolder
+    ) -> ComposeDeployment:
         return ComposeDeployment(
             topology=self.topology,
             engine=self._engine,
             era=self.era,
             seed=self.seed,
-            folder=self.run,
+            folder=run,
             docker=client,
-            compose=Compose(self.run.name, self.run.path / FILE),
-            project=Project(self.run, built, subnet, self.captured),
+            compose=Compose(run.name, run.path / FILE),
+            project=Project(run, built, subnet, self.captured),
             certificate_seconds=self.certificate_seconds,
             sampling=self.sampling,
             patience=START_SECONDS,
@@ -151,10 +135,7 @@ class ComposeTestbed(LocalTestbed):
     @classmethod
     def attach(cls, run: RunFolder) -> ComposeTestbed:
         """Take up a kept mesh again; TestbedError when it is gone."""
-        try:
-            state = json.loads((run.path / STATE_FILE).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            raise TestbedError(f"the mesh {run.name} is still starting, or is gone") from None
+        state = read_state(run)
         topology: Topology = from_plain(Topology, state["topology"])
         bed = cls(
             topology,
@@ -163,34 +144,18 @@ class ComposeTestbed(LocalTestbed):
             seed=state["seed"],
             captured=state["captured"],
         )
-        bed._folder = run
-        made = bed._make(engine.client(), state["image"], Subnet(state["subnet"]))
-        made.pods = {name: from_plain(LocalPod, raw) for name, raw in state["pods"].items()}
-        made.killed = [from_plain(LocalPod, raw) for raw in state["killed"]]
-        made.count, made.mixer_port = int(state["count"]), int(state["mixer_port"])
-        bed._deployment = made
-        bed._ingress = {(kind, space, name) for kind, space, name in state["ingress"]}
+        made = bed._make(engine.client(), state["image"], Subnet(state["subnet"]), run)
+        bed._take_up(run, made, state)
         return bed
 
-    def _save(self) -> None:
-        running = self.containers
-        state = {
+    def _state(self) -> dict[str, object]:
+        project = self.containers.project
+        return super()._state() | {
             "runtime": "compose",
-            "topology": self.topology,
-            "engine": self.engine,
-            "era": self.era,
-            "seed": self.seed,
-            "gateway_url": self.gateway_url,
-            "pods": running.pods,
-            "killed": running.killed,
-            "count": running.count,
-            "mixer_port": running.mixer_port,
-            "ingress": sorted(self._ingress),
-            "image": running.project.image,
-            "subnet": running.project.subnet.text,
+            "image": project.image,
+            "subnet": project.subnet.text,
             "captured": self.captured,
         }
-        write_atomic(self.run.path / STATE_FILE, json.dumps(to_plain(state)))
 
     @property
     def containers(self) -> ComposeDeployment:
