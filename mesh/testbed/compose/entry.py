@@ -16,6 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mesh import lean
 from mesh.agent.agent import BOOTSTRAP_FILE
 from mesh.testbed.child import ChildSpec, clean_environment
 from mesh.testbed.plain import from_plain
@@ -25,6 +26,7 @@ def main(argument: str, gate: str = "") -> None:
     """Run the entry point of a spec."""
     spec: ChildSpec = from_plain(ChildSpec, json.loads(argument))
     clean_environment(spec.env)
+    lean.prepare(spec.module)
     module = importlib.import_module(spec.module)
     options: Any = from_plain(getattr(module, spec.options_type), spec.options)
     if gate:
