@@ -6,7 +6,8 @@ services behave differently when recommendation is sick; it came about.  ``?by-h
 code, without it the sidecar is trusted.
 
 ``GET /anything`` answers ``reports => <what recommendation said>``; ``/health/ready`` is always OK.
-Option ``url``: the service that it asks (``http://recommendation:8080/``).
+Options: ``url``, the service that it asks (``http://recommendation:8080/``), and ``seconds``, how
+long one try by hand may take (2).
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ COPIED = (*TRACING, *LINKERD, *USER, OWN_SCRIPT)
 class Asker:
     """Asks the next service, through the sidecar as an HTTP proxy (``""``: directly)."""
 
-    def __init__(self, url: str, proxy: str) -> None:
+    def __init__(self, url: str, proxy: str, seconds: float) -> None:
         self._url = url
+        self._seconds = seconds
         self._at = urlsplit(proxy or url).netloc
         self._target = url if proxy else urlsplit(url).path or "/"
 
@@ -55,7 +57,7 @@ class Asker:
         """The retry loop of this team."""
         status, text = 0, ""
         for _ in range(TRIES):
-            status, text = self.once(headers, SECONDS)
+            status, text = self.once(headers, self._seconds)
             if status not in AGAIN:
                 break
         return status, text
@@ -71,7 +73,8 @@ class Server(ThreadingMixIn, UnixStreamServer):
         self.socket.close()
         self.socket = sock
         url = str(options.options.get("url", "http://recommendation:8080/"))
-        self.asker = Asker(url, options.proxy)
+        seconds = float(str(options.options.get("seconds", SECONDS)))
+        self.asker = Asker(url, options.proxy, seconds)
         self.journal = Journal(options.journal, options.pod)
         self.counter = itertools.count(1)
 

@@ -5,7 +5,8 @@ uses the code below, as every team wrote it before there were meshes: up to thre
 after any 5xx and after a broken connection.  Without, it asks once and leaves the rest to its
 sidecar.  ``services.reports`` does the same job for its own stack; the two do not do the same.
 
-Option ``url``: the service that it asks (``http://recommendation:8080/``).
+Options: ``url``, the service that it asks (``http://recommendation:8080/``), and ``seconds``, how
+long one try by hand may take (1).
 See both with ``meshctl curl http://shop:8080/?by-hand=1 --from reports``.
 """
 
@@ -28,7 +29,8 @@ def create(options: AppOptions) -> Blueprint:
     """Make the routes of shop."""
     routes = Blueprint("shop", __name__)
     url = str(options.options.get("url", "http://recommendation:8080/"))
-    by_hand = ByHand(url, options.proxy, options.threads)
+    seconds = float(str(options.options.get("seconds", SECONDS)))
+    by_hand = ByHand(url, options.proxy, options.threads, seconds)
     plain = Upstream(url, options.proxy, options.threads)
 
     @routes.get("/", defaults={"path": ""})
@@ -47,8 +49,9 @@ def create(options: AppOptions) -> Blueprint:
 class ByHand:
     """The retry loop of this team: its own limits, its own idea of what a failure is."""
 
-    def __init__(self, url: str, proxy: str, connections: int) -> None:
+    def __init__(self, url: str, proxy: str, connections: int, seconds: float) -> None:
         self._url = url
+        self._seconds = seconds
         self._session = requests.Session()
         self._session.trust_env = False
         if proxy:
@@ -60,7 +63,7 @@ class ByHand:
         said = ""
         for _ in range(TRIES):
             try:
-                answer = self._session.get(self._url, headers=headers, timeout=SECONDS)
+                answer = self._session.get(self._url, headers=headers, timeout=self._seconds)
             except requests.RequestException as problem:
                 said = type(problem).__name__
                 continue

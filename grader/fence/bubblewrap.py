@@ -1,12 +1,15 @@
 """Students' code behind bubblewrap: namespaces of its own, read-only files, limits.
 
-    with Fence().start(["python", "service.py"], folder, Limits()) as inside: ...
-    result = Fence().run(["python", "check.py"], folder, Limits())
+    argv = Fence().command([sys.executable, "-I", "worker.py"], folder, Limits())
 
 Inside there is no network but a loopback of its own, no other process, no home, no environment; the
 interpreter and the system's libraries are read-only, ``/hand-in`` is the folder handed in, read-only,
-``/tmp`` is a small memory disk.  It ends with the grader, after ``seconds`` of wall time, and all
-its children with it, since its first process is the init of their PID namespace.
+``/tmp`` is a small memory disk.  It ends with whoever started it, and all its children with it,
+since its first process is the init of their PID namespace.
+
+A limit of processes counts those of one user, and the kernel excuses root from it, also in a
+namespace where root has another name.  So where the kit runs as root, the code runs as a user that
+nobody else is; where not, in a user namespace, in which the count is the fence's own.
 
 What it does not promise (docs/run-a-course.md): the kernel is shared, and memory is limited by
 process, so all of them together may take ``processes`` times ``memory``.  Where bubblewrap is not
@@ -16,17 +19,16 @@ there or may not make namespaces, nothing is run: ``FenceError`` says so.
 from __future__ import annotations
 
 import os
-import resource
+import secrets
 import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-OUTPUT = 100_000
-"""Bytes of output that are kept."""
+USERS = range(1 << 24, 1 << 30)
+"""Numbers of users that no machine gives to anybody."""
 
 
 class FenceError(Exception):
@@ -35,35 +37,23 @@ class FenceError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """``seconds`` of wall time, bytes of ``memory`` a process, ``processes``, bytes of ``disk``."""
+    """``seconds`` of CPU and bytes of ``memory`` a process, ``processes``, bytes of ``disk``."""
 
-    seconds: float = 30.0
+    seconds: int = 30
     memory: int = 512 << 20
     processes: int = 64
     disk: int = 64 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How it ended: ``code`` as the shell counts, ``output`` cut to a length, ``why`` in words."""
-
-    code: int
-    output: str
-    why: str = ""
-
-
 class Fence:
-    """Runs commands inside; FenceError where that cannot be done."""
+    """Makes commands that run inside; FenceError where that cannot be done."""
 
-    def __init__(self, program: str | None = None) -> None:
-        self.program = program or shutil.which("bwrap") or ""
-        if not self.program:
-            raise FenceError(
-                "This lab runs students' code, and bubblewrap is not here to fence it in: install "
-                "it ('sudo apt install bubblewrap'). Nothing was run."
-            )
+    def __init__(self) -> None:
+        self._bwrap = needed("bwrap", "bubblewrap")
+        self._prlimit = needed("prlimit", "util-linux")
+        self._setpriv = needed("setpriv", "util-linux")
         probe = subprocess.run(
-            [self.program, "--unshare-all", "--ro-bind", "/", "/", "true"],
+            self.command([sys.executable, "-I", "-c", ""], Path("/usr"), Limits()),
             capture_output=True,
             text=True,
             check=False,
@@ -75,13 +65,18 @@ class Fence:
             )
 
     def command(self, argv: Sequence[str], folder: Path, limits: Limits) -> list[str]:
-        """The whole command line: everything that is not listed here does not exist inside."""
-        words = [self.program, "--unshare-all", "--die-with-parent", "--new-session", "--clearenv"]
-        words += ["--uid", "65534", "--gid", "65534", "--hostname", "fence"]
-        words += ["--proc", "/proc", "--dev", "/dev"]
+        """The whole command line: everything that is not listed here does not exist inside.
+
+        ``folder`` and its files have to be readable for everybody; what it lies in need not be.
+        """
+        words = [self._bwrap, "--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts"]
+        words += ["--unshare-cgroup-try", "--die-with-parent", "--new-session", "--clearenv"]
+        words += ["--hostname", "fence", "--proc", "/proc", "--dev", "/dev"]
         # Before the folders: the kit itself may stand below /tmp.
-        words += ["--size", str(limits.disk), "--tmpfs", "/tmp"]  # noqa: S108  a new one, inside
+        words += ["--perms", "1777", "--size", str(limits.disk), "--tmpfs", "/tmp"]  # noqa: S108  a new one, inside
         for place in system_folders():
+            for above in reversed(place.parents[:-1]):  # else they are root's alone
+                words += ["--perms", "0755", "--dir", str(above)]
             if place.is_symlink():
                 words += ["--symlink", str(place.readlink()), str(place)]
             elif place.exists():
@@ -89,83 +84,39 @@ class Fence:
         words += ["--ro-bind", str(folder.resolve()), "/hand-in", "--chdir", "/hand-in"]
         for name, value in (("PATH", inner_path()), ("HOME", "/tmp"), ("LANG", "C.UTF-8")):  # noqa: S108
             words += ["--setenv", name, value]
-        return [*words, "--", *argv]
+        return [*words, *self._as_nobody(), *self._limited(limits), *argv]
 
-    def run(self, argv: Sequence[str], folder: Path, limits: Limits) -> Ended:
-        """Run a command to its end or to its limits."""
-        process = subprocess.Popen(
-            self.command(argv, folder, limits),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-            preexec_fn=limiter(limits),
+    def _as_nobody(self) -> list[str]:
+        """The end of bubblewrap's options, and what makes the code somebody without rights."""
+        if os.geteuid() != 0:
+            return ["--unshare-user", "--uid", "65534", "--gid", "65534", "--"]
+        user = secrets.choice(USERS)
+        keep = ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID", "--"]
+        become = [self._setpriv, f"--reuid={user}", f"--regid={user}", "--clear-groups"]
+        return [*keep, *become, "--inh-caps=-all", "--"]
+
+    def _limited(self, limits: Limits) -> list[str]:
+        """What sets the limits, as the last step before the code."""
+        return [
+            self._prlimit,
+            f"--as={limits.memory}",
+            f"--nproc={limits.processes}",
+            f"--fsize={limits.disk}",
+            f"--cpu={limits.seconds}",
+            "--core=0",
+            "--",
+        ]
+
+
+def needed(program: str, package: str) -> str:
+    """Where a program is; FenceError where it is not."""
+    found = shutil.which(program)
+    if not found:
+        raise FenceError(
+            f"This lab runs students' code, and {program} is not here to fence it in: install "
+            f"it ('sudo apt install {package}'). Nothing was run."
         )
-        assert process.stdout is not None
-        timer = _Alarm(process, limits.seconds)
-        with timer:
-            data = process.stdout.read(OUTPUT)
-            while process.stdout.read(1 << 16):
-                pass  # a flood must not block it, nor be kept
-            code = process.wait()
-        process.stdout.close()
-        why = f"it was ended after {limits.seconds:g} s" if timer.rang else ""
-        return Ended(code, data.decode("utf-8", "replace"), why)
-
-
-def inner_limits(limits: Limits) -> list[str]:
-    """The beginning of a command that sets its limits inside, for one that is not waited for.
-
-    There a count of processes is the fence's own; ``seconds`` is of CPU.  FenceError without prlimit.
-    """
-    program = shutil.which("prlimit")
-    if not program:
-        raise FenceError("This lab runs students' code, and prlimit (util-linux) is not here.")
-    return [
-        program,
-        f"--as={limits.memory}",
-        f"--nproc={limits.processes}",
-        f"--fsize={limits.disk}",
-        f"--cpu={int(limits.seconds)}",
-        "--core=0",
-        "--",
-    ]
-
-
-class _Alarm:
-    """Ends a process group when its time is over."""
-
-    def __init__(self, process: subprocess.Popen[bytes], seconds: float) -> None:
-        from threading import Timer
-
-        self.rang = False
-        self._process = process
-        self._timer = Timer(seconds, self._ring)
-
-    def _ring(self) -> None:
-        self.rang = True
-        os.killpg(self._process.pid, signal.SIGKILL)
-
-    def __enter__(self) -> None:
-        self._timer.start()
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-        self._timer.join()
-
-
-def limiter(limits: Limits) -> Callable[[], None]:
-    """What the child does before it becomes bubblewrap."""
-
-    def apply() -> None:
-        resource.setrlimit(resource.RLIMIT_AS, (limits.memory, limits.memory))
-        resource.setrlimit(resource.RLIMIT_NPROC, (limits.processes, limits.processes))
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limits.disk, limits.disk))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        whole = int(limits.seconds) + 1
-        resource.setrlimit(resource.RLIMIT_CPU, (whole, whole))
-
-    return apply
+    return found
 
 
 def system_folders() -> list[Path]:

@@ -20,13 +20,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from grader.fence.bubblewrap import Fence, FenceError, Limits, inner_limits
+from grader.fence.bubblewrap import Fence, FenceError, Limits
 from grader.lab import LabDefinition
 from mesh.topology import Service, Topology, Workload
 
 WORKER = Path(__file__).with_name("worker.py")
 LIMITS = Limits(seconds=120, memory=1 << 30, processes=64, disk=16 << 20)
-"""``seconds`` are of CPU here: a worker lives as long as the mesh."""
 MAX_BYTES = 64_000
 
 
@@ -55,8 +54,13 @@ class HandIn:
         except FenceError:
             if fenced:
                 raise
-        self.folder = Path(tempfile.mkdtemp(prefix="mesh-lab-code-"))
+        self._private = Path(tempfile.mkdtemp(prefix="mesh-lab-code-"))
+        # Inside the fence everybody may read it; outside nobody gets to it but who grades.
+        self.folder = self._private / "hand-in"
+        self.folder.mkdir()
+        self.folder.chmod(0o755)
         shutil.copy(WORKER, self.folder)
+        (self.folder / WORKER.name).chmod(0o644)
 
     def __enter__(self) -> Self:
         """Nothing to do: the folder is there."""
@@ -68,12 +72,14 @@ class HandIn:
 
     def close(self) -> None:
         """Remove the folder; what runs goes on with what it has loaded."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self._private, ignore_errors=True)
 
     def put(self, files: Mapping[str, str]) -> None:
         """Write the code; processes that have loaded another one have to be told."""
         for name, text in files.items():
-            (self.folder / Path(name).name).write_text(text, encoding="utf-8")
+            place = self.folder / Path(name).name
+            place.write_text(text, encoding="utf-8")
+            place.chmod(0o644)
 
     def command(self, kind: str, name: str) -> tuple[str, ...]:
         """The command that runs the file ``name`` as ``forward`` or ``filter``."""
@@ -85,7 +91,7 @@ class HandIn:
                 kind,
                 str(self.folder / name),
             )
-        inner = [*inner_limits(LIMITS), sys.executable, "-I", WORKER.name, kind, name]
+        inner = [sys.executable, "-I", WORKER.name, kind, name]
         return tuple(self._fence.command(inner, self.folder, LIMITS))
 
     def into(self, topology: Topology) -> Topology:

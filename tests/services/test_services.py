@@ -219,7 +219,7 @@ def test_each_rating_that_arrives_is_stored_once() -> None:
 def test_two_stacks_two_ideas_of_resilience(tmp_path: Path) -> None:
     """shop goes round for any 5xx, three times; reports for 503 and 504 only, twice."""
     hosts = {name: tmp_path / f"{name}.sock" for name in ("recommendation", "scripted")}
-    url = {"options": {"url": "http://scripted:8080/"}}
+    url = {"options": {"url": "http://scripted:8080/", "seconds": 60}}  # a machine may be busy
     with (
         proxy(hosts) as through,
         served(tmp_path, "scripted"),
