@@ -111,12 +111,13 @@ class ScriptedServer:
                 connection.sendall(data)
             return False
         body = self._body(request, answer, counter, number)
-        message = _response(answer, b"" if request.method == "HEAD" else body)
+        last = answer.connection_close or request.wants_close
+        message = _response(answer, b"" if request.method == "HEAD" else body, last=last)
         if answer.close == "mid_body":
             connection.sendall(message[: len(message) - (len(body) + 1) // 2])
             return False
         connection.sendall(message)
-        return not (answer.connection_close or request.wants_close)
+        return not last
 
     def _control(self, path: str) -> bytes:
         """Do what somebody asks of the backend itself; not a request of the mesh."""
@@ -159,7 +160,8 @@ class ScriptedServer:
         return json.dumps(seen).encode() + b"\n"
 
 
-def _response(answer: Answer, body: bytes) -> bytes:
+def _response(answer: Answer, body: bytes, *, last: bool = False) -> bytes:
+    """The whole message; ``last`` says that no other follows on this connection (RFC 9112, 9.6)."""
     names = {name for name, _ in answer.headers}
     lines = [f"HTTP/1.1 {answer.status} {responses.get(answer.status, 'Scripted')}"]
     if "content-type" not in names:
@@ -169,7 +171,7 @@ def _response(answer: Answer, body: bytes) -> bytes:
     if not bodiless and "content-length" not in names:
         lines.append(f"content-length: {len(body)}")
     lines += [f"{name}: {value}" for name, value in answer.headers]
-    if answer.connection_close:
+    if last:
         lines.append("connection: close")
     return "\r\n".join([*lines, "", ""]).encode() + (b"" if bodiless else body)
 
