@@ -147,12 +147,12 @@ test-compose:
 ## labs: every lab's solution, starter and mutants on both engines, as a table (ARGS="1 2" chooses)
 labs:
 	$(SETUP) core envoy
-	@.venv/bin/grade prove $(ARGS)
+	@.venv/bin/grade labs $(ARGS)
 
 ## prove: every mutant and right variant of LAB=N (or all labs); writes runs/prove/latest.json
 prove:
 	$(SETUP) core $(engine_group)
-	@.venv/bin/grade matrix $${LAB:+--lab "$$LAB"} $${ENGINE:+--engine "$$ENGINE"}
+	@.venv/bin/grade prove $${LAB:+--lab "$$LAB"} $${ENGINE:+--engine "$$ENGINE"}
 
 ## prove-flake: RUNS=n right answers, half of them with every processor busy; prints the bound
 prove-flake:

@@ -123,8 +123,8 @@ def issue(
     raise typer.Exit(issue_course(course))
 
 
-@app.command("prove")
-def prove(
+@app.command("labs")
+def labs(
     numbers: Annotated[list[int] | None, typer.Argument(metavar="[N]...")] = None,
     engine: Annotated[str, typer.Option("--engine", help="mitmproxy, envoy or both.")] = "both",
     few: Annotated[bool, typer.Option("--few", help="One mutant a check.")] = False,

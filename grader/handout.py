@@ -2,7 +2,7 @@
 
 Left out are solutions, mutants, the judges of the answers, ``staff.py``, the kit's tests of labs
 and grader, and whatever the copy has beside the kit (``work``, ``runs``, courses).  A diagnosis is
-sealed.  ``course.toml`` of the course goes in, so that every copy can check a ``student.toml``.
+sealed.  ``course-key.toml`` of the course goes in, so that every copy can check a ``student.toml``.
 """
 
 from __future__ import annotations

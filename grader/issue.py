@@ -1,10 +1,10 @@
 """``grade issue COURSE``: one signed ``student.toml`` for each student of a course.
 
 ``COURSE`` is a folder of the staff with ``roster.csv`` (a header line; columns ``id`` and
-``name``, others are ignored) and, if wanted, ``course.toml`` with ``name``.  Written are
+``name``, others are ignored) and, if wanted, ``course-key.toml`` with ``name``.  Written are
 
     COURSE/secret.key               made once, mode 0600; never leaves the staff
-    COURSE/course.toml              name and public key; goes into the students' tree
+    COURSE/course-key.toml          name and public key; goes into the students' tree
     COURSE/students/ID/student.toml
 
 Issuing again writes the same files, except that labs which came since get their numbers written
@@ -117,7 +117,7 @@ def read_roster(path: Path) -> list[tuple[str, str]]:
 
 
 def course_name(course: Path) -> str:
-    """``name`` of ``course.toml``, else the folder's name."""
+    """``name`` of ``course-key.toml``, else the folder's name."""
     try:
         raw = tomllib.loads((course / COURSE_FILE).read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -4,7 +4,7 @@ A grader is a classifier, and this counts its errors: every wrong answer must lo
 checks it names, every right one, however written, must lose none.  One mesh serves all answers to
 a lab, so a whole lab takes a minute or two.
 
-``make labs`` prints the table for all labs and both engines; ``grade prove N`` one lab's.
+``make labs`` prints the table for all labs and both engines; ``grade labs N`` one lab's.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def issue_course(course: Path) -> int:
 
 
 def prove_labs(numbers: list[int], engines: list[str], few: bool) -> int:
-    """``grade prove``: the table of all answers; exit code 1 when one is judged wrongly."""
+    """``grade labs``: the table of all answers; exit code 1 when one is judged wrongly."""
     console = make_console()
     return guarded(console, lambda: _prove(console, numbers, engines, few))
 

@@ -1,7 +1,7 @@
 """``student.toml``: who a student is and which numbers are theirs, signed by the course.
 
 The course signs with Ed25519 (RFC 8032).  The secret half stays with staff; the public half is in
-``course.toml`` at the top of the students' tree, so every copy of the kit can check a file and
+``course-key.toml`` at the top of the students' tree, so every copy of the kit can check a file and
 none can make one.  Signed is the canonical JSON (keys sorted, no spaces, UTF-8) of everything but
 ``signature``.
 
@@ -33,7 +33,7 @@ from grader.lab import LabDefinition, LabError
 from grader.parameters import ParameterSet, draw
 
 FILE = "student.toml"
-COURSE_FILE = "course.toml"
+COURSE_FILE = "course-key.toml"
 MAX_BYTES = 100_000
 
 _TEXTS = ("course", "student", "name", "seed", "key", "signature")
@@ -108,7 +108,7 @@ def read_student(path: Path, *, trusted: str = "") -> Student:
 
 
 def trusted_key(folder: Path) -> str:
-    """The public key in ``folder/course.toml``, ``""`` without such a file."""
+    """The public key in ``folder/course-key.toml``, ``""`` without such a file."""
     path = folder / COURSE_FILE
     if not path.exists():
         return ""

@@ -120,12 +120,12 @@ def viva(student: StudentId, out: Out = OUT, course: CourseFile = None, lab: One
     raise typer.Exit(viva_student(student, out, course, lab))
 
 
-def matrix(
+def prove(
     lab: OneLab = None,
     engine: Engine = "mitmproxy",
     generated: Annotated[bool, typer.Option(help="Generated mutants as well.")] = True,
 ) -> None:
-    """Run every mutant and every right variant, and write the kill matrix."""
+    """Run every mutant and every right variant, and write the kill matrix (authors)."""
     from grader.proof.matrix import prove_all
 
     raise typer.Exit(prove_all(lab, engine, generated))
@@ -203,7 +203,7 @@ def register(app: typer.Typer) -> None:
         explain,
         viva,
         feedback,
-        matrix,
+        prove,
         prove_flake,
         export,
         autograder_zip,

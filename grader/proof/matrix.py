@@ -63,7 +63,7 @@ def line(lab: int, variant: Variant, failed: set[str], ungradable: set[str], spe
 
 
 def prove_all(lab_number: int | None, engine: str, generated: bool, out: Path = LATEST) -> int:
-    """``grade matrix``: returns 1 when a wrong answer survived or a right one lost something."""
+    """``grade prove``: returns 1 when a wrong answer survived or a right one lost something."""
     console = make_console()
 
     def run() -> int:

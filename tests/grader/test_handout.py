@@ -30,7 +30,7 @@ def test_nothing_of_the_staff_is_in_it(handout: Path) -> None:
     assert not [name for name in names if name.startswith("labs/") and "solution" in name]
     for name in ("mutants.yaml", "answers.py", "staff.py", "diagnosis.yaml", "secret.key"):
         assert not [each for each in names if each.startswith("labs/") and each.endswith(name)]
-    assert "course.toml" in names
+    assert "course-key.toml" in names
     assert {"Makefile", "labs/01-canary/README.md", "labs/01-canary/diagnosis.sealed"} <= names
     assert not [name for name in names if name.startswith(("work/", "runs/", ".venv"))]
 

@@ -45,7 +45,7 @@ def test_the_secret_stays_with_staff(course: Path) -> None:
     text = secret.read_text().strip()
     private = Ed25519PrivateKey.from_private_bytes(base64.b64decode(text))
     assert base64.b64encode(private.public_key().public_bytes_raw()).decode() == trusted_key(course)
-    for path in (*done.files, course / "course.toml"):
+    for path in (*done.files, course / "course-key.toml"):
         assert text not in path.read_text()
 
 
@@ -107,8 +107,8 @@ def test_the_file_beside_the_work_is_used(course: Path, monkeypatch: pytest.Monk
     path = issue(course).files[0]
     path.rename(course / "student.toml")
     assert parameters_for(lab).student == "ann1"
-    (course / "course.toml").unlink()
-    assert "no course.toml here vouches" in parameters_for(lab).owner
+    (course / "course-key.toml").unlink()
+    assert "no course-key.toml here vouches" in parameters_for(lab).owner
 
 
 @pytest.mark.parametrize("text", ["nonsense", "a = 1\n", 'course = "x"\nlabs = 3\n'])
