@@ -18,7 +18,8 @@ given = $(filter-out 0 no false,$($(1)))
 engine_group = $(if $(filter envoy,$(ENGINE)),envoy)
 lab_options = $(if $(call given,SOLUTION),--solution) \
 	$${WORK:+--work "$$WORK"} $${RUNTIME:+--runtime "$$RUNTIME"} $${ENGINE:+--engine "$$ENGINE"} \
-	$${STUDENT:+--student "$$STUDENT"} $(if $(call given,KEEP),--keep)
+	$${STUDENT:+--student "$$STUDENT"} $${WORKERS:+--workers "$$WORKERS"} \
+	$(if $(call given,KEEP),--keep)
 watch_options = $${WORK:+--work "$$WORK"} $${RUNTIME:+--runtime "$$RUNTIME"} $${ENGINE:+--engine "$$ENGINE"} \
 	$${STUDENT:+--student "$$STUDENT"}
 
@@ -29,7 +30,8 @@ watch_options = $${WORK:+--work "$$WORK"} $${RUNTIME:+--runtime "$$RUNTIME"} $${
 
 ## lab-N: run lab N on your files in work/lab-NN and score it
 ##   SOLUTION=1 judges the kit's solution, WORK=folder other files, ENGINE=envoy uses the real
-##   Envoy, RUNTIME=local|compose chooses where it runs, KEEP=1 leaves the mesh running
+##   Envoy, RUNTIME=local|compose chooses where it runs, KEEP=1 leaves the mesh running,
+##   WORKERS=n sends the requests with n workers of Locust
 lab-%: FORCE
 	$(SETUP) core $(engine_group)
 	@.venv/bin/grade lab $* $(lab_options)

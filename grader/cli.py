@@ -28,6 +28,9 @@ Student = Annotated[
     Path | None,
     typer.Option("--student", metavar="FILE", help="Use the parameters of this student.toml."),
 ]
+Workers = Annotated[
+    int, typer.Option("--workers", min=0, max=64, help="Locust's workers; 0: one process sends.")
+]
 Keep = Annotated[bool, typer.Option("--keep", help="Leave the mesh running.")]
 
 
@@ -40,11 +43,12 @@ def lab(
     engine: Engine = "mitmproxy",
     keep: Keep = False,
     student: Student = None,
+    workers: Workers = 0,
 ) -> None:
     """Run lab N on your files: start the mesh, drive traffic, judge it, stop."""
     from grader.run import run_lab
 
-    raise typer.Exit(run_lab(number, work, solution, engine, runtime, keep, student))
+    raise typer.Exit(run_lab(number, work, solution, engine, runtime, keep, student, workers))
 
 
 @app.command("watch")

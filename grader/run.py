@@ -44,7 +44,8 @@ RUNTIMES = ("local", "compose")
 class Options:
     """How a lab is run; ``work`` is the folder of another's files, ``student`` a student.toml.
 
-    ``own``: the code in the files is the caller's own, or the kit's.
+    ``own``: the code in the files is the caller's own, or the kit's.  ``workers`` of Locust send
+    the requests; 0: the load driver itself.
     """
 
     engine: str = "mitmproxy"
@@ -54,6 +55,7 @@ class Options:
     keep: bool = False
     student: Path | None = None
     own: bool = False
+    workers: int = 0
 
     @property
     def fenced(self) -> bool:
@@ -77,11 +79,12 @@ def run_lab(
     runtime: str = "local",
     keep: bool = False,
     student: Path | None = None,
+    workers: int = 0,
 ) -> int:
     """Run lab ``number`` and return the exit code; prints everything, raises nothing."""
     console = make_console()
     own = solution or work is None
-    options = Options(engine, runtime, work, solution, keep, student, own)
+    options = Options(engine, runtime, work, solution, keep, student, own, workers)
     return guarded(console, lambda: _run(console, number, options))
 
 

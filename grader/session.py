@@ -90,7 +90,7 @@ class Session:
         topology = load_topology(self._definition.topology)
         pods = sum(load.replicas for service in topology.services for load in service.workloads)
         with progress.step(f"Starting {pods} pods with their sidecars, and the gateway"):
-            self._driver = Driver()
+            self._driver = Driver(self._options.workers)
             self._testbed = make_testbed(self._definition, self._options, self._hand_in)
             self._testbed.start()
         self._open()

@@ -1,7 +1,7 @@
 """The load driver: Locust, embedded, in a process of its own.
 
 Importing Locust patches the whole process (gevent), so the grader never imports it: it starts
-``python -m grader.load.driver`` and talks to it by lines of JSON.
+``python -m grader.load`` and talks to it by lines of JSON.
 
     parent -> driver   a plan; after each batch of a barrier plan ``continue`` or ``stop``;
                        ``stop`` at any time ends a stream; end of file ends the driver
@@ -11,6 +11,9 @@ Importing Locust patches the whole process (gevent), so the grader never imports
 The driver judges nothing.  It keeps every observation in memory, writes them once, and counts:
 ``issued = observed + errors``.  Exit codes: 0 ran, 2 the plan is invalid, 3 could not run.
 
+With ``--workers N`` it is Locust's master, and N processes of Locust's workers send the requests
+(``grader.load.crew``): one process sends some thousand requests a second, on one processor.
+
 ``Visitor`` is the one user class: ``labs/*/locustfile.py`` runs the same visits with Locust's page.
 """
 
@@ -19,12 +22,13 @@ from locust.contrib.fasthttp import FastHttpUser, FastResponse  # noqa: TID251
 from locust.env import Environment  # noqa: TID251
 from locust.exception import StopUser  # noqa: TID251
 
+import argparse
 import json
 import os
 import sys
 import time
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import geventhttpclient.client
 from gevent.event import Event
@@ -34,6 +38,9 @@ from gevent import spawn
 
 from grader.load.observation import HEADERS_OF_INTEREST, MAX_BODY, Observation, write_jsonl
 from grader.load.plan import Plan, from_json
+
+if TYPE_CHECKING:
+    from grader.load.crew import Crew
 
 EXIT_INVALID, EXIT_CANNOT = 2, 3
 
@@ -52,7 +59,7 @@ class Visitor(FastHttpUser):
     method: ClassVar[str] = "GET"
     body: ClassVar[str] = ""
     new_connections: ClassVar[bool] = False
-    planned: "ClassVar[Run | None]" = None
+    planned: "ClassVar[Visits | None]" = None
 
     @locust.task
     def visit(self) -> None:
@@ -72,22 +79,27 @@ class Visitor(FastHttpUser):
         return response
 
 
-class Run:
-    """One plan while it runs: hands out tickets (request numbers), gathers observations."""
+class Visits:
+    """What the users of one process do by a plan: take a ticket (a request's number), ask, record."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.tickets: Queue[int | None] = Queue()
-        self.observations: list[Observation] = []
-        self.issued = 0
-        self.progress = Event()
+
+    def take(self) -> int | None:
+        """The next ticket, waited for; None when the user may go home."""
+        index: int | None = self.tickets.get()
+        return index
+
+    def add(self, seen: Observation) -> None:
+        """Keep what was seen."""
+        raise NotImplementedError
 
     def visit(self, user: Visitor) -> None:
         """Take a ticket, ask, record; without a ticket the user goes home."""
-        index = self.tickets.get()
+        index = self.take()
         if index is None:
             raise StopUser
-        self.issued += 1
         request_id = self.plan.request_id(index)
         start, clock = time.time(), time.perf_counter()
         response = user.ask({**self.plan.headers, "x-request-id": request_id})
@@ -95,7 +107,7 @@ class Run:
         failure = None if response.status_code else getattr(response, "error", "no answer")
         slow = bool(self.plan.give_up) and timed_out(failure)
         kept: Any = response.headers or {}
-        self.observations.append(
+        self.add(
             Observation(
                 index=index,
                 batch=index // self.plan.batch,
@@ -110,6 +122,26 @@ class Run:
                 slow=slow,
             )
         )
+
+
+class Run(Visits):
+    """One plan while it runs: hands out the tickets, gathers the observations."""
+
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan)
+        self.observations: list[Observation] = []
+        self.issued = 0
+        self.progress = Event()
+
+    def take(self) -> int | None:
+        """The next ticket, counted as issued."""
+        index = super().take()
+        self.issued += index is not None
+        return index
+
+    def add(self, seen: Observation) -> None:
+        """Keep what was seen, and wake who waits for it."""
+        self.observations.append(seen)
         self.progress.set()
 
     def wait_for(self, count: int, lines: "Queue[str]", *, interruptible: bool) -> bool:
@@ -177,9 +209,9 @@ def drop_tickets(run: Run) -> None:
             return
 
 
-def execute(plan: Plan, lines: "Queue[str]") -> bool:
-    """Run one plan to its end; False when the counts do not agree."""
-    run = Run(plan)
+def visitors(visits: Visits) -> type[Visitor]:
+    """The users that a plan asks for, as Locust wants them: a class."""
+    plan = visits.plan
     traits: dict[str, Any] = {
         "host": plan.host,
         "path": plan.path,
@@ -189,19 +221,15 @@ def execute(plan: Plan, lines: "Queue[str]") -> bool:
         "connection_timeout": plan.timeout,
         "new_connections": plan.connections == "new",
         "wait_time": locust.constant(plan.think_seconds),
-        "planned": run,
+        "planned": visits,
     }
-    environment = Environment(user_classes=[type("PlannedVisitor", (Visitor,), traits)])
-    runner = environment.create_local_runner()
-    try:
-        runner.start(plan.users, spawn_rate=plan.users)
-        issue(run, lines)
-        for _ in range(plan.users):
-            run.tickets.put(None)
-    finally:
-        runner.stop()
-        counted = runner.stats.total.num_requests
-        runner.quit()
+    return type("PlannedVisitor", (Visitor,), traits)
+
+
+def execute(plan: Plan, lines: "Queue[str]", crew: "Crew | None") -> bool:
+    """Run one plan to its end; False when the counts do not agree."""
+    run = Run(plan)
+    counted = crew.execute(run, lambda: carry_out(run, lines)) if crew else alone(run, lines)
     run.observations.sort(key=lambda item: item.index)
     if plan.output:
         write_jsonl(Path(plan.output), run.observations)
@@ -209,6 +237,27 @@ def execute(plan: Plan, lines: "Queue[str]") -> bool:
     observed = len(run.observations) - errors
     say("done", issued=run.issued, observed=observed, errors=errors, locust=counted)
     return run.issued == observed + errors == counted
+
+
+def carry_out(run: Run, lines: "Queue[str]") -> None:
+    """Issue the plan's requests, and send the users home."""
+    issue(run, lines)
+    for _ in range(run.plan.users):
+        run.tickets.put(None)
+
+
+def alone(run: Run, lines: "Queue[str]") -> int:
+    """Run a plan with users of this process; returns how many requests Locust counted."""
+    environment = Environment(user_classes=[visitors(run)])
+    runner = environment.create_local_runner()
+    try:
+        runner.start(run.plan.users, spawn_rate=run.plan.users)
+        carry_out(run, lines)
+    finally:
+        runner.stop()
+        counted: int = runner.stats.total.num_requests
+        runner.quit()
+    return counted
 
 
 def read_lines(lines: "Queue[str]") -> None:
@@ -222,8 +271,16 @@ def read_lines(lines: "Queue[str]") -> None:
 
 def main() -> int:
     """Serve plans until standard input ends."""
+    parser = argparse.ArgumentParser(prog="grader.load")
+    parser.add_argument("--workers", type=int, default=0)
+    workers: int = parser.parse_args().workers
     lines: Queue[str] = Queue()
     spawn(read_lines, lines)
+    crew = None
+    if workers:
+        from grader.load.crew import Crew  # it needs this module, and most runs not it
+
+        crew = Crew(workers)
     say("ready")
     while True:
         try:
@@ -232,13 +289,9 @@ def main() -> int:
             say("refused", reason=str(error))
             return EXIT_INVALID
         try:
-            sound = execute(plan, lines)
+            sound = execute(plan, lines, crew)
         except Exception as error:
             say("failed", reason=f"{type(error).__name__}: {error}")
             return EXIT_CANNOT
         if not sound:
             return EXIT_CANNOT
-
-
-if __name__ == "__main__":
-    sys.exit(main())

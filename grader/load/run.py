@@ -35,16 +35,16 @@ class LoadError(Exception):
 
 
 class Driver:
-    """The child process; a context manager."""
+    """The child process; a context manager.  ``workers`` of Locust (0: it sends by itself)."""
 
-    def __init__(self) -> None:
+    def __init__(self, workers: int = 0) -> None:
         environment = {
             name: value
             for name, value in os.environ.items()
             if not name.lower().endswith("_proxy") and not name.startswith("LOCUST_")
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "grader.load.driver"],
+            [sys.executable, "-m", "grader.load", f"--workers={workers}"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

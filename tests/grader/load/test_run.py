@@ -81,12 +81,18 @@ def driver() -> Iterator[Driver]:
         yield child
 
 
-def test_a_user_gives_up_waiting_and_that_is_no_error(server: Server, driver: Driver) -> None:
+@pytest.fixture(scope="module", params=[0, 2], ids=["alone", "two-workers"])
+def any_driver(request: pytest.FixtureRequest) -> Iterator[Driver]:
+    with Driver(workers=request.param) as child:
+        yield child
+
+
+def test_a_user_gives_up_waiting_and_that_is_no_error(server: Server, any_driver: Driver) -> None:
     plan = Plan("late", server.url, 3, path="/slow", batch=3, give_up=0.2)
-    seen = driver.run(plan, lambda _: True)
+    seen = any_driver.run(plan, lambda _: True)
     assert [(item.slow, item.status, item.error) for item in seen] == [(True, 0, "")] * 3
     assert all(item.seconds >= 0.2 for item in seen)
-    (quick,) = driver.run(Plan("quick", server.url, 1, give_up=5.0), lambda _: True)
+    (quick,) = any_driver.run(Plan("quick", server.url, 1, give_up=5.0), lambda _: True)
     assert (quick.slow, quick.status) == (False, 200)
 
 
@@ -96,7 +102,9 @@ def test_a_post_brings_its_body(server: Server, driver: Driver) -> None:
     assert server.bodies == [b"five"] * 2
 
 
-def test_barrier_batches_until_the_parent_stops(server: Server, driver: Driver, tmp_path) -> None:
+def test_barrier_batches_until_the_parent_stops(
+    server: Server, any_driver: Driver, tmp_path
+) -> None:
     sizes: list[int] = []
 
     def decide(seen: tuple[Observation, ...]) -> bool:
@@ -105,7 +113,7 @@ def test_barrier_batches_until_the_parent_stops(server: Server, driver: Driver, 
 
     output = tmp_path / "observations.jsonl"
     plan = Plan("split", server.url, 1000, nonce="n", output=str(output))
-    seen = driver.run(plan, decide)
+    seen = any_driver.run(plan, decide)
     assert sizes == [25, 50, 75]
     assert [item.index for item in seen] == list(range(75))
     assert {item.version for item in seen} == {"v1"}
@@ -116,24 +124,24 @@ def test_barrier_batches_until_the_parent_stops(server: Server, driver: Driver, 
     assert "gevent" not in sys.modules
 
 
-def test_several_plans_one_driver_and_the_budget(server: Server, driver: Driver) -> None:
+def test_several_plans_one_driver_and_the_budget(server: Server, any_driver: Driver) -> None:
     for users in (1, 8, 20):
-        seen = driver.run(Plan(f"p{users}", server.url, 30, users=users), lambda _: True)
+        seen = any_driver.run(Plan(f"p{users}", server.url, 30, users=users), lambda _: True)
         assert len(seen) == 30
 
 
-def test_connections_new_or_kept(server: Server, driver: Driver) -> None:
-    driver.run(Plan("keep", server.url, 40, users=4), lambda _: True)
+def test_connections_new_or_kept(server: Server, any_driver: Driver) -> None:
+    any_driver.run(Plan("keep", server.url, 40, users=4), lambda _: True)
     assert len(server.ports) <= 4
     server.ports.clear()
-    driver.run(Plan("new", server.url, 40, users=4, connections="new"), lambda _: True)
+    any_driver.run(Plan("new", server.url, 40, users=4, connections="new"), lambda _: True)
     assert len(server.ports) == 40
 
 
 def test_a_request_whose_connection_closes_is_an_error_and_is_sent_once(
-    server: Server, driver: Driver
+    server: Server, any_driver: Driver
 ) -> None:
-    seen = driver.run(Plan("lost", server.url, 10, path="/hang-up"), lambda _: True)
+    seen = any_driver.run(Plan("lost", server.url, 10, path="/hang-up"), lambda _: True)
     assert [item.status for item in seen] == [0] * 10
     assert all(item.error for item in seen)
     assert set(server.seen.values()) == {1}
@@ -144,18 +152,18 @@ def test_redirects_are_not_followed(server: Server, driver: Driver) -> None:
     assert [item.status for item in seen] == [302] * 3
 
 
-def test_a_stream_flows_until_stopped(server: Server, driver: Driver) -> None:
-    stream = driver.stream(Plan("flow", server.url, 100_000, mode="stream", batch=10))
+def test_a_stream_flows_until_stopped(server: Server, any_driver: Driver) -> None:
+    stream = any_driver.stream(Plan("flow", server.url, 100_000, mode="stream", batch=10))
     stream.wait_for(40)
     first = stream.stop()
     assert len(first) >= 40
     assert sorted(server.seen) == [item.request_id for item in first]
-    again = driver.run(Plan("after", server.url, 5), lambda _: True)
+    again = any_driver.run(Plan("after", server.url, 5), lambda _: True)
     assert len(again) == 5
 
 
-def test_a_stream_whose_budget_ends_says_so(server: Server, driver: Driver) -> None:
-    stream = driver.stream(Plan("flow", server.url, 20, mode="stream", batch=10))
+def test_a_stream_whose_budget_ends_says_so(server: Server, any_driver: Driver) -> None:
+    stream = any_driver.stream(Plan("flow", server.url, 20, mode="stream", batch=10))
     with pytest.raises(LoadError, match="too few"):
         stream.wait_for(40)
     assert len(stream.stop()) == 20
@@ -184,10 +192,25 @@ def test_close_ends_the_process(server: Server) -> None:
         driver.run(Plan("late", server.url, 1), lambda _: False)
 
 
-def test_a_driver_whose_parent_was_killed_ends_by_itself(server: Server) -> None:
+def test_a_plan_with_fewer_users_than_workers(server: Server, any_driver: Driver) -> None:
+    seen = any_driver.run(Plan("lonely", server.url, 3, users=1, batch=1), lambda _: True)
+    assert [item.index for item in seen] == [0, 1, 2]
+
+
+def test_a_worker_that_ends_ends_the_run(server: Server) -> None:
+    with Driver(workers=2) as driver:
+        stream = driver.stream(Plan("flow", server.url, 100_000, mode="stream"))
+        stream.wait_for(10)
+        psutil.Process(driver.pid).children()[0].kill()
+        with pytest.raises(LoadError, match="a worker of Locust ended with exit code -9"):
+            stream.wait_for(100_000)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_driver_whose_parent_was_killed_ends_by_itself(server: Server, workers: int) -> None:
     code = (
         "import sys; from grader.load.plan import Plan; from grader.load.run import Driver\n"
-        "driver = Driver()\n"
+        "driver = Driver(int(sys.argv[2]))\n"
         "stream = driver.stream(Plan('flow', sys.argv[1], 100000, mode='stream'))\n"
         "stream.wait_for(1)\n"
         "print(driver.pid, flush=True)\n"
@@ -195,10 +218,18 @@ def test_a_driver_whose_parent_was_killed_ends_by_itself(server: Server) -> None
     )
     pipe = subprocess.PIPE
     with subprocess.Popen(
-        [sys.executable, "-c", code, server.url], cwd=PROJECT, stdin=pipe, stdout=pipe, text=True
+        [sys.executable, "-c", code, server.url, str(workers)],
+        cwd=PROJECT,
+        stdin=pipe,
+        stdout=pipe,
+        text=True,
     ) as parent:
         assert parent.stdout is not None
         driver = psutil.Process(int(parent.stdout.readline()))
+        left = [driver, *driver.children()]
+        assert len(left) == 1 + workers
         parent.kill()
-    psutil.wait_procs([driver], timeout=30)
-    assert not driver.is_running() or driver.status() == psutil.STATUS_ZOMBIE
+    psutil.wait_procs(left, timeout=30)
+    assert not [
+        each for each in left if each.is_running() and each.status() != psutil.STATUS_ZOMBIE
+    ]
