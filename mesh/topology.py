@@ -102,6 +102,8 @@ class Topology:
     ``l5d_dtab``: whether sidecars obey Linkerd's routing header.
     ``sampling``: ``meshConfig.defaultConfig.tracing.sampling``, percent of the requests that become
     spans (Istio's default is 1, here all are traced); a Telemetry goes before it.
+    ``extension_providers``: ``meshConfig.extensionProviders`` in Istio's own words
+    (``mesh.istio.extension_providers``).
     """
 
     services: tuple[Service, ...]
@@ -113,6 +115,7 @@ class Topology:
     outbound_policy: str = ""
     l5d_dtab: bool = False
     sampling: float = 100.0
+    extension_providers: tuple[dict[str, object], ...] = ()
 
     @property
     def all_services(self) -> tuple[Service, ...]:

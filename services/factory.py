@@ -10,7 +10,7 @@ import itertools
 
 from flask import Blueprint, Flask, Response, g, request
 
-from services import customer, external, preference, recommendation, shop
+from services import customer, ext_authz, external, preference, recommendation, shop
 from services.journal import Journal
 from services.options import AppOptions
 
@@ -18,6 +18,7 @@ TEXT = "text/plain"
 
 FLASK_SERVICES = {
     "customer": customer.create,
+    "ext_authz": ext_authz.create,
     "external": external.create,
     "preference": preference.create,
     "recommendation": recommendation.create,

@@ -16,6 +16,7 @@ from envoy_data_plane.envoy.config.core.v3 import Node
 
 from mesh.citadel.citadel import Citadel
 from mesh.istio import Era, Level, Problem, Resource, has_errors, load_text, validate
+from mesh.istio.extension_providers import ExtensionProvider
 from mesh.pilot.ads import AdsServer, Outcome
 from mesh.pilot.mixer_feed import MixerFeed
 from mesh.pilot.node import ProxyNode
@@ -84,6 +85,7 @@ class ControlPlane:
     nodes: dict[str, ProxyNode] = field(default_factory=dict)
     resources: dict[Key, Resource] = field(default_factory=dict)
     snapshots: dict[str, Snapshot] = field(default_factory=dict)
+    providers: tuple[ExtensionProvider, ...] = ()
     mixer_settings: MixerSettings = field(default_factory=MixerSettings)
     mixer: MixerFeed = field(default_factory=MixerFeed)
     tapped: set[tuple[str, str]] = field(default_factory=set)
@@ -122,6 +124,7 @@ class ControlPlane:
             self.world,
             l5d_dtab=self.l5d_dtab,
             runtime=self.runtime,
+            providers=self.providers,
             mixer=self.mixer_settings,
             system_roots=self.system_roots,
         )

@@ -18,7 +18,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_unix_socket
 
 from mesh.citadel.citadel import LIFETIME, Citadel
-from mesh.istio import era
+from mesh.istio import era, extension_providers
 from mesh.pilot.control_plane import ControlPlane
 from mesh.pilot.encode import EncodingCodec
 from mesh.pilot.server import MAX_BODY, application
@@ -40,6 +40,7 @@ class PilotOptions:
     ``citadel`` is the folder of the certificate authority, None for none; ``certificate_seconds``
     the lifetime of the certificates of workloads, 0 for Istio's (24 hours).  ``mixer_socket`` is where
     Mixer listens, ``""`` for none; ``sampling`` the share of requests that are traced, in percent.
+    ``extension_providers`` are meshConfig's, as the topology states them.
     ``system_roots``: file with the authorities outside of the mesh, ``""`` for the machine's own.
     ``socket_mode``: who may use the sockets, beside what their folder says.
     """
@@ -54,6 +55,7 @@ class PilotOptions:
     world: dict[str, tuple[str, int]] = field(default_factory=dict)
     system_roots: str = ""
     l5d_dtab: bool = False
+    extension_providers: tuple[dict[str, object], ...] = ()
     runtime: str = LOCAL
     deadline: float = 10.0
     citadel: Path | None = None
@@ -89,6 +91,7 @@ async def _serve(options: PilotOptions) -> None:
     machine = ssl.get_default_verify_paths().cafile
     plane.system_roots = options.system_roots or machine or plane.system_roots
     plane.l5d_dtab, plane.runtime = options.l5d_dtab, options.runtime
+    plane.providers = extension_providers.read(list(options.extension_providers), "topology")
     for service in options.services:
         plane.registry.add_service(service)
     plane.push()

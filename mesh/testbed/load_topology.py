@@ -8,6 +8,9 @@
       outbound_policy: REGISTRY_ONLY   # meshConfig.outboundTrafficPolicy; default: the era's
       sampling: 1                      # percent of requests that are traced; default 100 (Istio: 1)
       l5d_dtab: true                   # obey Linkerd's routing header; default false
+      extension_providers:             # meshConfig.extensionProviders, in Istio's words
+        - name: guard
+          envoyExtAuthzHttp: {service: guard.tutorial.svc.cluster.local, port: 8000}
       world:                           # hosts outside of the mesh, played by services.external
         edition.cnn.com:
         httpbin.org: {ports: [80, 443, 8000]}                      # default 80; 443, 8443: HTTPS
@@ -34,11 +37,13 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
+from mesh.istio import extension_providers
 from mesh.topology import Outside, Port, Service, Topology, Workload
 
 OUTBOUND_POLICIES = ("REGISTRY_ONLY", "ALLOW_ANY")
 APPS = (
     "customer",
+    "ext_authz",
     "preference",
     "recommendation",
     "reports",
@@ -146,7 +151,18 @@ def load_topology(raw: object, where: str = "topology") -> Topology:
         l5d_dtab=_flag(top.get("l5d_dtab", False), f"{where}.l5d_dtab"),
         outbound_policy=_policy(top.get("outbound_policy", ""), f"{where}.outbound_policy"),
         sampling=_percent(top.get("sampling", 100.0), f"{where}.sampling"),
+        extension_providers=_providers(
+            top.get("extension_providers"), f"{where}.extension_providers"
+        ),
     )
+
+
+def _providers(raw: object, where: str) -> tuple[dict[str, object], ...]:
+    try:
+        extension_providers.read(raw, where)
+    except ValueError as error:
+        raise TopologyError(str(error)) from None
+    return tuple(dict(each) for each in raw) if isinstance(raw, list) else ()
 
 
 def _world(raw: object, where: str) -> tuple[Outside, ...]:

@@ -148,6 +148,7 @@ class PodSet(ABC):
                 "world": to_plain(world),
                 "system_roots": podlib.outside_roots(self.topology, self.folder.path),
                 "l5d_dtab": self.topology.l5d_dtab,
+                "extension_providers": to_plain(self.topology.extension_providers),
             },
             log=str(self.folder.path / "pilot.log"),
         )

@@ -250,3 +250,13 @@ def test_two_stacks_two_ideas_of_resilience(tmp_path: Path) -> None:
         assert get(reports, "/health/ready") == (200, "OK\n")
         assert get(reports, "/x", x_request_id="last")[1].startswith("reports => {")
         assert journal(tmp_path, "reports")[-1]["request_id"] == "last"
+
+
+def test_ext_authz_lets_those_pass_that_say_so() -> None:
+    client = create_app(AppOptions("ext_authz", "guard-0", "")).test_client()
+    allowed = client.post("/check/a?b=1", headers={"x-ext-authz": "allow"})
+    assert (allowed.status_code, allowed.data) == (200, b"")
+    assert allowed.headers["x-ext-authz-check-received"].startswith("POST localhost/check/a?b=1: ")
+    refused = client.get("/", headers={"x-ext-authz": "Allow"})
+    assert (refused.status_code, refused.headers["x-ext-authz-check-result"]) == (403, "denied")
+    assert refused.text.startswith("denied by ext_authz for not found header `x-ext-authz: allow`")

@@ -15,6 +15,7 @@ from mesh.istio.analyze.context import Context
 from mesh.istio.analyze.deny_paths import deny_paths
 from mesh.istio.analyze.deprecated import deprecated_fields
 from mesh.istio.analyze.duplicate_hosts import duplicate_hosts
+from mesh.istio.analyze.external_authorization import custom_providers
 from mesh.istio.analyze.faults import fault_percentage
 from mesh.istio.analyze.gateway_api import http_routes
 from mesh.istio.analyze.gateway_conflicts import (
@@ -65,6 +66,7 @@ ANALYZERS: tuple[Analyzer, ...] = (
     permissive,
     principals,
     deny_paths,
+    custom_providers,
     no_workload,
     sidecars,
     port_names,

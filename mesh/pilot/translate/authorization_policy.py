@@ -2,7 +2,8 @@
 
 Every action becomes one filter, asked in this order: AUDIT (notes only), DENY (whatever matches is
 refused), ALLOW (where there is one, whatever matches none is refused).  ``spec: {}`` is an ALLOW
-without rules: nothing passes.  A rule is ``from`` and ``to`` and ``when``; lists are alternatives.
+without rules: nothing passes.  CUSTOM goes before them
+(``external_authorization``).  A rule is ``from`` and ``to`` and ``when``; lists are alternatives.
 Policies of the root namespace hold for all workloads.  Refusal: 403 ``RBAC: access denied``.
 ``ports`` are those of the Service; here they become the port that this sidecar listens on.
 Source: istio/istio ``pilot/pkg/security/authz/builder/builder.go``, ``.../model/model.go``.
@@ -11,7 +12,7 @@ Shown by ``meshctl describe pod POD``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from betterproto2 import Message
 from envoy_data_plane.envoy.config.rbac.v3 import (
@@ -34,45 +35,54 @@ _ACTIONS = {"AUDIT": RbacAction.LOG, "DENY": RbacAction.DENY, "ALLOW": RbacActio
 Ports = Mapping[int, int]
 """Port of the Service (or of the Gateway's server) -> port that the proxy listens on."""
 
+Adapt = Callable[[model.Rule, str], model.Rule | None]
+
+
+def as_it_is(rule: model.Rule, _action: str) -> model.Rule:
+    """Return the rule: what holds for HTTP is asked as it stands."""
+    return rule
+
 
 def filters(view: MeshView, node: ProxyNode) -> list[tuple[str, Message]]:
     """Return the RBAC filters of a node; ValueError for what cannot be enforced."""
     return [(FILTER, RbacFilter(rules=each)) for each in rules(view, node).values()]
 
 
-def rules(
-    view: MeshView,
-    node: ProxyNode,
-    adapt: Callable[[model.Rule, str], model.Rule | None] = lambda rule, _action: rule,
-) -> dict[str, Rbac]:
+def rules(view: MeshView, node: ProxyNode, adapt: Adapt = as_it_is) -> dict[str, Rbac]:
     """Return the policies of a node by action, in the order in which they are asked.
 
     ``adapt`` may change a rule (it gets the action too) or leave it out.
     """
-    ports = {**node.gateway_ports, **node.inbound_ports}
-    policies: dict[str, dict[str, Policy]] = {}
+    found = {
+        action: policies(view, node, action, adapt)
+        for action in _ACTIONS
+        if any(selected(view, node, action))
+    }
+    return {action: Rbac(action=_ACTIONS[action], policies=each) for action, each in found.items()}
+
+
+def selected(view: MeshView, node: ProxyNode, action: str) -> Iterator[Config]:
+    """Yield the policies with an action that hold for a node."""
     for each in view.of_kind("AuthorizationPolicy"):
         spec: model.AuthorizationPolicy = each.spec
-        action = spec.action or "ALLOW"
-        if action == "CUSTOM":
-            provider = spec.provider.name if spec.provider else ""
-            raise ValueError(
-                f"AuthorizationPolicy {each.namespace}/{each.name}: action CUSTOM asks the provider "
-                f'"{provider}", and this mesh has no extension provider: use ALLOW or DENY.'
-            )
-        if not _selects(view, each, spec, node):
-            continue
-        found = policies.setdefault(action, {})
+        if (spec.action or "ALLOW") == action and _selects(view, each, spec, node):
+            yield each
+
+
+def policies(
+    view: MeshView, node: ProxyNode, action: str, adapt: Adapt = as_it_is, prefix: str = ""
+) -> dict[str, Policy]:
+    """Return what the rules of all policies with an action say, by ``PREFIXns[..]-policy[..]-rule[..]``."""
+    ports = {**node.gateway_ports, **node.inbound_ports}
+    found: dict[str, Policy] = {}
+    for each in selected(view, node, action):
+        spec: model.AuthorizationPolicy = each.spec
         for number, rule in enumerate(spec.rules or []):
-            name = f"ns[{each.namespace}]-policy[{each.name}]-rule[{number}]"
             adapted = adapt(rule, action)
             if adapted is not None:
+                name = f"{prefix}ns[{each.namespace}]-policy[{each.name}]-rule[{number}]"
                 found[name] = _policy(adapted, ports, each.namespace)
-    return {
-        action: Rbac(action=_ACTIONS[action], policies=policies[action])
-        for action in _ACTIONS
-        if action in policies
-    }
+    return found
 
 
 def _selects(

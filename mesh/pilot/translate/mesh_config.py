@@ -2,7 +2,8 @@
 
 istiod reads its key ``mesh`` (YAML) and takes a change at once.  Executed here:
 ``pathNormalization.normalization``, what becomes of a path before any rule looks at it (NONE, BASE: the
-default, MERGE_SLASHES, DECODE_AND_MERGE_SLASHES), and ``outboundTrafficPolicy.mode``.  A key that is not
+default, MERGE_SLASHES, DECODE_AND_MERGE_SLASHES), ``outboundTrafficPolicy.mode``, and the
+``extensionProviders`` that policies name (``mesh.istio.extension_providers``).  A key that is not
 executed is refused, since a setting that does nothing would be believed.
 Source: Istio, "MeshConfig" and "Authorization policy normalization"; istio/istio
 ``pilot/pkg/networking/core/listener_builder.go`` (Setup normalization).
@@ -21,6 +22,9 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
     HttpConnectionManagerPathWithEscapedSlashesAction,
 )
 
+from mesh.istio import extension_providers
+from mesh.istio.extension_providers import ExtensionProvider
+
 Normalization = Literal["NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES"]
 NORMALIZATIONS = ("NONE", "BASE", "MERGE_SLASHES", "DECODE_AND_MERGE_SLASHES")
 MODES = ("REGISTRY_ONLY", "ALLOW_ANY")
@@ -34,6 +38,7 @@ class MeshConfig:
 
     normalization: Normalization = "BASE"
     outbound_policy: str = ""
+    extension_providers: tuple[ExtensionProvider, ...] = ()
 
 
 def read(maps: Iterable[Mapping[str, str]]) -> MeshConfig:
@@ -46,11 +51,14 @@ def read(maps: Iterable[Mapping[str, str]]) -> MeshConfig:
         raise ValueError(f"{PLACE}: data.{KEY}: {' '.join(str(error).split())}") from None
     if not isinstance(raw, dict):
         raise ValueError(f"{PLACE}: data.{KEY} has to be a mapping, not {raw!r}")
+    place = f"{PLACE}: {extension_providers.KEY}"
+    providers = extension_providers.read(raw.pop(extension_providers.KEY, None), place)
     found = {key: _of(key, value) for key, value in raw.items()}
     normalization = _one_of(found, "pathNormalization", (*NORMALIZATIONS, "DEFAULT")) or "BASE"
     return MeshConfig(
         cast(Normalization, "BASE" if normalization == "DEFAULT" else normalization),
         _one_of(found, "outboundTrafficPolicy", MODES),
+        providers,
     )
 
 
@@ -58,7 +66,8 @@ def _of(key: object, value: Any) -> Any:
     inner = _EXECUTED.get(str(key))
     if inner is None:
         raise ValueError(
-            f"{PLACE}: {key} is not executed here: write {' or '.join(sorted(_EXECUTED))}"
+            f"{PLACE}: {key} is not executed here: write "
+            f"{' or '.join(sorted([*_EXECUTED, extension_providers.KEY]))}"
         )
     if not isinstance(value, dict) or set(value) - {inner}:
         raise ValueError(f"{PLACE}: {key} has the one key {inner}, not {value!r}")

@@ -3,7 +3,8 @@
 AuthorizationPolicy holds for TCP ports too, with what a connection has: principals, namespaces,
 addresses, ports, SNI.  What only a request has (hosts, methods, paths, headers, tokens) cannot be
 asked: an ALLOW rule with such a condition matches nothing, a DENY rule is asked without it, so
-that a policy rather refuses too much.  A refused connection is closed; its log line has
+that a policy rather refuses too much.  A server that is asked over HTTP (action CUSTOM) is not asked
+about connections.  A refused connection is closed; its log line has
 ``rbac_access_denied_matched_policy[...]`` as ``connection_termination_details``.
 Source: istio/istio ``pilot/pkg/security/authz/model/model.go`` (forTCP); "Authorization policy
 normalization and TCP" of its documentation.
@@ -18,7 +19,7 @@ from envoy_data_plane.envoy.extensions.filters.network.rbac.v3 import Rbac as Ne
 
 from mesh.istio.models import authorization_policy as model
 from mesh.pilot.node import ProxyNode
-from mesh.pilot.translate import authorization_policy, messages
+from mesh.pilot.translate import authorization_policy, external_authorization, messages
 from mesh.pilot.translate.view import MeshView
 
 FILTER = "envoy.filters.network.rbac"
@@ -27,7 +28,7 @@ _SOURCES = ("request_principals", "not_request_principals")
 
 
 def filters(view: MeshView, node: ProxyNode) -> list[Filter]:
-    """Return the filters, in the order AUDIT, DENY, ALLOW."""
+    """Return the filters, in the order CUSTOM (whose server is missing), AUDIT, DENY, ALLOW."""
     return [
         Filter(
             name=FILTER,
@@ -38,7 +39,9 @@ def filters(view: MeshView, node: ProxyNode) -> list[Filter]:
 
 
 def _rules(view: MeshView, node: ProxyNode) -> list[Rbac]:
-    return list(authorization_policy.rules(view, node, without_requests).values())
+    bad = external_authorization.refusals(view, node, without_requests)
+    own = [bad] if bad is not None else []
+    return own + list(authorization_policy.rules(view, node, without_requests).values())
 
 
 def without_requests(rule: model.Rule, action: str) -> model.Rule | None:

@@ -6,12 +6,13 @@ Translation is a pure function of this view and a node: the same view always giv
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
 from mesh.istio import gateway_api
 from mesh.istio.eras import ISTIO_1_28, Era
+from mesh.istio.extension_providers import ExtensionProvider
 from mesh.istio.models.destination_rule import ConnectionPoolSettings
 from mesh.istio.models.gateway import Gateway
 from mesh.istio.models.virtual_service import Destination, VirtualService
@@ -141,6 +142,7 @@ class MeshView:
 
     ``outbound_policy`` empty means the era's; ``world`` maps outside ``host:port`` to the
     ``(address, port)`` that plays it on this machine; ``l5d_dtab``: sidecars obey that header;
+    ``providers`` are those that the topology states, beside the ones of the ConfigMap;
     ``runtime``: ``local``, or ``compose`` where iptables redirects connections; ``system_roots``: the file
     with the authorities that sign certificates outside of the mesh.
 
@@ -167,6 +169,7 @@ class MeshView:
     inbound_pool: ConnectionPoolSettings | None = None
     system_roots: str = SYSTEM_ROOTS
     router: bool = False
+    providers: tuple[ExtensionProvider, ...] = ()
     mixer: MixerSettings = field(default_factory=lambda: MixerSettings())
 
     @property
@@ -239,11 +242,13 @@ class MeshView:
         if self.whole is not None:
             return self.whole.mesh_config
         place = (ROOT_NAMESPACE, "istio")
-        return mesh_config.read(
+        found = mesh_config.read(
             each.spec.data or {}
             for each in self.of_kind("ConfigMap")
             if (each.namespace, each.name) == place
         )
+        named = {each.name: each for each in (*self.providers, *found.extension_providers)}
+        return replace(found, extension_providers=tuple(named.values()))
 
     @cached_property
     def destination_rules(self) -> DestinationRules:

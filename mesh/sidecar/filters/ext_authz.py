@@ -1,9 +1,10 @@
 """External authorization: another server is asked before a request goes on.
 
-In a real mesh AuthorizationPolicy with ``action: CUSTOM`` sets it; here the check of Mixer stands
-behind it (denier, listchecker, memquota).  The server gets the request's head under
-``path_prefix``; an answer of 200 lets the request through, any other below 500 is sent to the client
-with its status and body.  When the server fails (no answer, or 5xx) the request is refused
+In a real mesh AuthorizationPolicy with ``action: CUSTOM`` sets it; here the check of Mixer (denier,
+listchecker, memquota) uses it too.  The server gets the request's method, path (under
+``path_prefix``), Host and the headers that are named; an answer of 200 lets the request through, any
+other below 500 is sent to the client.  ``filter_enabled_metadata``: only requests that a filter before
+has noted are asked about.  When the server fails (no answer, or 5xx) the request is refused
 with ``status_on_error`` (403 where it is not set), or let through with ``failure_mode_allow``.
 See it with ``meshctl logs POD``: flag UAEX, details ``ext_authz_denied`` or ``ext_authz_error``.
 
@@ -14,18 +15,26 @@ Source: Envoy ``source/extensions/filters/http/ext_authz/ext_authz.cc`` and
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import ExtAuthz
+from envoy_data_plane.envoy.extensions.filters.http.ext_authz.v3 import (
+    AuthorizationResponse,
+    ExtAuthz,
+)
 from envoy_data_plane.envoy.type.matcher.v3 import ListStringMatcher
 from mitmproxy.http import HTTPFlow
 
 from mesh.sidecar.filters import FilterContext
-from mesh.sidecar.filters.match import find_route
+from mesh.sidecar.filters.match import head_of, note_route
 from mesh.sidecar.filters.matchers import string_test
-from mesh.sidecar.local_reply import local_reply
-from mesh.sidecar.mitm.flow import Fields
+from mesh.sidecar.filters.rbac_facts import facts_of
+from mesh.sidecar.filters.rbac_matchers import metadata_test
+from mesh.sidecar.local_reply import REASONS, local_reply
+from mesh.sidecar.mitm.flow import Fields, make_headers
 from mesh.sidecar.stream_info import StreamInfo, stream_info
+from mesh.sidecar.tracing import Question
 from mesh.sidecar.upstream.attempt import attempt
 from mesh.sidecar.upstream.balancers import Context
 from mesh.sidecar.upstream.message import UpstreamRequest
@@ -37,12 +46,77 @@ _NEVER = frozenset({b"content-length", b"transfer-encoding", b"connection", b"up
 PEER_URI_SAN = "%DOWNSTREAM_PEER_URI_SAN%"
 
 
+_TO_REMOVE = b"x-envoy-auth-headers-to-remove"
+_TO_CLIENT = frozenset({b"content-length", b"www-authenticate", b"location"})
+"""Headers of a refusal that go to the client beside those that are named."""
+_ADD = "ext_authz.response_headers"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the server said: status, headers (names in lower case) and body."""
+
+    status: int
+    fields: Fields
+    body: bytes = b""
+
+
+class Answered:
+    """What becomes of the server's answer (``authorization_response``).
+
+    To the application go headers that are named (none by default), to the client of a refused
+    request all, or those that are named and three more; to the one of a request that passes, those
+    named for it.
+    """
+
+    def __init__(self, config: AuthorizationResponse | None) -> None:
+        """Compile the lists; ValueError for what cannot be executed."""
+        config = config or AuthorizationResponse()
+        for field in ("allowed_upstream_headers_to_append", "dynamic_metadata_from_headers"):
+            if getattr(config, field) is not None:
+                raise ValueError(f"ext_authz: {field} cannot be executed")
+        self._upstream = _compile(config.allowed_upstream_headers)
+        self._denied = _compile(config.allowed_client_headers)
+        self._passed = _compile(config.allowed_client_headers_on_success)
+
+    def to_client(self, answer: Answer) -> Fields:
+        """Return the headers of a refusal."""
+        if not self._denied:
+            return [item for item in answer.fields if item[0] not in (b"host", b"content-length")]
+        return [
+            item
+            for item in answer.fields
+            if item[0] != b"content-length"
+            and (item[0] in _TO_CLIENT or _named(item[0], self._denied))
+        ]
+
+    def to_passed_client(self, answer: Answer) -> Fields:
+        """Return the headers that the answer to a request that passes gets too."""
+        return [item for item in answer.fields if _named(item[0], self._passed)]
+
+    def changed(self, fields: Fields, answer: Answer) -> Fields:
+        """Return the request's headers with what the server sets and takes away."""
+        own = {
+            name: value
+            for name, value in answer.fields
+            if name != _TO_REMOVE and _named(name, self._upstream)
+        }
+        gone = {
+            each.strip().lower()
+            for name, value in answer.fields
+            if name == _TO_REMOVE
+            for each in value.split(b",")
+        }
+        kept = [item for item in fields if item[0] not in own]
+        return [item for item in [*kept, *own.items()] if item[0] not in gone]
+
+
 class ExtAuthzFilter:
     """The filter ``envoy.filters.http.ext_authz``, with an HTTP service."""
 
     def __init__(self, config: ExtAuthz, context: FilterContext, name: str) -> None:
         """Compile ``config``; ValueError for what cannot be executed."""
-        del name
+        self._name = name
         service = config.http_service
         if service is None or service.server_uri is None:
             raise ValueError("ext_authz: only an http_service can be executed")
@@ -61,23 +135,24 @@ class ExtAuthzFilter:
         for _, value in self._added:
             if "%" in value and value != PEER_URI_SAN:
                 raise ValueError(f"ext_authz: the header value {value} cannot be executed")
+        self._answered = Answered(service.authorization_response)
+        noted = config.filter_enabled_metadata
+        self._asks = metadata_test(noted) if noted is not None else None
         error = config.status_on_error
         self._on_error = int(error.code) if error is not None and error.code else 403
         self._fail_open = config.failure_mode_allow
-        self._clusters = context.clusters
-        self._rng = context.rng
-        self._stats = context.stats
+        self._context = context
+        self._clusters, self._stats = context.clusters, context.stats
         self._prefix_of_stats = context.stat_prefix + "ext_authz."
 
     async def request(self, flow: HTTPFlow) -> None:
         """Ask; answer the request unless it may go on."""
         info = stream_info(flow)
-        route = find_route(flow, info, self._rng)
-        if route is not None:
-            # The route was chosen before: the log names it although the router is not reached.
-            info.route_name = route.name
-            found = self._clusters.get(route.cluster)
-            info.cluster = route.cluster if found is not None else ""
+        if self._asks is not None and not self._asks(facts_of(flow, info)):
+            self._count("disabled")
+            return
+        # Envoy chose the route before: the log names it although the router is not reached.
+        note_route(flow, info, self._context)
         answer = await self._ask(flow, info)
         if answer is None:
             self._count("error")
@@ -87,45 +162,71 @@ class ExtAuthzFilter:
                 return
             local_reply(flow, info, self._on_error, b"", "ext_authz_error", FLAG)
             return
-        status, body, kind = answer
-        info.explain("external authorization", status=status)
-        if status == 200:
+        info.explain("external authorization", status=answer.status)
+        if answer.status == 200:
             self._count("ok")
+            self._let_through(flow, info, answer)
             return
         self._count("denied")
-        extra = [(b"content-type", kind)] if kind and body else None
-        local_reply(flow, info, status, body, "ext_authz_denied", FLAG, extra)
+        extra = self._answered.to_client(answer)
+        if not answer.body:
+            extra = [item for item in extra if item[0] != b"content-type"]
+        local_reply(flow, info, answer.status, answer.body, "ext_authz_denied", FLAG, extra)
+
+    def response(self, flow: HTTPFlow) -> None:
+        """Add what the server wants the client of a request that passed to know."""
+        added = stream_info(flow).metadata.get(_ADD, {}).get(self._name)
+        if added and flow.response is not None:
+            fields = flow.response.data.headers.fields
+            flow.response.data.headers = make_headers([*fields, *added])
+
+    def _let_through(self, flow: HTTPFlow, info: StreamInfo, answer: Answer) -> None:
+        added = self._answered.to_passed_client(answer)
+        if added:
+            info.metadata.setdefault(_ADD, {})[self._name] = added
+        fields = list(flow.request.data.headers.fields)
+        changed = self._answered.changed(fields, answer)
+        if changed != fields:
+            route = info.route
+            flow.request.headers = make_headers(changed)
+            head_of(flow, info)
+            info.route = route  # it stays, whatever the new headers would lead to
 
     def _count(self, name: str) -> None:
         self._stats.inc(self._prefix_of_stats + name)
 
-    async def _ask(self, flow: HTTPFlow, info: StreamInfo) -> tuple[int, bytes, bytes] | None:
-        """Return status, body and content type; None when the server fails."""
+    async def _ask(self, flow: HTTPFlow, info: StreamInfo) -> Answer | None:
+        """Return what the server says; None when it fails."""
         cluster = self._clusters.get(self._cluster)
         host = cluster.choose(Context()) if cluster is not None else None
         if cluster is None or host is None:
             return None
         data = flow.request.data
+        fields = self._fields(list(data.headers.fields), info)
+        span = info.span.question(self._cluster) if info.span is not None else None
         request = UpstreamRequest(
             data.method,
             b"http",
             data.authority,
             self._prefix + data.path,
-            self._fields(list(data.headers.fields), info),
+            span.inject(fields) if span is not None else fields,
         )
+        own = StreamInfo(info.start, info.started)
+        answer: Answer | None = None
         try:
             async with asyncio.timeout(self._timeout):
-                own = StreamInfo(info.start, info.started)
                 response, _ = await attempt(cluster, host, request, own)
                 body = response.body
                 if response.stream is not None:
                     body = b"".join([piece async for piece in response.stream])
-        except (UpstreamResetError, TimeoutError):
-            return None
-        if response.status >= 500:
-            return None
-        kinds = [value for name, value in response.fields if name == b"content-type"]
-        return response.status, body, kinds[0] if kinds else b""
+            answer = Answer(response.status, list(response.fields), body)
+        except UpstreamResetError as reset:
+            own.flag(reset.flag)
+        except TimeoutError:
+            own.flag("UT")
+        if span is not None:
+            _finish(span, host.key, answer, own.flags_text())
+        return answer if answer is not None and answer.status < 500 else None
 
     def _fields(self, fields: Fields, info: StreamInfo) -> Fields:
         added = [
@@ -139,13 +240,31 @@ class ExtAuthzFilter:
             if item[0] not in own and item[0] not in _NEVER and self._passes(item[0])
         ]
         more = [(name, value.encode("latin-1")) for name, value in added if value]
-        return [*kept, *more, (b"content-length", b"0")]
+        # Envoy's async client says that the mesh itself asks, and how long it waits.
+        timeout = b"%d" % round(self._timeout * 1000)
+        own_words = [(b"x-envoy-internal", b"true"), (b"x-envoy-expected-rq-timeout-ms", timeout)]
+        return [*kept, *more, (b"content-length", b"0"), *own_words]
 
     def _passes(self, name: bytes) -> bool:
-        text = name.decode("latin-1")
-        if any(test(text) for test in self._disallowed):
+        if _named(name, self._disallowed):
             return False
-        return name in _ALWAYS or any(test(text) for test in self._allowed)
+        return name in _ALWAYS or _named(name, self._allowed)
+
+
+def _finish(span: Question, address: str, answer: Answer | None, flags: str) -> None:
+    """Report the question with what came of it, in Envoy's words."""
+    status = answer.status if answer is not None else 0
+    if not 0 < status < 500:
+        span.finish(address, status, flags, {"ext_authz_status": "ext_authz_error"})
+        return
+    word = "ext_authz_ok" if status == 200 else "ext_authz_unauthorized"
+    reason = REASONS.get(status, b"Unknown").decode()
+    span.finish(address, status, flags, {"ext_authz_status": word, "ext_authz_http_status": reason})
+
+
+def _named(name: bytes, tests: Sequence[Callable[[str], bool]]) -> bool:
+    text = name.decode("latin-1")
+    return any(test(text) for test in tests)
 
 
 def _compile(matchers: ListStringMatcher | None) -> list[Any]:

@@ -2,7 +2,8 @@
 
 In a real mesh AuthorizationPolicies (or, until 1.5, ServiceRoles) become this filter in the sidecar of
 the service called.  With the action ALLOW a policy has to match, with DENY none may; LOG only
-notes.  Of several that match the first by name is named.  Refused: 403, body
+notes.  Shadow rules only leave a note, by which external authorization knows whether to ask.
+Of several that match the first by name is named.  Refused: 403, body
 ``RBAC: access denied``, details ``rbac_access_denied_matched_policy[ns[...]-policy[...]-rule[0]]``
 (``[none]``: no ALLOW policy matched).
 See it with ``meshctl logs POD`` and ``meshctl explain REQUEST``.
@@ -27,6 +28,8 @@ from mesh.sidecar.filters.rbac_matchers import Test, compile_policy
 from mesh.sidecar.local_reply import local_reply
 from mesh.sidecar.stream_info import stream_info
 
+NAME = "envoy.filters.http.rbac"
+"""Under which the notes of shadow rules stand, whatever the filter is called in the listener."""
 BODY = b"RBAC: access denied"
 _SPACE = re.compile(r"\s")
 
@@ -79,6 +82,7 @@ class RbacFilter:
         prefix = f"{context.stat_prefix}rbac."
         self._prefix = prefix + _dotted(config.rules_stat_prefix)
         self._shadow_prefix = prefix + _dotted(config.shadow_rules_stat_prefix)
+        self._shadow_note = config.shadow_rules_stat_prefix
         self._name = name
 
     def request(self, flow: HTTPFlow) -> None:
@@ -89,6 +93,10 @@ class RbacFilter:
             shadow = self._shadow.decide(facts)
             word = "allowed" if shadow.allowed else "denied"
             self._stats.inc(f"{self._shadow_prefix}shadow_{word}")
+            noted = info.metadata.setdefault(NAME, {})
+            noted[f"{self._shadow_note}shadow_engine_result"] = word
+            if shadow.policy:
+                noted[f"{self._shadow_note}shadow_effective_policy_id"] = shadow.policy
             info.explain("rbac", shadow=True, allowed=shadow.allowed, policy=shadow.policy)
         if self._engine is None:
             return

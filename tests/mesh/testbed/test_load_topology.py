@@ -90,6 +90,7 @@ def test_the_world_and_the_outbound_policy() -> None:
         {"world": {"a.b": {"ports": []}}},
         {"world": {"a.b": {"ports": [0]}}},
         {"outbound_policy": "ALLOW"},
+        {"extension_providers": [{"name": "a"}]},
         {"services": {"a": {"export_to": "."}}},
     ):
         with pytest.raises(TopologyError):

@@ -64,6 +64,18 @@ def find(text: str, code: str, era_name: str = "istio-current") -> list[Problem]
     return [each for each in analyze(loaded.resources, the_era, MESH) if each.code == code]
 
 
+PROVIDERS = """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: istio, namespace: istio-system}
+data:
+  mesh: |
+    extensionProviders:
+    - name: sample
+      envoyExtAuthzHttp: {service: shop.tutorial.svc.cluster.local, port: 8080}
+"""
+
+
 @dataclass(frozen=True)
 class Case:
     """What must be found at a line, and the same put right."""
@@ -496,6 +508,22 @@ CASES = {
         14,
         "only one of them is in force",
         vs(ROUTE, "customer") + api(AT_SERVICE),
+    ),
+    "CUSTOM of a provider that nobody knows": Case(
+        "KIT0117",
+        authz("action: CUSTOM\nprovider: {name: sampel}\nrules: [{}]") + "---\n" + PROVIDERS,
+        6,
+        'available providers are [sample] but found "sampel"',
+        authz("action: CUSTOM\nprovider: {name: sample}\nrules: [{}]") + "---\n" + PROVIDERS,
+    ),
+    "CUSTOM of a provider that does not run": Case(
+        "KIT0117",
+        authz("action: CUSTOM\nprovider: {name: sample}\nrules: [{}]")
+        + "---\n"
+        + PROVIDERS.replace("shop.", "opa."),
+        6,
+        "could not find service opa.tutorial",
+        authz("action: ALLOW\nrules: [{}]") + "---\n" + PROVIDERS,
     ),
 }
 

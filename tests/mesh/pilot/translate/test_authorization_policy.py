@@ -8,8 +8,15 @@ from typing import Any, cast
 
 import pytest
 
+from mesh.istio import extension_providers
 from mesh.pilot.node import ProxyNode
-from mesh.pilot.translate import authorization_policy, rbac
+from mesh.pilot.translate import (
+    access_control,
+    authorization_policy,
+    external_authorization,
+    rbac,
+    tcp_access_control,
+)
 from mesh.pilot.translate.view import MeshView
 
 MakeView = Callable[..., MeshView]
@@ -24,6 +31,7 @@ def policy(name: str, spec: str) -> tuple[str, str, str]:
 
 
 ANY_RULE = "  rules: [{}]"
+CUSTOM = "  action: CUSTOM\n  provider: {name: sample}\n" + ANY_RULE
 
 
 def test_audit_then_deny_then_allow(view: MakeView, node: ProxyNode) -> None:
@@ -55,10 +63,41 @@ def test_who_is_selected(view: MakeView, node: ProxyNode) -> None:
         assert len(filters(replace(made, resources=(moved,)), node)) == count
 
 
-def test_custom_needs_a_provider(view: MakeView, node: ProxyNode) -> None:
-    custom = "  action: CUSTOM\n  provider: {name: opa}\n" + ANY_RULE
-    with pytest.raises(ValueError, match=r'tutorial/c.*"opa".*no extension provider'):
-        filters(view(policy("c", custom)), node)
+def test_custom_asks_before_tokens_are_read(view: MakeView, node: ProxyNode) -> None:
+    server = {"service": "recommendation.tutorial.svc.cluster.local", "port": 8000}
+    raw = [{"name": "sample", "envoyExtAuthzHttp": {**server, "includeHeadersInCheck": ["x-*"]}}]
+    made = replace(
+        view(policy("c", CUSTOM), policy("d", "  action: DENY\n" + ANY_RULE)),
+        providers=extension_providers.read(raw, "t"),
+    )
+    found = access_control.filters(made, node)
+    kinds = [name.rpartition(".")[2] for name, _ in found]
+    assert kinds == ["rbac", "ext_authz", "rbac"]
+    noting, asking = (message.to_dict() for _, message in found[:2])
+    assert list(noting["shadowRules"]["policies"]) == [
+        "istio-ext-authz-ns[tutorial]-policy[c]-rule[0]"
+    ]
+    assert noting["shadowRulesStatPrefix"] == "istio_ext_authz_"
+    uri = asking["httpService"]["serverUri"]
+    assert uri["cluster"] == "outbound|8000||recommendation.tutorial.svc.cluster.local"
+    assert uri["timeout"] == "600s"
+    assert asking["allowedHeaders"] == {"patterns": [{"prefix": "x-", "ignoreCase": True}]}
+    key = asking["filterEnabledMetadata"]["path"][0]["key"]
+    assert key == "istio_ext_authz_shadow_effective_policy_id"
+    assert tcp_access_control.filters(replace(made, resources=made.resources[:1]), node) == []
+
+
+def test_custom_refuses_when_nobody_can_be_asked(view: MakeView, node: ProxyNode) -> None:
+    made = view(policy("c", CUSTOM))
+    with pytest.raises(external_authorization.ProviderError, match=r'are \[\] but found "sample"'):
+        external_authorization.provider(made, node)
+    ((name, message),) = external_authorization.filters(made, node)
+    rules = message.to_dict()["rules"]
+    assert name == authorization_policy.FILTER
+    assert rules["action"] == "DENY"
+    bad = "istio-ext-authz-ns[tutorial]-policy[c]-rule[0]-deny-due-to-bad-CUSTOM-action"
+    assert list(rules["policies"]) == [bad]
+    assert len(tcp_access_control.filters(made, node)) == 1
 
 
 def test_ports_become_those_of_the_sidecar(view: MakeView, node: ProxyNode) -> None:

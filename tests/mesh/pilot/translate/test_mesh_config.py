@@ -34,12 +34,19 @@ def test_what_is_said() -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("enableTracing: true", "enableTracing is not executed here: write outboundTraffic"),
+        (
+            "enableTracing: true",
+            "enableTracing is not executed here: write extensionProviders or outboundTraffic",
+        ),
         ("pathNormalization: {normalization: SOME}", "one of NONE, BASE, .*, not 'SOME'"),
         ("pathNormalization: BASE", "has the one key normalization, not 'BASE'"),
         ("outboundTrafficPolicy: {mode: REGISTRY_ONLY, more: 1}", "has the one key mode"),
         ("[]: {", "data.mesh: while parsing"),
         ("- a", "has to be a mapping"),
+        (
+            "extensionProviders: [{name: a, prometheus: {}}]",
+            r"extensionProviders\[0\]: prometheus is not executed here: write envoyExtAuthzHttp",
+        ),
     ],
 )
 def test_what_cannot_be_executed_is_refused(text: str, words: str) -> None:
