@@ -27,7 +27,8 @@ from mesh.bench.__main__ import interleaved, table
 from mesh.bench.process import pss_bytes
 from mesh.bench.proxies import Bench, Proxy, load
 from mesh.envoy.supervisor import EnvoyMissingError
-from mesh.mixer.report import Report
+from mesh.mixer.report import KEPT, Report
+from mesh.mixer.standard_metrics import MAX_SERIES
 
 STEP = 100_000
 
@@ -94,9 +95,14 @@ def line(number: int, rng: Random) -> bytes:
     return json.dumps(fields).encode()
 
 
-def records(count: int, step: int = STEP) -> dict[str, dict[str, float]]:
-    """Take ``count`` records; after each ``step``: ``pss_mb`` and ``us`` of time for a record."""
-    report, rng, rows = Report(), Random(1), {}
+def records(
+    count: int, step: int = STEP, kept: int = KEPT, max_series: int = MAX_SERIES
+) -> dict[str, dict[str, float]]:
+    """Take ``count`` records; after each ``step``: ``pss_mb`` and ``us`` of time for a record.
+
+    ``kept`` and ``max_series`` are Mixer's bounds.
+    """
+    report, rng, rows = Report(kept, max_series), Random(1), {}
     for done in range(0, count, step):
         made = [line(number, rng) for number in range(done, min(done + step, count))]
         begin = time.process_time()

@@ -158,7 +158,7 @@ def table(found: Graph) -> Table:
 
 def summary(found: Graph) -> str:
     """Say what the graph rests on."""
-    text = f"{found.records} access log records"
+    text = f"{found.records:,} access log records"
     if found.forgotten:
-        text += f"; the oldest {found.forgotten} of them are counted here but not kept one by one"
+        text += f"; the oldest {found.forgotten:,} of them are counted here but not kept one by one"
     return text

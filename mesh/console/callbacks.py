@@ -84,9 +84,6 @@ def _graph(app: Dash, source: Source) -> None:
             found = source.graph(seconds)
         except SourceError as problem:
             return no_update, html.P(str(problem), className="error")
-        text = f"{found.records} records read"
-        if found.forgotten:
-            text += f"; the oldest {found.forgotten} are kept as sums only"
         table = html.Table(
             [
                 html.Caption("Calls of this time"),
@@ -96,7 +93,7 @@ def _graph(app: Dash, source: Source) -> None:
                 ),
             ]
         )
-        return graph_view.elements(found), [table, html.P(text, className="note")]
+        return graph_view.elements(found), [table, html.P(graph_view.note(found), className="note")]
 
 
 def _requests(app: Dash, source: Source) -> None:

@@ -108,3 +108,14 @@ def positions(graph: Graph) -> dict[str, dict[str, float]]:
         for column, ids in columns.items()
         for at, name in enumerate(ids)
     }
+
+
+def note(graph: Graph) -> str:
+    """Say what the figures rest on, and how many records have gone."""
+    text = f"{graph.records:,} records read"
+    if graph.forgotten:
+        text += (
+            f"; the oldest {graph.forgotten:,} are gone and count in these figures only, "
+            f"the newest {graph.records - graph.forgotten:,} are kept one by one"
+        )
+    return text

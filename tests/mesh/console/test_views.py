@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import yaml
 
@@ -55,6 +57,14 @@ def test_columns_follow_the_calls() -> None:
     places = graph_view.positions(GRAPH)
     assert places[GATE.id]["x"] < places[A.id]["x"] < places[B1.id]["x"] == places[B2.id]["x"]
     assert places[B1.id]["y"] != places[B2.id]["y"]
+
+
+def test_the_page_says_how_many_records_went() -> None:
+    assert graph_view.note(replace(GRAPH, records=7)) == "7 records read"
+    assert graph_view.note(replace(GRAPH, records=1_000_000, forgotten=980_000)) == (
+        "1,000,000 records read; the oldest 980,000 are gone and count in these figures only, "
+        "the newest 20,000 are kept one by one"
+    )
 
 
 def test_a_cycle_has_places_too() -> None:
