@@ -46,6 +46,7 @@ XDS = (
     "envoy.extensions.filters.http.rbac.v3",
     "envoy.extensions.filters.http.router.v3",
     "envoy.extensions.filters.listener.http_inspector.v3",
+    "envoy.extensions.filters.listener.original_dst.v3",
     "envoy.extensions.filters.listener.tls_inspector.v3",
     "envoy.extensions.filters.network.http_connection_manager.v3",
     "envoy.extensions.filters.network.rbac.v3",

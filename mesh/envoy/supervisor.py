@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from mesh.agent.agent import Agent, AgentOptions
+from mesh.agent.dns import DnsOptions, DnsServer
 from mesh.agent.fresh import Watch
 
 _PR_SET_PDEATHSIG = 1
@@ -37,7 +38,8 @@ class EnvoyOptions:
 
     ``lifeline_fd`` is the read end of a pipe whose write end the parent holds, -1 for none;
     ``pid_fd`` gets Envoy's process id and a line feed, -1 for nobody.  ``agent``: whose certificate
-    to fetch, None for none; Envoy then runs in that pod's folder, where ``sds/`` is.
+    to fetch, None for none; Envoy then runs in that pod's folder, where ``sds/`` is.  ``dns``: where
+    to answer the application's look-ups of names, None for nowhere.
     """
 
     bootstrap: dict[str, Any]
@@ -47,6 +49,7 @@ class EnvoyOptions:
     log_level: str = "warning"
     admin_port: int = 0
     agent: AgentOptions | None = None
+    dns: DnsOptions | None = None
     extra: tuple[str, ...] = field(default=())
 
 
@@ -86,6 +89,8 @@ def run(options: EnvoyOptions) -> int:
             cwd=options.agent.folder if options.agent is not None else None,
             preexec_fn=_die_with(os.getpid()),
         )
+    if options.dns is not None:  # a thread, and after the fork
+        DnsServer(options.dns).begin()
     if options.pid_fd >= 0:
         os.write(options.pid_fd, f"{process.pid}\n".encode())
         os.close(options.pid_fd)

@@ -19,6 +19,7 @@ from mesh.istio import Era, Level, Problem, Resource, has_errors, load_text, val
 from mesh.istio.extension_providers import ExtensionProvider
 from mesh.pilot.ads import AdsServer, Outcome
 from mesh.pilot.mixer_feed import MixerFeed
+from mesh.pilot.names_feed import NamesFeed
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.registry import Registry
 from mesh.pilot.status import Nack, NodeStatus
@@ -88,6 +89,7 @@ class ControlPlane:
     providers: tuple[ExtensionProvider, ...] = ()
     mixer_settings: MixerSettings = field(default_factory=MixerSettings)
     mixer: MixerFeed = field(default_factory=MixerFeed)
+    names: NamesFeed = field(default_factory=NamesFeed)
     tapped: set[tuple[str, str]] = field(default_factory=set)
     ads: AdsServer = field(init=False)
     _version: int = 0
@@ -132,6 +134,9 @@ class ControlPlane:
         self.snapshots = {key: translator.snapshot(node) for key, node in self.nodes.items()}
         offered = {key: (node.name, self.snapshots[key]) for key, node in self.nodes.items()}
         self.ads.publish(str(self._version), offered)
+        self.names.offer(
+            {key: translator.names(node) for key, node in self.nodes.items() if node.captured}
+        )
         self.mixer.offer(self._version)
 
     async def apply(
@@ -247,6 +252,11 @@ class ControlPlane:
             return outcome
         if wrong:
             return replace(outcome, in_force=False, reason=wrong)
+        late = await self.names.wait(wanted, max(end - self.clock(), 0.1))
+        if late:
+            named = tuple(self.nodes[each].name for each in late if each in self.nodes)
+            reason = f"the DNS of {', '.join(named)} did not take the names within {limit:g} s."
+            return replace(outcome, in_force=False, missing=named, reason=reason)
         chosen = set(self.nodes if wanted is None else wanted)
         for node_id, engine in self.ads.connected().items():
             node = self.nodes.get(node_id)

@@ -33,6 +33,8 @@ class ProxyNode:
     port on 127.0.0.1 by which its application reaches it; ``locality``: region/zone/subzone.
     In a container: ``bind`` is the address of the inbound listeners, the application listens on
     127.0.0.1:``app_port``, and the admin interface on the Unix socket ``admin_socket``.
+    ``captured``: iptables brings what the application sends to ``outbound_port``, and its look-ups of
+    names to the sidecar's DNS; there is no proxy then, and no port for each TCP service.
     """
 
     pod: str
@@ -53,6 +55,7 @@ class ProxyNode:
     bind: str = "127.0.0.1"
     app_port: int = 0
     admin_socket: str = ""
+    captured: bool = False
 
     @property
     def admin(self) -> int | str:

@@ -102,8 +102,9 @@ def _conditions(chain: FilterChain) -> str:
     if match.application_protocols:
         parts.append(f"App: {','.join(match.application_protocols)}")
     ranges = [f"{each.address_prefix}/{each.prefix_len or 0}" for each in match.prefix_ranges]
-    if ranges:
-        parts.append(f"Addr: {','.join(ranges)}")
+    if ranges or match.destination_port:
+        port = f":{match.destination_port}" if match.destination_port else ""
+        parts.append(f"Addr: {','.join(ranges) or '*'}{port}")
     return "; ".join(parts) or "ALL"
 
 

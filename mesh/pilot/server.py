@@ -5,6 +5,7 @@
     POST   /delete           {resources: [{kind, namespace, name}]} -> the same
     POST   /services         {services: [...]}           POST /pods  {add: [...]} or {remove: [...]}
     POST   /mixer-feed       {after, error?} -> the state of the mesh, when it is newer (mixer_feed)
+    GET    /names/NODE/TAG   -> tag, names: what the DNS of a pod answers, when it is not TAG's (names_feed)
     POST   /in-force         {nodes?: [...], timeout?} -> in_force, nacks, missing, reason
     GET    /ready  /resources  /services  /proxy-status  /snapshot/NODE  /proxy-config/NODE/VIEW
 
@@ -26,6 +27,7 @@ from mesh.pilot import citadel_api, proxy_config
 from mesh.pilot.ads import Outcome
 from mesh.pilot.control_plane import ControlPlane
 from mesh.pilot.handler import Handler
+from mesh.pilot.names_feed import Table
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.tap_api import Tap
 from mesh.pilot.translate import SHORT
@@ -194,6 +196,26 @@ class MixerFeedOf(Handler):
         self.plane.mixer.lost()
 
 
+class Names(Handler):
+    """GET /names/NODE/TAG."""
+
+    _waiting: asyncio.Task[Table] | None = None
+
+    async def get(self, name: str, tag: str) -> None:
+        """Answer with the names when they are others than those that the DNS has."""
+        self._node = self.node(name).id
+        self._waiting = asyncio.ensure_future(self.plane.names.next(self._node, tag, self))
+        with contextlib.suppress(asyncio.CancelledError):
+            table = await self._waiting
+            self.answer({"tag": table.tag, "names": table.names})
+
+    def on_connection_close(self) -> None:
+        """Called by tornado: the agent is gone."""
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self.plane.names.lost(self._node, self)
+
+
 class Ready(Handler):
     """GET /ready."""
 
@@ -225,6 +247,7 @@ def application(plane: ControlPlane) -> Application:
         (r"/snapshot/([^/]+)", SnapshotOf),
         (r"/proxy-config/([^/]+)/([^/]+)", ProxyConfig),
         (r"/mixer-feed", MixerFeedOf),
+        (r"/names/([^/]+)/([^/]+)", Names),
         (r"/tap", Tap),
         (r"/ready", Ready),
         *citadel_api.PATHS,

@@ -52,12 +52,21 @@ class Acceptor(asyncio.Protocol):
         if self._listener.restores_destination:
             self._info.original = original_destination(self._transport)
             self._info.local = self._info.original or self._info.local
+            self._hand_on()
         self._listener.connections.add(self)
         if not self._waiting:
             self._choose()
         elif self._listener.inspection_timeout:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(self._listener.inspection_timeout, self._timed_out)
+
+    def _hand_on(self) -> None:
+        """Become a connection of the listener that is for the address that was asked for."""
+        if self._listener.hands_over and self._info.original is not None:
+            found = self._listener.hand_over(self._info.original)
+            if found is not None:
+                self._listener = found
+                self._waiting = list(found.inspectors)
 
     def data_received(self, data: bytes) -> None:
         """Called by asyncio with the first bytes of a client."""

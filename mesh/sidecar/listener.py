@@ -11,6 +11,7 @@ Source: Envoy, "Listener discovery service" and ``source/common/listener_manager
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Protocol
 
 from envoy_data_plane.envoy.config.core.v3 import TrafficDirection
@@ -56,7 +57,8 @@ class Served(Protocol):
 class ActiveListener:
     """One listener; it listens from ``start`` to ``stop``.
 
-    ``inspection_timeout`` is in seconds, 0 for none.
+    ``inspection_timeout`` is in seconds, 0 for none.  ``hand_over`` finds the listener for an address
+    that was restored, for one that ``hands_over`` connections (``use_original_dst``).
     """
 
     def __init__(
@@ -66,11 +68,13 @@ class ActiveListener:
         context: FilterContext,
         logs: LogFiles,
         tables: dict[str, RouteTable],
+        hand_over: Callable[[tuple[str, int]], ActiveListener | None] = lambda _: None,
     ) -> None:
         """Compile ``message``.  Raises ConfigRefusedError for what cannot be executed."""
         self.message = message
         self.name = message.name
         self.master = master
+        self.hand_over = hand_over
         self._stats = context.stats
         self._internal_listeners = context.clusters.internal_listeners
         where = f"listener {message.name!r}"
@@ -107,6 +111,8 @@ class ActiveListener:
         self.default_chain = FilterChain(default, context) if default is not None else None
         if not self.chains and self.default_chain is None:
             raise ConfigRefusedError("no filter chain")
+        self.hands_over = bool(message.use_original_dst)
+        self.binds = message.bind_to_port is not False
         self.inspectors = make_inspectors(message.listener_filters)
         self.restores_destination = restores_destination(message.listener_filters)
         self.inspection_timeout = seconds(message.listener_filters_timeout, 15.0)
@@ -117,6 +123,7 @@ class ActiveListener:
         simple = (
             plain
             and not self.restores_destination
+            and not self.hands_over
             and not self.inspectors
             and only is not None
             and only.match == Match()
@@ -158,6 +165,8 @@ class ActiveListener:
         if self.internal:
             self._internal_listeners[self.name] = self.protocol
             return
+        if not self.binds:
+            return  # it gets what another one hands over
         instance = SidecarInstance(self.mode, manager=None)
         instance.listener = self
         await instance.start()
@@ -197,6 +206,15 @@ class ListenerManager:
         """How many listeners wait for their routes."""
         return len(self._warming)
 
+    def find(self, destination: tuple[str, int]) -> ActiveListener | None:
+        """Return the listener for an address that was asked for: of the address, else of its port."""
+        address, port = destination
+        for host in (address, "0.0.0.0"):
+            for item in self._active.values():
+                if not item.hands_over and (item.host, item.port) == (host, port):
+                    return item
+        return None
+
     def rds_names(self) -> list[str]:
         """Names of the route configurations that the listeners need, sorted."""
         listeners = [*self._active.values(), *self._warming.values()]
@@ -213,7 +231,7 @@ class ListenerManager:
                 made[message.name] = current
             else:
                 made[message.name] = ActiveListener(
-                    message, self._master, self._context, self._logs, self.tables
+                    message, self._master, self._context, self._logs, self.tables, self.find
                 )
         for name in [name for name in self._active if name not in made]:
             await self._retire(self._active.pop(name))

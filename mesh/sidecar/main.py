@@ -18,6 +18,7 @@ from random import Random
 from envoy_data_plane.envoy.config.core.v3 import Node
 
 from mesh.agent.agent import Agent, AgentOptions
+from mesh.agent.dns import DnsOptions, DnsServer
 from mesh.agent.fresh import keep_fresh
 from mesh.sidecar.access_log import LogFiles
 from mesh.sidecar.admin import Admin
@@ -47,7 +48,8 @@ class SidecarOptions:
     random decisions repeatable.  ``agent``: whose certificate to fetch and keep fresh; the process then
     works in that pod's folder, where ``sds/`` is.  ``drain_seconds`` bounds the wait for requests at SIGTERM.
     ``filter`` is the command of a handed-in filter.
-    ``admin_socket``: a Unix socket that takes the place of the admin port.
+    ``admin_socket``: a Unix socket that takes the place of the admin port.  ``dns``: where to answer the
+    application's look-ups of names, None for nowhere.
     """
 
     node_id: str
@@ -61,6 +63,7 @@ class SidecarOptions:
     agent: AgentOptions | None = None
     filter: tuple[str, ...] = ()
     admin_socket: str = ""
+    dns: DnsOptions | None = None
 
 
 def run(options: SidecarOptions) -> None:
@@ -112,6 +115,8 @@ async def _run(options: SidecarOptions, agent: Agent | None) -> None:
     ]
     if agent is not None:
         tasks.append(loop.create_task(keep_fresh(agent)))
+    if options.dns is not None:
+        tasks.append(loop.create_task(DnsServer(options.dns).serve()))
     await stop.wait()
     for task in tasks[1:]:
         task.cancel()

@@ -195,8 +195,7 @@ class MeshTestbed(ABC):
 
     def environment(self, pod: str) -> dict[str, str]:
         """Return what a pod's application is told of raw TCP services (``ECHO_SERVICE_PORT``)."""
-        tcp = podlib.tcp_services(self.topology)
-        return podlib.service_environment(self.find(pod).node, tcp)
+        return self._running().environment(self.find(pod))
 
     def pods(self) -> tuple[Pod, ...]:
         """Return the pods of applications in the order of their names."""

@@ -8,7 +8,7 @@ maps of consistent hashing depend on them).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -318,19 +318,28 @@ def app_spec(
     )
 
 
-def service_environment(node: ProxyNode, tcp: Sequence[tuple[Service, Port]]) -> dict[str, str]:
+def service_environment(
+    node: ProxyNode,
+    tcp: Sequence[tuple[Service, Port]],
+    virtual: Mapping[str, str] | None = None,
+) -> dict[str, str]:
     """Return what Kubernetes tells a container of Services, for those that speak raw TCP.
 
     ``ECHO_SERVICE_HOST``, ``ECHO_SERVICE_PORT`` (the first port), ``ECHO_SERVICE_PORT_TCP`` (the
-    one named ``tcp``); as there, of Services in the pod's own namespace only.
+    one named ``tcp``); as there, of Services in the pod's own namespace only.  ``virtual`` are the
+    addresses of the Services where connections are captured.
     """
     found: dict[str, str] = {}
     for service, port in tcp:
-        listen = node.tcp_ports.get(f"{service.hostname}:{port.number}")
-        if listen is None or service.namespace != node.namespace:
+        if node.captured and virtual is not None:
+            host, listen = virtual[service.hostname], port.number
+        else:
+            host = "127.0.0.1"
+            listen = node.tcp_ports.get(f"{service.hostname}:{port.number}", 0)
+        if not listen or service.namespace != node.namespace:
             continue
         name = service.name.upper().replace("-", "_")
-        found.setdefault(f"{name}_SERVICE_HOST", "127.0.0.1")
+        found.setdefault(f"{name}_SERVICE_HOST", host)
         found.setdefault(f"{name}_SERVICE_PORT", str(listen))
         found[f"{name}_SERVICE_PORT_{port.name.upper().replace('-', '_')}"] = str(listen)
     return found

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from mesh.agent.agent import BOOTSTRAP_FILE
 from mesh.mixer.client import MixerClient
+from mesh.pilot import virtual_address
 from mesh.pilot.client import PilotClient
 from mesh.pilot.node import ProxyNode
 from mesh.state import RunFolder
@@ -88,6 +89,11 @@ class PodSet(ABC):
     def tcp(self) -> list[tuple[Service, Port]]:
         """The ports that are not HTTP."""
         return podlib.tcp_services(self.topology)
+
+    def environment(self, pod: LocalPod) -> dict[str, str]:
+        """Return what a pod's application is told of raw TCP services (``ECHO_SERVICE_PORT``)."""
+        names = [each.hostname for each in self.topology.all_services]
+        return podlib.service_environment(pod.node, self.tcp, virtual_address.of_services(names))
 
     def workload_of(self, pod: LocalPod) -> tuple[Service, Workload]:
         """Return a pod's place in the topology."""

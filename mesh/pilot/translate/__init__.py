@@ -21,6 +21,7 @@ from mesh.pilot.translate import (
     gateway,
     gateway_chains,
     listeners,
+    name_table,
     outbound_policy,
     outside_tls,
     routes,
@@ -62,7 +63,9 @@ class Translator:
         chosen = envoy_filter.key(part.view, node)
         envoy_filter.apply(part.view, chosen, inbound, envoy_filter.INBOUND, node.services)
         own: dict[str, Message] = dict(inbound)
-        if node.outbound_port:
+        if node.captured:
+            tables += routes.captured(part.view, node)
+        elif node.outbound_port:
             tables.append(routes.http_proxy(part.view, node))
             own |= connect.clusters(node) | outside_tls.clusters(part.view)
         return {
@@ -71,6 +74,10 @@ class Translator:
             LDS: dict(listeners.listeners(part.view, node)),
             RDS: {table.name: table for table in tables},
         }
+
+    def names(self, node: ProxyNode) -> name_table.Table:
+        """Return what the DNS of ``node`` answers."""
+        return name_table.table(self._part(node).view, node) if node.captured else {}
 
     def _part(self, node: ProxyNode) -> _Part:
         filters = envoy_filter.key(self.view, node)

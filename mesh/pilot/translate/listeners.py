@@ -1,7 +1,7 @@
 """LDS: where a sidecar or gateway listens, and the filter chain behind each port.
 
-``virtualInbound`` takes what is meant for the pod's application, ``http_proxy`` what the
-application sends out; a gateway has ``0.0.0.0_PORT``.  Inside is Envoy's HTTP connection manager:
+``virtualInbound`` takes what is meant for the pod's application, ``http_proxy`` (or in a container
+``virtualOutbound``) what the application sends out; a gateway has ``0.0.0.0_PORT``.  Inside is Envoy's HTTP connection manager:
 filters in Istio's order (fault, cors, router last), the route table (inline or by RDS) and the
 access log.  Shown by ``meshctl proxy-config listener POD``.
 """
@@ -55,6 +55,7 @@ from mesh.pilot.translate import (
     tcp,
     tcp_access_control,
     tracing,
+    virtual_outbound,
 )
 from mesh.pilot.translate.view import MeshView
 from mesh.topology import TCP_PROTOCOLS
@@ -72,7 +73,9 @@ def listeners(view: MeshView, node: ProxyNode) -> dict[str, Listener]:
     for service_port, port in node.inbound_ports.items():
         name = "virtualInbound" if not found else f"virtualInbound_{service_port}"
         found.append(_inbound(view, node, name, service_port, port, checks))
-    if node.outbound_port:
+    if node.captured:
+        found += _captured(view, node)
+    elif node.outbound_port:
         prefix = f"outbound_127.0.0.1_{routes.HTTP_PROXY}"
         manager = _manager(view, node, OUTBOUND, prefix, [])
         manager.rds = Rds(config_source=messages.ads(), route_config_name=routes.HTTP_PROXY)
@@ -82,13 +85,25 @@ def listeners(view: MeshView, node: ProxyNode) -> dict[str, Listener]:
         found.append(_listener(routes.HTTP_PROXY, node.outbound_port, OUTBOUND, manager))
         found.append(connect.listener(inner, HCM))
         found += outside_tls.listeners(view, node, access_log(node, OUTBOUND))
-    found += tcp.outbound(view, node, access_log(node, OUTBOUND))
+    if not node.captured:
+        found += tcp.outbound(view, node, access_log(node, OUTBOUND))
     found += _gateway_tls(view, node, checks)
     for port in gateway.servers(view, node):
         manager = _edge(view, node, port, gateway.route_name(port), checks)
         listen = node.gateway_ports[port]
         found.append(_listener(f"0.0.0.0_{port}", listen, OUTBOUND, manager, node.bind))
     return {each.name: each for each in found}
+
+
+def _captured(view: MeshView, node: ProxyNode) -> list[Listener]:
+    """Return the listeners of an application that knows of no proxy."""
+
+    def http(port: int) -> Filter:
+        manager = _manager(view, node, OUTBOUND, f"outbound_0.0.0.0_{port}", [])
+        manager.rds = Rds(config_source=messages.ads(), route_config_name=str(port))
+        return Filter(name=HCM, typed_config=messages.pack(manager))
+
+    return virtual_outbound.listeners(view, node, http, access_log(node, OUTBOUND))
 
 
 def _edge(

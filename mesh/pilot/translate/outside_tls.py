@@ -64,10 +64,8 @@ def listeners(view: MeshView, node: ProxyNode, log: AccessLog) -> list[Listener]
             internal_listener=ListenerInternalListenerConfig(),
             traffic_direction=TrafficDirection.OUTBOUND,
             listener_filters=[inspector],
-            filter_chains=_chains(view, node, number, log),
-            default_filter_chain=tcp.chain(
-                tcp.proxy(view, [(outbound_policy.tls_fallback(view), 1)], log)
-            ),
+            filter_chains=chains(view, node, number, log),
+            default_filter_chain=fallback(view, log),
         )
         for number in ports(view)
     ]
@@ -77,7 +75,12 @@ def _name(number: int) -> str:
     return f"0.0.0.0_{number}"
 
 
-def _chains(view: MeshView, node: ProxyNode, number: int, log: AccessLog) -> list[FilterChain]:
+def fallback(view: MeshView, log: AccessLog) -> FilterChain:
+    """Return the chain of the server names that nobody has."""
+    return tcp.chain(tcp.proxy(view, [(outbound_policy.tls_fallback(view), 1)], log))
+
+
+def chains(view: MeshView, node: ProxyNode, number: int, log: AccessLog) -> list[FilterChain]:
     """Return the chains of a port; of those with equal conditions the first stays."""
     found: list[FilterChain] = []
     for hostname in sorted(set(view.services) - view.unlisted):

@@ -1,5 +1,7 @@
-"""RDS: the route table of a sidecar's way out, a virtual host for each port of each service.
+"""RDS: the route tables of a sidecar's way out, a virtual host for each port of each service.
 
+Where the application uses a proxy there is one table for all (``http_proxy``), where iptables
+captures its connections one for each port, with that port's name (``8080``), as in Istio.
 A request goes to the virtual host whose domain is its host (``recommendation:8080``), then to the
 first route that matches.  Hosts that the registry does not know meet the outbound traffic policy
 (``outbound_policy``).
@@ -14,6 +16,7 @@ from mesh.pilot.node import ProxyNode
 from mesh.pilot.translate import (
     connect,
     dtab,
+    name_table,
     names,
     outbound_policy,
     outside_tls,
@@ -30,7 +33,7 @@ HTTP = ("http", "http2", "grpc", "grpc-web")
 
 
 def http_proxy(view: MeshView, node: ProxyNode) -> RouteConfiguration:
-    """Return the outbound route configuration of a sidecar."""
+    """Return the outbound route configuration of a sidecar that is its application's proxy."""
     hosts: list[VirtualHost] = []
     taken: set[str] = set()
     for hostname in sorted(set(view.registry.services) - view.unlisted):
@@ -45,14 +48,60 @@ def http_proxy(view: MeshView, node: ProxyNode) -> RouteConfiguration:
                     continue  # a connection, not a request: see the listeners
                 host.routes = []
             host.routes = [*host.routes, *tunnel]
-            host.domains = [domain for domain in host.domains if domain not in taken]
-            taken.update(host.domains)
+            _claim(host, taken)
             hosts.append(host)
     hosts.extend(_virtual_only(view, node, taken))
     hosts.extend(outbound_policy.unknown_hosts(view, taken))
+    return _table(view, node, HTTP_PROXY, hosts)
+
+
+def captured(view: MeshView, node: ProxyNode) -> list[RouteConfiguration]:
+    """Return the route configurations of a sidecar to which connections are redirected."""
+    return [_of_port(view, node, number) for number in http_ports(view)]
+
+
+def http_ports(view: MeshView) -> list[int]:
+    """Return the ports at which a sidecar expects HTTP; 80, which some service has in any cluster."""
+    found = {
+        port.number
+        for hostname in set(view.registry.services) - view.unlisted
+        for port in view.registry.services[hostname].ports
+        if port.protocol in HTTP
+    }
+    return sorted(found | {80})
+
+
+def _of_port(view: MeshView, node: ProxyNode, number: int) -> RouteConfiguration:
+    hosts: list[VirtualHost] = []
+    taken: set[str] = set()
+    for hostname in sorted(set(view.registry.services) - view.unlisted):
+        service = view.registry.services[hostname]
+        if any(each.number == number and each.protocol in HTTP for each in service.ports):
+            host = _virtual_host(view, node, service, number)
+            own = name_table.addresses(view, service)
+            host.domains = names.domains(hostname, node.namespace, number, True, own)
+            _claim(host, taken)
+            hosts.append(host)
+    if number == 80:
+        hosts.extend(_virtual_only(view, node, taken))
+    hosts.extend(outbound_policy.unknown_hosts(view, taken))
+    for host in hosts:
+        host.routes = [each for each in host.routes if each.name != connect.NAME]
+    return _table(view, node, str(number), hosts)
+
+
+def _claim(host: VirtualHost, taken: set[str]) -> None:
+    """Leave the domains to a host that no other one has."""
+    host.domains = [domain for domain in host.domains if domain not in taken]
+    taken.update(host.domains)
+
+
+def _table(
+    view: MeshView, node: ProxyNode, name: str, hosts: list[VirtualHost]
+) -> RouteConfiguration:
     for host in hosts:
         peer_metadata.announce(view, node, host)
-    return RouteConfiguration(name=HTTP_PROXY, virtual_hosts=hosts, validate_clusters=False)
+    return RouteConfiguration(name=name, virtual_hosts=hosts, validate_clusters=False)
 
 
 def _virtual_host(view: MeshView, node: ProxyNode, service: Service, port: int) -> VirtualHost:

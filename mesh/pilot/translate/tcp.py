@@ -64,7 +64,7 @@ def outbound(view: MeshView, node: ProxyNode, log: AccessLog) -> list[Listener]:
         port = next((each for each in service.ports if each.number == int(number)), None)
         if port is not None:
             encrypted = port.protocol in TLS_PROTOCOLS
-            chains = _chains(view, node, hostname, port.number, encrypted, log)
+            chains = service_chains(view, node, hostname, port.number, encrypted, log)
             found.append(listener(f"{hostname}_{number}", listen, chains, inspect=encrypted))
     return found
 
@@ -175,9 +175,10 @@ def ruled_chains(
     return tls_chains(view, routing, node, MESH, port, log) if routing is not None else []
 
 
-def _chains(
+def service_chains(
     view: MeshView, node: ProxyNode, hostname: str, port: int, encrypted: bool, log: AccessLog
 ) -> list[FilterChain]:
+    """Return the filter chains of a port of a service; ``encrypted``: its ``tls`` rules count."""
     routing = _routing(view, node, hostname, encrypted)
     found: list[FilterChain] = []
     if routing is not None:

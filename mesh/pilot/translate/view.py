@@ -16,6 +16,7 @@ from mesh.istio.extension_providers import ExtensionProvider
 from mesh.istio.models.destination_rule import ConnectionPoolSettings
 from mesh.istio.models.gateway import Gateway
 from mesh.istio.models.virtual_service import Destination, VirtualService
+from mesh.pilot import virtual_address
 from mesh.pilot.registry import Endpoint, Registry
 from mesh.pilot.translate import delegate, mesh_config, names, service_entry
 from mesh.pilot.translate.destination_rule import DestinationRules, Rule
@@ -183,6 +184,24 @@ class MeshView:
         if self.whole is not None:
             return self.registry.services
         return {**service_entry.services(self.of_kind("ServiceEntry")), **self.registry.services}
+
+    @cached_property
+    def virtual_addresses(self) -> dict[str, str]:
+        """What the names of Services and ServiceEntries lead to where nobody uses a proxy.
+
+        None for names with a wildcard, and where a ServiceEntry leaves the look-up to the caller.
+        """
+        if self.whole is not None:
+            return self.whole.virtual_addresses
+        entries = [
+            hostname
+            for hostname, service in self.services.items()
+            if isinstance(service, service_entry.EntryService)
+            and service.resolution != "NONE"
+            and not hostname.startswith("*")
+        ]
+        own = virtual_address.of_services(self.registry.services)
+        return virtual_address.allocate(entries, virtual_address.ENTRIES) | own
 
     def endpoints(
         self, hostname: str, port: int, labels: Mapping[str, str] | None = None

@@ -22,6 +22,7 @@ from docker.errors import DockerException
 from docker.models.containers import Container
 
 from mesh.agent.agent import AgentOptions
+from mesh.agent.dns import DnsOptions
 from mesh.pilot.client import PilotError
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.translate.view import COMPOSE
@@ -32,6 +33,7 @@ from mesh.testbed.client import TestbedError
 from mesh.testbed.compose import door, layout
 from mesh.testbed.compose.docker import Compose
 from mesh.testbed.compose.project import CONTROL_UID, GATE, METRICS_PORT, Project
+from mesh.testbed.plain import to_plain
 from mesh.testbed.pods import LocalPod
 from mesh.testbed.podset import ADS, API, PodSet, node_of
 from mesh.topology import Pod, Service, Workload
@@ -119,7 +121,7 @@ class ComposeDeployment(PodSet):
                 services |= self.project.pod(pod, sidecar, None, [])
                 continue
             service, workload = self.workload_of(pod)
-            app = self.project.app(pod, workload, self.tcp)
+            app = self.project.app(pod, workload, self.environment(pod))
             names = [service.name, f"{service.name}.{service.namespace}", service.hostname]
             services |= self.project.pod(pod, sidecar, app, names)
         self.compose.write(self.project.file(services))
@@ -149,7 +151,11 @@ class ComposeDeployment(PodSet):
         if pod.node.mtls:
             api = self.folder.socket(API)
             agent = AgentOptions(pod.node.id, pod.folder, api, pod.node.spiffe_id)
-        return self.engine.spec(pod.node, self.folder.socket(ADS), pod.folder, agent)
+        spec = self.engine.spec(pod.node, self.folder.socket(ADS), pod.folder, agent)
+        if not pod.node.captured:
+            return spec
+        dns = DnsOptions(pod.node.id, self.folder.socket(API))
+        return replace(spec, options={**spec.options, "dns": to_plain(dns)})
 
     # Readiness.
 

@@ -18,7 +18,7 @@ from mesh.topology import Port, Service, Topology, Workload
 
 OUTBOUND, INBOUND, ADMIN = 15001, 15006, 15000
 TCP_FIRST = 15100
-"""First of the ports by which an application reaches the raw TCP services."""
+"""First of the ports by which an application without capture reaches the raw TCP services."""
 GATEWAY_FIRST = 15200
 APP_FOLDER = "app"
 """Folder of the pod's folder that the application may write to."""
@@ -65,6 +65,7 @@ def make_pod(
     sidecar's own ports.
     """
     count = len(service.ports)
+    tcp = [] if captured else tcp  # they have addresses of their own
     ports = [INBOUND + n for n in range(count)]
     ports += [TCP_FIRST + n for n in range(len(tcp))]
     made = podlib.make_pod(service, workload, name, [*ports, OUTBOUND, ADMIN], folder, folder, tcp)
@@ -76,7 +77,7 @@ def make_pod(
         reached = dict.fromkeys(reached, app_port)
     elif not captured:
         reached = made.node.inbound_ports
-    node = replace(made.node, app_port=app_port)
+    node = replace(made.node, app_port=app_port, captured=captured and workload.injected)
     return replace(made, node=node, pod=replace(made.pod, address=address, ports=reached))
 
 

@@ -1,7 +1,8 @@
 """Network: an address range for each mesh that nobody else on this machine uses.
 
 Docker's own pools hold some thirty networks; a course runs more meshes than that.  So each mesh
-takes a /24 out of 10.64.0.0/10, which must be free of other Docker networks and of routes.
+takes a /24 out of 10.64.0.0/10, which must be free of other Docker networks and of routes, and is
+no part of the range of virtual addresses.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+
+from mesh.pilot import virtual_address
 
 POOL = ipaddress.ip_network("10.64.0.0/10")
 SIZE = 24
@@ -38,6 +41,7 @@ class Subnet:
 def choose(taken: Iterable[str], rng: Random) -> Subnet:
     """Return a subnet that overlaps none of ``taken``; ValueError when there is none left."""
     used = [ipaddress.ip_network(each, strict=False) for each in taken]
+    used.append(virtual_address.SERVICES)
     count = 2 ** (SIZE - POOL.prefixlen)
     first = rng.randrange(count)
     for number in range(count):

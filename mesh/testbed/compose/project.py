@@ -21,8 +21,8 @@ from mesh.testbed.child import ChildSpec
 from mesh.testbed.compose import layout, rules
 from mesh.testbed.compose.network import Subnet
 from mesh.testbed.plain import to_plain
-from mesh.testbed.pods import LocalPod, service_environment
-from mesh.topology import Port, Service, Workload
+from mesh.testbed.pods import LocalPod
+from mesh.topology import Workload
 
 RUN_LABEL = "mesh-lab.run"
 """Label of everything that belongs to a mesh: the path of its run folder."""
@@ -130,6 +130,9 @@ class Project:
         if aliases:
             network["aliases"] = list(aliases)
         door["networks"] = {"mesh": network}
+        if pod.node.captured:
+            # Whom Docker's resolver asks about names that it does not know: the sidecar (``rules``).
+            door["dns"] = ["127.0.0.1"]
         if pod.node.gateway_ports:
             door["ports"] = [f"127.0.0.1::{port}" for port in pod.node.gateway_ports.values()]
         made = {owner: door}
@@ -163,15 +166,18 @@ class Project:
             return rules.fence([pod.node.app_port], *place)
         return rules.capture(pod.node.inbound_ports, pod.node.outbound_port, *place, gateway)
 
-    def app(self, pod: LocalPod, workload: Workload, tcp: Sequence[tuple[Service, Port]]) -> Spec:
-        """Return the application's container: it knows nothing of the mesh."""
+    def app(self, pod: LocalPod, workload: Workload, environment: Mapping[str, str]) -> Spec:
+        """Return the application's container: it knows nothing of the mesh.
+
+        ``environment`` is what Kubernetes would tell it of raw TCP services.
+        """
         listen = "0.0.0.0" if self.captured or not pod.injected else "127.0.0.1"
         words = ["python", "-m", "services.server", workload.app.removeprefix("services.")]
         words += [f"{listen}:{pod.node.app_port}", "--version", workload.version]
         words += ["--options", json.dumps(workload.options), "--journal", str(pod.journal)]
         app = self._hardened(words, user=rules.APP_UID, memory="128m", pids=64)
         app["ipc"] = "none"
-        app["environment"] = {"HOSTNAME": pod.name, **service_environment(pod.node, tcp)}
+        app["environment"] = {"HOSTNAME": pod.name, **environment}
         if not self.captured and pod.injected:
             app["environment"]["http_proxy"] = f"http://127.0.0.1:{pod.node.outbound_port}"
         app["volumes"] = [bind(pod.folder / layout.APP_FOLDER)]

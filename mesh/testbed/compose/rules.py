@@ -2,8 +2,8 @@
 
 In a real mesh the init container ``istio-init`` writes them with iptables.  Here they are one
 table of nftables for each pod, beside Docker's own rules: all TCP that the application sends goes
-to the sidecar's outbound listener, what arrives for a port of its Service goes to the inbound
-listener of that port, and nothing goes anywhere but to pods of the same mesh.  The sidecar's own
+to the sidecar's outbound listener, its look-ups of names go to the sidecar's DNS, what arrives for
+a port of its Service goes to the inbound listener of that port, and nothing goes anywhere but to pods of the same mesh.  The sidecar's own
 user is exempt, or it would call itself.
 Source: istio/istio ``tools/istio-iptables/pkg/capture/run.go``.
 Shown by ``docker exec --privileged -u 0 POD-CONTAINER nft list table ip mesh``.
@@ -12,6 +12,8 @@ Shown by ``docker exec --privileged -u 0 POD-CONTAINER nft list table ip mesh``.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+
+from mesh.agent.dns import NOWHERE_PORT, PORT
 
 SIDECAR_UID = 1337
 """The user of every sidecar, as in Istio."""
@@ -46,6 +48,7 @@ def capture(
         if inbound
         else "",
         f"    meta skuid {SIDECAR_UID} return",
+        *(_names() if outbound else []),
         '    oifname "lo" return',
         "    ip daddr 127.0.0.0/8 return",
         f"    meta l4proto tcp redirect to :{outbound}" if outbound else "",
@@ -54,6 +57,17 @@ def capture(
         "}",
     ]
     return "\n".join(line for line in lines if line) + "\n"
+
+
+def _names() -> list[str]:
+    """Return the rules for look-ups: the application's go to the sidecar's DNS.
+
+    Docker's resolver works in the pod's network as root; what it does not know exists nowhere.
+    """
+    return [
+        f"    meta skuid 0 meta l4proto {{ tcp, udp }} th dport 53 redirect to :{NOWHERE_PORT}",
+        f"    meta l4proto {{ tcp, udp }} th dport 53 redirect to :{PORT}",
+    ]
 
 
 def _fence(listening: Iterable[int], subnet: str, gateway: str) -> list[str]:

@@ -5,7 +5,9 @@ Requests "as a pod's application" go through the pod's ``door`` and are captured
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from random import SystemRandom
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,7 +16,7 @@ from docker.client import DockerClient
 from docker.errors import DockerException
 
 from mesh.pilot.client import PilotError
-from mesh.state import KEPT, RunFolder, StateError, reap, runs
+from mesh.state import KEPT, RunFolder, StateError, reap
 from mesh.testbed import pods as podlib
 from mesh.testbed import request
 from mesh.testbed.base import Answer
@@ -236,17 +238,25 @@ class ComposeTestbed(MeshTestbed):
 
 
 def sweep(client: DockerClient) -> list[str]:
-    """Remove the containers of meshes of this user whose run folder has no living owner."""
-    living = {str(run.path) for run in runs()}
+    """Remove the containers of meshes whose run folder has no living owner, wherever it is."""
     wanted: dict[str, str | list[str] | bool] = {"label": RUN_LABEL}
     containers = client.containers.list(all=True, filters=wanted, ignore_removed=True)
     found = [each.labels for each in containers]
     found += [each.attrs.get("Labels") or {} for each in client.networks.list(filters=wanted)]
-    gone = set()
-    for labels in found:
-        folder = labels.get(RUN_LABEL, "")
-        if folder and folder not in living:
-            gone.add(folder.rpartition("/")[2])
-    for name in sorted(gone):
+    folders = {labels.get(RUN_LABEL, "") for labels in found} - {""}
+    gone = sorted(Path(each).name for each in folders if not owned(Path(each)))
+    for name in gone:
         engine.remove_project(client, name)
-    return sorted(gone)
+    return gone
+
+
+def owned(folder: Path) -> bool:
+    """Whether a mesh has a living owner; true for a folder that only somebody else may read."""
+    try:
+        os.listdir(folder)  # noqa: PTH208  pathlib would say only later that it may not
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    owner = RunFolder(folder).owner()
+    return owner is not None and owner.alive()

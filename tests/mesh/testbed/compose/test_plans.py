@@ -1,6 +1,7 @@
 """What a mesh in containers is made of, before there is a Docker: files, rules, addresses."""
 
 import json
+import os
 from pathlib import Path
 from random import Random
 
@@ -10,6 +11,7 @@ from mesh.state import RunFolder
 from mesh.testbed.compose import image, layout, network, rules
 from mesh.testbed.compose.network import Subnet
 from mesh.testbed.compose.project import Project
+from mesh.testbed.compose.testbed import owned
 from mesh.testbed.engines import engine
 from mesh.testbed.load_topology import load_topology
 from mesh.testbed.pods import LocalPod
@@ -55,7 +57,7 @@ def services(folder: Path, *, captured: bool = True) -> dict[str, dict[str, obje
     project = Project(run, "kit:1", SUBNET, captured)
     found = pod(folder, captured=captured)
     sidecar = engine("mitmproxy").spec(found.node, folder / "ads", folder, None)
-    app = project.app(found, TOPOLOGY.services[0].workloads[0], [])
+    app = project.app(found, TOPOLOGY.services[0].workloads[0], {})
     made = project.file(project.pod(found, sidecar, app, ["customer"]))
     return dict(json.loads(json.dumps(made))["services"])
 
@@ -151,3 +153,11 @@ def test_the_image_s_tag_changes_with_what_is_in_it(tmp_path: Path) -> None:
     assert image.digest(tmp_path) == first
     (tmp_path / "mesh" / "a.py").write_text("2\n")
     assert image.digest(tmp_path) != first
+
+
+def test_a_mesh_of_another_home_is_left_alone_while_its_owner_lives(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    assert not owned(tmp_path)
+    run.hand_over(os.getpid())
+    assert owned(tmp_path)
+    assert not owned(tmp_path / "gone")
