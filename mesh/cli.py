@@ -34,6 +34,7 @@ from mesh.commands import (
     metrics,
     proxy_config,
     proxy_status,
+    restart,
     schemas,
     status,
     tap,
@@ -68,6 +69,7 @@ app.command("curl")(curl.curl)
 app.command("graph")(graph.graph)
 app.command("top")(graph.top)
 app.command("kill")(kill.kill)
+app.command("restart")(restart.restart)
 app.command("start-pilot")(kill.start_pilot)
 app.command("metrics")(metrics.metrics)
 app.command("trace")(trace.trace)

@@ -98,16 +98,18 @@ class WaitAct(_Model):
 
 
 class Step(_Model):
-    """One step: requests (``to``), a ``talk``, or one of ``apply``, ``kill``, ``wait``, ``release``, ``tell``.
+    """One step: requests (``to``), a ``talk``, or ``apply``, ``kill``, ``restart``, ``wait``, ``release``, ``tell``.
 
     ``background`` requests go on while the next steps run; ``release`` lets what they wait for
     happen, and its expectations are about all of them.  ``tell`` asks the applications of
     workloads themselves for a path, past every sidecar (``{backend-v1: /sick}``).  A ``talk`` opens
     a connection to a ``place`` (``mesh.conformance.wire``); ``lines`` of access logs come of it.
+    The step after ``restart`` comes when the old pod gets no new requests; the case ends after its end.
     """
 
     apply: str | None = None
     kill: str = ""
+    restart: str = ""
     tell: dict[str, str] = {}
     wait: Wait | None = None
     release: str = ""
@@ -130,9 +132,11 @@ class Step(_Model):
 
     @model_validator(mode="after")
     def _one_thing(self) -> Step:
-        kinds = (self.apply is not None, self.kill, self.wait, self.release, self.tell, self.to)
-        if sum(map(bool, (*kinds, self.talk))) != 1:
-            raise ValueError("a step has one of: to, apply, kill, wait, release, tell, talk")
+        kinds = (self.apply is not None, self.kill, self.restart, self.wait, self.release)
+        if sum(map(bool, (*kinds, self.tell, self.to, self.talk))) != 1:
+            raise ValueError(
+                "a step has one of: to, apply, kill, restart, wait, release, tell, talk"
+            )
         if self.background and self.expect != Expect():
             raise ValueError(
                 "what comes of background requests is expected where they are released"
@@ -189,7 +193,11 @@ class Case(_Model):
     @property
     def testbed_key(self) -> str:
         """Cases with the same key may share a testbed: no state of one reaches the next."""
-        alone = self.fresh or _scripted(self.topology) or any(step.kill for step in self.traffic)
+        alone = (
+            self.fresh
+            or _scripted(self.topology)
+            or any(step.kill or step.restart for step in self.traffic)
+        )
         key = [self.era, self.topology, self.name if alone else ""]
         return json.dumps(key, sort_keys=True, default=str)
 

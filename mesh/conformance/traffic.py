@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from threading import Event
 from typing import Any
 
 from mesh.accesslog import AccessLogRecord
@@ -36,6 +37,8 @@ from mesh.istio.problem import has_errors
 from mesh.istio.resource import Resource
 from mesh.testbed.base import Answer, Testbed
 from mesh.testbed.client import NoAnswerError, TestbedError
+from mesh.testbed.draining import LEFT
+from mesh.topology import Pod
 
 SETTLE_SECONDS = 5.0
 """How long records of answered requests may take to appear in the logs."""
@@ -92,6 +95,7 @@ class CaseRun:
     seen: list[Observation | None] = field(default_factory=list)
     _open: list[Sent] = field(default_factory=list)
     _flying: list[tuple[Sent, list[Future[Answer]]]] = field(default_factory=list)
+    _restarts: list[Future[list[Pod]]] = field(default_factory=list)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(32))
 
     def run(self) -> None:
@@ -101,6 +105,8 @@ class CaseRun:
             self.mesh.apply(self.case, self.case.resources)
             for number, step in enumerate(self.case.traffic):
                 self._step(number, step)
+            for restart in self._restarts:
+                restart.result()
             self._settle()
         finally:
             for step in self.case.traffic:
@@ -117,6 +123,8 @@ class CaseRun:
         elif step.kill:
             self._settle()
             self.mesh.bed.kill_pod(self._pod(step.kill))
+        elif step.restart:
+            self._restart(step.restart)
         elif step.wait is not None:
             self._wait(step.wait)
         elif step.tell:
@@ -181,6 +189,19 @@ class CaseRun:
         while (value := bed.stats(pod, f"^{re.escape(name)}$").get(name)) != wait.value:
             if time.monotonic() > deadline:
                 raise TestbedError(f"{name} at {wait.at} is {value}, not {wait.value}")
+
+    def _restart(self, workload: str) -> None:
+        """Replace a pod; return when the old one gets no new requests, while it finishes the others."""
+        left = Event()
+
+        def told(text: str) -> None:
+            if text.endswith(LEFT):
+                left.set()
+
+        done = self._pool.submit(self.mesh.bed.restart, self._pod(workload), told=told)
+        done.add_done_callback(lambda _: left.set())
+        self._restarts.append(done)
+        left.wait()
 
     def _land(self, number: int, step: Step) -> None:
         """Release what background requests wait for, and take their answers."""

@@ -64,6 +64,16 @@ class Admin:
                 f"POST /reload_filter on port {self.port} gave {status}: {body[:200]!r}"
             )
 
+    def drain_listeners(self) -> None:
+        """Let each further answer of the inbound listeners end its connection (pilot-agent's call).
+
+        New connections are still taken, and served: somebody may be on the way already.
+        """
+        path = "/drain_listeners?graceful&inboundonly&skip_exit"
+        status, body = self._request("POST", path)
+        if status != http.client.OK:
+            raise AdminError(f"POST {path} on port {self.port} gave {status}: {body[:200]!r}")
+
     def reopen_logs(self) -> None:
         """Return when everything logged so far is in the access log file: the barrier before reading.
 

@@ -116,15 +116,17 @@ class PilotClient:
         listed = [{"name": name, "namespace": namespace} for name, namespace in names]
         self._call("POST", "/pods", {"remove": listed})
 
+    def drain_pods(self, names: Iterable[tuple[str, str]]) -> ForceResult:
+        """Take pods by (name, namespace) out of the load balancing; their sidecars stay connected."""
+        listed = [{"name": name, "namespace": namespace} for name, namespace in names]
+        return _force_result(self._call("POST", "/drain", {"pods": listed}))
+
     def in_force(self, nodes: Sequence[str] | None = None, timeout: float = 10.0) -> ForceResult:
         """Wait until nodes (names or ids; None: all connected ones) have their configuration."""
         body: dict[str, Any] = {"timeout": timeout}
         if nodes is not None:
             body["nodes"] = list(nodes)
-        data = self._call("POST", "/in-force", body, timeout + self.timeout)
-        return ForceResult(
-            data["in_force"], _nacks(data["nacks"]), tuple(data["missing"]), data["reason"]
-        )
+        return _force_result(self._call("POST", "/in-force", body, timeout + self.timeout))
 
     @contextmanager
     def tap(self, name: str, namespace: str, ports: dict[int, int]) -> Iterator[None]:
@@ -189,6 +191,12 @@ class PilotClient:
 
 def _nacks(data: Iterable[dict[str, Any]]) -> tuple[Nack, ...]:
     return tuple(Nack(**each) for each in data)
+
+
+def _force_result(data: dict[str, Any]) -> ForceResult:
+    return ForceResult(
+        data["in_force"], _nacks(data["nacks"]), tuple(data["missing"]), data["reason"]
+    )
 
 
 def _apply_result(data: dict[str, Any]) -> ApplyResult:

@@ -236,6 +236,22 @@ class ControlPlane:
                     self.citadel.forget(key)
         self.push()
 
+    async def drain_pods(self, names: Iterable[tuple[str, str]]) -> Outcome:
+        """Take pods by (name, namespace) out of the load balancing; their sidecars stay connected.
+
+        Returns once nobody sends them anything new, or after the deadline what is missing.
+        """
+        async with self._lock:
+            gone = list(names)
+            self.registry.draining |= {(namespace, name) for name, namespace in gone}
+            self.push()
+            outcome = await self.in_force()
+            for name, namespace in gone:
+                self.registry.remove_pod(name, namespace)
+            self.push()
+            last = await self.in_force()
+            return last if outcome.in_force else outcome
+
     async def in_force(
         self, nodes: Iterable[str] | None = None, timeout: float | None = None
     ) -> Outcome:

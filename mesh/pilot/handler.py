@@ -8,6 +8,7 @@ from typing import Any
 
 from tornado.web import HTTPError, RequestHandler
 
+from mesh.pilot.ads import Outcome
 from mesh.pilot.control_plane import ControlPlane
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.store import Key
@@ -72,3 +73,13 @@ class Handler(RequestHandler):
         self.set_status(status_code, "error")
         self.write_error(status_code, **kwargs)
         self.finish()
+
+
+def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
+    """Return the JSON form of an outcome."""
+    return {
+        "in_force": outcome.in_force,
+        "nacks": [each.as_dict() for each in outcome.nacks],
+        "missing": list(outcome.missing),
+        "reason": outcome.reason,
+    }

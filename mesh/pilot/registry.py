@@ -18,6 +18,7 @@ class Endpoint:
     """One address behind a service port; ``pod`` is its name, ``locality`` region/zone/subzone.
 
     With ``port`` 0 the address is the path of a Unix socket; ``weight`` 0 means not set.
+    ``draining``: the pod is about to leave.
     """
 
     address: str
@@ -26,14 +27,16 @@ class Endpoint:
     labels: Mapping[str, str]
     locality: str = ""
     weight: int = 0
+    draining: bool = False
 
 
 @dataclass(slots=True)
 class Registry:
-    """Services by host name and pods by (namespace, name)."""
+    """Services by host name, pods by (namespace, name); ``draining`` are those about to leave."""
 
     services: dict[str, Service] = field(default_factory=dict)
     pods: dict[tuple[str, str], Pod] = field(default_factory=dict)
+    draining: set[tuple[str, str]] = field(default_factory=set)
 
     def add_service(self, service: Service) -> None:
         """Make a service known, or replace it."""
@@ -49,6 +52,7 @@ class Registry:
 
     def remove_pod(self, name: str, namespace: str) -> bool:
         """Forget a pod; False when there was none."""
+        self.draining.discard((namespace, name))
         return self.pods.pop((namespace, name), None) is not None
 
     def service(self, hostname: str) -> Service | None:
@@ -81,7 +85,14 @@ class Registry:
         """
         wanted = dict(labels or {})
         return tuple(
-            Endpoint(pod.address, pod.ports[port], pod.name, pod.labels, pod.locality)
+            Endpoint(
+                pod.address,
+                pod.ports[port],
+                pod.name,
+                pod.labels,
+                pod.locality,
+                draining=(pod.namespace, pod.name) in self.draining,
+            )
             for pod in self.pods_of(hostname)
             if port in pod.ports and wanted.items() <= pod.labels.items()
         )

@@ -9,7 +9,8 @@
     POST   /in-force         {nodes?: [...], timeout?} -> in_force, nacks, missing, reason
     GET    /ready  /resources  /services  /proxy-status  /snapshot/NODE  /proxy-config/NODE/VIEW
 
-The paths of the certificate authority are in ``mesh.pilot.citadel_api``, ``/tap`` in ``mesh.pilot.tap_api``.
+The paths of the certificate authority are in ``mesh.pilot.citadel_api``, ``/tap`` in ``tap_api``,
+``/drain`` in ``drain_api``.
 Every answer is JSON; an error is ``{"error": "one sentence"}``.
 """
 
@@ -18,15 +19,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import asdict
-from typing import Any
 
 from tornado.web import Application, HTTPError, RequestHandler
 
 from mesh.istio import era
 from mesh.pilot import citadel_api, proxy_config
-from mesh.pilot.ads import Outcome
 from mesh.pilot.control_plane import ControlPlane
-from mesh.pilot.handler import Handler
+from mesh.pilot.drain_api import Drain
+from mesh.pilot.handler import Handler, outcome_to_dict
 from mesh.pilot.names_feed import Table
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.tap_api import Tap
@@ -224,16 +224,6 @@ class Ready(Handler):
         self.answer({"ready": True, "era": self.plane.era.name, "namespace": self.plane.namespace})
 
 
-def outcome_to_dict(outcome: Outcome) -> dict[str, Any]:
-    """Return the JSON form of an outcome."""
-    return {
-        "in_force": outcome.in_force,
-        "nacks": [each.as_dict() for each in outcome.nacks],
-        "missing": list(outcome.missing),
-        "reason": outcome.reason,
-    }
-
-
 def application(plane: ControlPlane) -> Application:
     """Return the tornado application."""
     paths: list[tuple[str, type[Handler]]] = [
@@ -249,6 +239,7 @@ def application(plane: ControlPlane) -> Application:
         (r"/mixer-feed", MixerFeedOf),
         (r"/names/([^/]+)/([^/]+)", Names),
         (r"/tap", Tap),
+        (r"/drain", Drain),
         (r"/ready", Ready),
         *citadel_api.PATHS,
     ]

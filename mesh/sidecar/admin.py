@@ -1,8 +1,8 @@
 """The admin port: Envoy's paths, so that the same tools read both data planes.
 
 ``GET /ready``, ``/stats?format=json`` (``&filter=``), ``/stats/prometheus``, ``/clusters?format=json``, ``/config_dump``,
-``POST /reopen_logs`` (returns when everything logged so far is in the file).  In a real mesh:
-``istioctl proxy-config`` and port 15000.  One path is the kit's own: ``GET /explain`` with
+``POST /reopen_logs`` (returns when everything logged so far is in the file), ``POST
+/drain_listeners?graceful&inboundonly&skip_exit``.  In a real mesh: ``istioctl proxy-config`` and port 15000.  One path is the kit's own: ``GET /explain`` with
 ``request_id=ID`` or ``limit=N`` (``mesh.sidecar.explain``).
 
 Source: Envoy, "Administration interface" (operations/admin).
@@ -29,6 +29,7 @@ from mesh.sidecar.upstream.cluster_manager import ClusterManager
 from mesh.stats_tags import prometheus
 
 Answer = tuple[int, str, bytes]
+_CHANGES = ("/reopen_logs", "/reload_filter", "/drain_listeners")
 _DUMPS = {
     CDS: ("Clusters", "dynamic_active_clusters", "cluster"),
     LDS: ("Listeners", "dynamic_listeners", "listener"),
@@ -56,6 +57,7 @@ class Admin:
         self._explanations = explanations
         self._flush_spans = flush_spans
         self.reload_filter: Callable[[], None] | None = None
+        self.drain_listeners: Callable[[bool], None] = lambda inbound_only: None
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -105,7 +107,8 @@ class Admin:
     def answer(self, method: str, target: str) -> Answer:
         """Return status, content type and body for ``method`` and ``target``."""
         url = urlsplit(target)
-        query = {key: values[-1] for key, values in parse_qs(url.query).items()}
+        given = parse_qs(url.query, keep_blank_values=True)
+        query = {key: values[-1] for key, values in given.items()}
         routes: dict[str, Callable[[dict[str, str]], Answer]] = {
             "/ready": self._ready,
             "/stats": self._stats_page,
@@ -115,12 +118,13 @@ class Admin:
             "/reopen_logs": self._reopen_logs,
             "/explain": self._explain,
             "/reload_filter": self._reload_filter,
+            "/drain_listeners": self._drain_listeners,
         }
         handler = routes.get(url.path)
         if handler is None:
             known = " ".join(routes)
             return 404, "text/plain", f"no such page: {url.path}; there are {known}\n".encode()
-        if url.path in ("/reopen_logs", "/reload_filter") and method != "POST":
+        if url.path in _CHANGES and method != "POST":
             return 405, "text/plain", b"Method not allowed: use POST\n"
         return handler(query)
 
@@ -191,6 +195,12 @@ class Admin:
         if self.reload_filter is None:
             return 404, "text/plain", b"this sidecar has no filter of its own\n"
         self.reload_filter()
+        return 200, "text/plain", b"OK\n"
+
+    def _drain_listeners(self, query: dict[str, str]) -> Answer:
+        if not {"graceful", "skip_exit"} <= query.keys():
+            return 400, "text/plain", b"only graceful&skip_exit (&inboundonly) can be executed\n"
+        self.drain_listeners("inboundonly" in query)
         return 200, "text/plain", b"OK\n"
 
     def _reopen_logs(self, _query: dict[str, str]) -> Answer:

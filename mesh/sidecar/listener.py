@@ -86,7 +86,10 @@ class ActiveListener:
             raise ConfigRefusedError(f"{where}: a socket_address with a port is needed")
         else:
             self.host, self.port = address.address, address.port_value
-        self.stat_prefix = f"listener.{message.stat_prefix or f'{self.host}_{self.port}'}."
+        place = f"envoy_internal_{self.name}" if self.internal else f"{self.host}_{self.port}"
+        self.stat_prefix = f"listener.{message.stat_prefix or place}."
+        self.inbound = message.traffic_direction is TrafficDirection.INBOUND
+        self.draining = False
         try:
             outbound = message.traffic_direction is TrafficDirection.OUTBOUND
             self._compile(message, NetworkContext(context, logs, tables, outbound))
@@ -172,6 +175,12 @@ class ActiveListener:
         await instance.start()
         self._instance = instance
 
+    def drain(self) -> None:
+        """Stay open, and let each connection end with its next answer."""
+        self.draining = True
+        for connection in list(self.connections):
+            connection.drain()
+
     async def stop(self) -> None:
         """Close the port; open connections get one more answer."""
         if self._internal_listeners.get(self.name) == self.protocol:
@@ -179,8 +188,7 @@ class ActiveListener:
         if self._instance is not None:
             await self._instance.stop()
             self._instance = None
-        for connection in list(self.connections):
-            connection.drain()
+        self.drain()
 
 
 class ListenerManager:
@@ -194,6 +202,7 @@ class ListenerManager:
         self._active: dict[str, ActiveListener] = {}
         self._warming: dict[str, ActiveListener] = {}
         self._draining: list[ActiveListener] = []
+        self._leaving: set[bool] = set()
         context.stats.add_gauges(self._gauges)
 
     @property
@@ -251,6 +260,7 @@ class ListenerManager:
                     f"{error.strerror or error}"
                 ) from None
             self._active[name] = listener
+            self._let_go(listener)
             if old is not None:
                 await self._retire(old)
 
@@ -258,6 +268,19 @@ class ListenerManager:
         await listener.stop()
         self._draining = [item for item in self._draining if item.connections]
         self._draining.append(listener)
+
+    def drain(self, inbound_only: bool) -> None:
+        """Let every connection end with its next answer, those to come too (``/drain_listeners``).
+
+        A new version of a listener goes on so: the process is about to end.
+        """
+        self._leaving |= {True} if inbound_only else {True, False}
+        for listener in self.active:
+            self._let_go(listener)
+
+    def _let_go(self, listener: ActiveListener) -> None:
+        if listener.inbound in self._leaving:
+            listener.drain()
 
     async def stop(self) -> list[Served]:
         """Close all ports and idle connections; return the connections with a request under way."""
@@ -272,7 +295,11 @@ class ListenerManager:
         return busy
 
     def _gauges(self) -> dict[str, int]:
-        return {
+        connections: dict[str, int] = {}
+        for item in [*self._active.values(), *self._draining]:
+            name = item.stat_prefix + "downstream_cx_active"
+            connections[name] = connections.get(name, 0) + len(item.connections)
+        return connections | {
             "listener_manager.total_listeners_active": len(self._active),
             "listener_manager.total_listeners_warming": len(self._warming),
             "listener_manager.total_listeners_draining": len(

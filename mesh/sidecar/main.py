@@ -96,6 +96,7 @@ async def _run(options: SidecarOptions, agent: Agent | None) -> None:
     listeners = ListenerManager(master, context, logs)
     config = Config(clusters, listeners)
     admin = Admin(stats, clusters, config, logs, context.explanations, spans.flush)
+    admin.drain_listeners = listeners.drain
     handed_in = HandedInFilter(options.filter) if options.filter else None
     if handed_in is not None:
         master.addons.add(handed_in)  # type: ignore[no-untyped-call]

@@ -6,7 +6,7 @@ mesh of processes on this machine.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -112,6 +112,11 @@ class Testbed(Protocol):
 
     def kill_pod(self, name: str) -> Pod:
         """Kill a pod as ``kill -9`` would; returns the new pod that replaced it."""
+
+    def restart(
+        self, name: str, *, grace: float = ..., told: Callable[[str], None] = ...
+    ) -> list[Pod]:
+        """Replace the pods of a pod's name, a workload or a service, without a failed request."""
 
     def kill_pilot(self) -> None:
         """Kill the control plane; the sidecars go on with what they have."""

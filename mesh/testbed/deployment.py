@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 
 from mesh.agent.agent import AgentOptions
 from mesh.testbed import pods as podlib
-from mesh.testbed import records
 from mesh.testbed.child import ChildSpec
 from mesh.testbed.client import Started, TestbedError, ZygoteClient, last_words, wait_ready
 from mesh.testbed.pods import LocalPod
@@ -66,17 +65,20 @@ class Deployment(PodSet):
         wait_ready([*apps, *mixer, *sidecars])
         self.await_in_force(self.pods.values())
 
-    def replace(self, victim: LocalPod) -> Pod:
-        """Kill ``victim`` as ``kill -9`` would, and put a new pod of its workload in its place."""
+    def end(self, victim: LocalPod) -> None:
+        """End a pod as ``kill -9`` would."""
         zygote = self.zygote
-        records.flush([victim])
         for pid in filter(None, (victim.sidecar_pid, victim.app_pid)):
             zygote.ask("kill", pid=pid)
         del self.pods[victim.name]
         self.killed.append(victim)
         self.pilot.remove_pods([(victim.name, victim.node.namespace)])
         zygote.ask("release", ports=victim.ports)
-        service, workload = self.workload_of(victim)
+
+    def start_another(self, like: LocalPod) -> Pod:
+        """Start a new pod of the workload of ``like``; it gets requests when it is ready."""
+        zygote = self.zygote
+        service, workload = self.workload_of(like)
         new = self._describe(service, workload)
         self.register([(node_of(new), None)])  # it gets requests when it is ready, not before
         specs = [self._app_spec(new), *([self._sidecar_spec(new)] if new.injected else [])]

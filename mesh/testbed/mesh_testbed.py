@@ -25,6 +25,7 @@ from mesh.testbed import pods as podlib
 from mesh.testbed.base import Answer, ApplyError, Document
 from mesh.testbed.client import TestbedError
 from mesh.testbed.documents import Key, documents
+from mesh.testbed.draining import GRACE_SECONDS
 from mesh.testbed.engines import engine as engine_named
 from mesh.testbed.load_topology import ingress_yaml
 from mesh.testbed.plain import from_plain, to_plain
@@ -245,6 +246,34 @@ class MeshTestbed(ABC):
             raise TestbedError(f"{victim.name} is no pod of a service: kill one of those")
         new = self._asking(lambda: self._running().replace(victim))
         self._save()
+        return new
+
+    def restart(
+        self,
+        name: str,
+        *,
+        grace: float = GRACE_SECONDS,
+        told: Callable[[str], None] = lambda text: None,
+    ) -> list[Pod]:
+        """Replace the pods of ``name`` (a pod, workload or service), one by one; no request fails.
+
+        A new pod is ready before an old one leaves, and that ends when its clients have (or after
+        ``grace`` seconds).  ``told`` hears of each step.  Returns the new pods.
+        """
+        victims = self._running().chosen(name)
+        new = []
+        for victim in victims:
+            if victim.pod is None or victim.gateway:
+                raise TestbedError(f"{victim.name} is no pod of a service: restart one of those")
+
+            def step(text: str) -> None:
+                self._save()
+                told(text)
+
+            try:
+                new.append(self._asking(lambda: self._running().restart(victim, grace, step)))  # noqa: B023
+            finally:
+                self._save()
         return new
 
     @contextmanager

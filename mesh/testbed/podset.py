@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from mesh.agent.agent import BOOTSTRAP_FILE
@@ -14,6 +15,7 @@ from mesh.pilot import virtual_address
 from mesh.pilot.client import PilotClient
 from mesh.pilot.node import ProxyNode
 from mesh.state import RunFolder
+from mesh.testbed import draining, records
 from mesh.testbed import pods as podlib
 from mesh.testbed.base import Engine
 from mesh.testbed.child import ChildSpec
@@ -59,9 +61,43 @@ class PodSet(ABC):
         """The control plane."""
         return PilotClient(self.folder.socket(API), self.patience)
 
-    @abstractmethod
     def replace(self, victim: LocalPod) -> Pod:
         """Kill ``victim`` as ``kill -9`` would, and put a new pod of its workload in its place."""
+        records.flush([victim])
+        self.end(victim)
+        return self.start_another(victim)
+
+    def restart(self, victim: LocalPod, grace: float, told: Callable[[str], None]) -> Pod:
+        """Start a new pod beside ``victim``, then drain and end that: no request fails.
+
+        What takes longer than ``grace`` seconds is cut.  ``told`` hears of each step.  This is a
+        Deployment's rolling update with ``maxUnavailable: 0, maxSurge: 1``.
+        """
+        new = self.start_another(victim)
+        told(f"{new.name} is ready")
+        try:
+            self.pilot.drain_pods([(victim.name, victim.node.namespace)])
+            self.await_in_force(self.pods.values())
+            told(f"{victim.name} {draining.LEFT}")
+            left = draining.drain(victim, grace)
+            records.flush([victim])
+        finally:
+            self.end(victim)
+        cut = f", {left} connections were cut after {grace:g} s" if left else ""
+        told(f"{victim.name} has ended{cut}")
+        return new
+
+    @abstractmethod
+    def start_another(self, like: LocalPod) -> Pod:
+        """Start a new pod of the workload of ``like``; it gets requests when it is ready."""
+
+    @abstractmethod
+    def end(self, victim: LocalPod) -> None:
+        """End a pod as ``kill -9`` would."""
+
+    @abstractmethod
+    def await_in_force(self, pods: Iterable[LocalPod]) -> None:
+        """Wait until pods have their configuration; a sidecar that ended is not waited for."""
 
     @abstractmethod
     def kill_pilot(self) -> None:
@@ -70,6 +106,15 @@ class PodSet(ABC):
     @abstractmethod
     def start_pilot(self) -> None:
         """Start the control plane again: it reads what was applied, and is told who runs."""
+
+    def chosen(self, name: str) -> list[LocalPod]:
+        """Return the pods of a workload or a service, or the pod of that name (or its beginning)."""
+        pods = [self.pods[each] for each in sorted(self.pods)]
+        for place in (1, 0):  # (service, workload)
+            found = [each for each in pods if each.workload[place] == name]
+            if found and name not in self.pods:
+                return found
+        return [self.find(name)]
 
     def find(self, name: str) -> LocalPod:
         """Return a pod by its name or the beginning of it; the first of several replicas."""

@@ -90,7 +90,7 @@ class Translator:
             envoy_filter.apply(view, filters, outbound, context)
             found: dict[str, Message] = dict(outbound)
             assignments: dict[str, Message] = {
-                name: endpoints.load_assignment(view, name)
+                name: endpoints.load_assignment(view, name, checked=bool(cluster.health_checks))
                 for name, cluster in found.items()
                 if isinstance(cluster, Cluster) and cluster.type is ClusterDiscoveryType.EDS
             }

@@ -8,7 +8,7 @@ Shown by ``meshctl proxy-config endpoint POD``.
 
 from __future__ import annotations
 
-from envoy_data_plane.envoy.config.core.v3 import Address, Locality, Metadata, Pipe
+from envoy_data_plane.envoy.config.core.v3 import Address, HealthStatus, Locality, Metadata, Pipe
 from envoy_data_plane.envoy.config.endpoint.v3 import (
     ClusterLoadAssignment,
     Endpoint,
@@ -21,8 +21,14 @@ from mesh.pilot.translate import client_tls, locality, messages, names, traffic_
 from mesh.pilot.translate.view import MeshView
 
 
-def load_assignment(view: MeshView, cluster: str) -> ClusterLoadAssignment:
-    """Return the endpoints of one outbound cluster."""
+def load_assignment(
+    view: MeshView, cluster: str, *, checked: bool = False
+) -> ClusterLoadAssignment:
+    """Return the endpoints of one outbound cluster; ``checked``: it has active health checks.
+
+    Envoy goes on sending to an endpoint that EDS does not name any more as long as its checks pass
+    (``ignore_health_on_host_removal``), so there a pod that drains is first said to be unhealthy.
+    """
     _, port, subset, hostname = names.parse(cluster)
     rule = view.rule(hostname)
     chosen = rule.subset(subset) if rule and subset else None
@@ -34,7 +40,10 @@ def load_assignment(view: MeshView, cluster: str) -> ClusterLoadAssignment:
         endpoints=[
             LocalityLbEndpoints(
                 locality=_locality(group.place),
-                lb_endpoints=[_endpoint(view, hostname, port, each) for each in group.members],
+                lb_endpoints=[
+                    _endpoint(view, hostname, port, each, sick=checked and each.draining)
+                    for each in group.members
+                ],
                 priority=group.priority,
                 load_balancing_weight=group.weight,
             )
@@ -43,7 +52,9 @@ def load_assignment(view: MeshView, cluster: str) -> ClusterLoadAssignment:
     )
 
 
-def _endpoint(view: MeshView, hostname: str, port: int, endpoint: registry.Endpoint) -> LbEndpoint:
+def _endpoint(
+    view: MeshView, hostname: str, port: int, endpoint: registry.Endpoint, *, sick: bool
+) -> LbEndpoint:
     keys = messages.struct({"hash_key": endpoint.pod, "pod": endpoint.pod})
     found = {"envoy.lb": keys}
     if client_tls.speaks_mtls(view, hostname, endpoint, port):
@@ -56,6 +67,7 @@ def _endpoint(view: MeshView, hostname: str, port: int, endpoint: registry.Endpo
         endpoint=Endpoint(address=address),
         metadata=Metadata(filter_metadata=found),
         load_balancing_weight=endpoint.weight or None,
+        health_status=HealthStatus.UNHEALTHY if sick else HealthStatus.UNKNOWN,
     )
 
 

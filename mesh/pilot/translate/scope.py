@@ -92,7 +92,7 @@ def scoped(view: MeshView, node: ProxyNode) -> MeshView:
     return replace(
         view,
         whole=view,
-        registry=Registry(services, view.registry.pods),
+        registry=Registry(services, view.registry.pods, view.registry.draining),
         imported=tuple(routings),
         client=own,
         labels=node.labels,

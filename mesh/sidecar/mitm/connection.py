@@ -80,6 +80,7 @@ class ConnectionHandler(asyncio.Protocol):
         self.codec: ServerCodec | None = None
         self.idle_since = 0.0
         self._first = b""
+        self._leaving = False
         self._timers: list[asyncio.TimerHandle] = []
 
     @property
@@ -108,6 +109,7 @@ class ConnectionHandler(asyncio.Protocol):
             self.client.alpn = tls.alpn.encode()
         self.server = Server(address=None)
         self.listener.connections.add(self)
+        self._leaving = self.listener.draining
         hcm = self.hcm
         hcm.count_connection(1)
         self.idle_since = self.loop.time()
@@ -136,6 +138,9 @@ class ConnectionHandler(asyncio.Protocol):
             if self.codec is None:
                 self.codec = Http1Server(self)
         self.codec.data_received(data)
+        if self._leaving and self.codec.busy:
+            self._leaving = False
+            self.codec.drain()
 
     def _look_idle(self) -> None:
         """Close a connection that has had no request for too long."""
@@ -151,8 +156,9 @@ class ConnectionHandler(asyncio.Protocol):
     def drain(self) -> None:
         """Answer the request under way, or the next one, with ``connection: close``."""
         if self.codec is None:
-            self.codec = Http1Server(self)
-        self.codec.drain()
+            self._leaving = True  # which HTTP it speaks, its first bytes will tell
+        else:
+            self.codec.drain()
 
     def close(self) -> None:
         """Close now, unless a request is being served: then after its answer."""

@@ -27,7 +27,6 @@ from mesh.pilot.client import PilotError
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.translate.view import COMPOSE
 from mesh.testbed import pods as podlib
-from mesh.testbed import records
 from mesh.testbed.child import ChildSpec
 from mesh.testbed.client import TestbedError
 from mesh.testbed.compose import door, layout
@@ -257,16 +256,18 @@ class ComposeDeployment(PodSet):
 
     # Change.
 
-    def replace(self, victim: LocalPod) -> Pod:
-        """Kill ``victim`` as ``kill -9`` would, and put a new pod of its workload in its place."""
-        records.flush([victim])
-        service, workload = self.workload_of(victim)
+    def end(self, victim: LocalPod) -> None:
+        """End a pod as ``kill -9`` would."""
         names = self.containers_of(victim)
         for name in names:
             self.container(name).remove(force=True)
         del self.pods[victim.name]
         self.killed.append(victim)
         self.pilot.remove_pods([(victim.name, victim.node.namespace)])
+
+    def start_another(self, like: LocalPod) -> Pod:
+        """Start a new pod of the workload of ``like``; it gets requests when it is ready."""
+        service, workload = self.workload_of(like)
         new = self._describe(service, workload)
         self.pods[new.name] = new
         self._write()

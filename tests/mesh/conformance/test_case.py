@@ -36,7 +36,7 @@ def test_a_case(tmp_path: Path) -> None:
         (
             "to: http",
             "kill: backend\n    to: http",
-            "a step has one of: to, apply, kill, wait, release",
+            "a step has one of: to, apply, kill, restart, wait, release",
         ),
         ("services:", "service:", "did you mean 'services'"),
         ("name: a case", "name: [", "while parsing"),
