@@ -157,10 +157,11 @@ prove:
 	@.venv/bin/grade prove $${LAB:+--lab "$$LAB"} $${ENGINE:+--engine "$$ENGINE"}
 
 ## prove-flake: RUNS=n right answers, half of them with every processor busy; prints the bound
+##   JOBS=n labs at once
 prove-flake:
 	$(SETUP) core $(engine_group)
 	@.venv/bin/grade prove-flake $${RUNS:+--runs "$$RUNS"} $${LAB:+--lab "$$LAB"} \
-		$${ENGINE:+--engine "$$ENGINE"}
+		$${ENGINE:+--engine "$$ENGINE"} $${JOBS:+--jobs "$$JOBS"}
 
 ## lint: check style, formatting, types and spelling
 lint:

@@ -125,6 +125,20 @@ def guarded(console: Console, action: Callable[[], int]) -> int:
 
 
 @contextmanager
+def mesh_failures() -> Iterator[None]:
+    """Let a mesh that fails, or a fence that is not there, stop the command with one sentence."""
+    from grader.fence.bubblewrap import FenceError
+    from mesh.testbed.client import TestbedError
+
+    try:
+        yield
+    except TestbedError as error:
+        raise Stop(f"The mesh failed, so nothing was judged: {error}", EXIT_UNGRADABLE) from error
+    except FenceError as error:
+        raise Stop(str(error), EXIT_UNGRADABLE) from error
+
+
+@contextmanager
 def terminated_as_interrupt() -> Iterator[None]:
     """Let SIGTERM stop a run as Ctrl-C does: in order, with everything ended."""
 
@@ -230,10 +244,8 @@ def _run_in(
     runs = Path.cwd() / "runs" / lab.slug
     runs.mkdir(parents=True, exist_ok=True)
 
-    from grader.fence.bubblewrap import FenceError
     from grader.fence.hand_in import read_code
     from grader.session import Session
-    from mesh.testbed.client import TestbedError
 
     session = Session(
         lab,
@@ -245,14 +257,11 @@ def _run_in(
     )
     keep = False
     try:
-        session.start(Progress(console))
-        session.collect(Progress(console))
-        result, evidence = session.judge(space.files(lab), time.monotonic() - begin)
+        with mesh_failures():
+            session.start(Progress(console))
+            session.collect(Progress(console))
+            result, evidence = session.judge(space.files(lab), time.monotonic() - begin)
         keep = options.keep
-    except TestbedError as error:
-        raise Stop(f"The mesh failed, so nothing was judged: {error}", EXIT_UNGRADABLE) from error
-    except FenceError as error:
-        raise Stop(str(error), EXIT_UNGRADABLE) from error
     finally:
         with undisturbed():
             session.close(keep=keep)

@@ -13,11 +13,10 @@ from grader.report.terminal import make_console
 from grader.run import (
     EXIT_FILES,
     EXIT_SOUND,
-    EXIT_UNGRADABLE,
     Options,
-    Stop,
     check_options,
     guarded,
+    mesh_failures,
 )
 from grader.skeleton import new_lab
 from grader.student import COURSE_FILE
@@ -37,7 +36,6 @@ def prove_labs(numbers: list[int], engines: list[str], few: bool) -> int:
 
 def _prove(console: Console, numbers: list[int], engines: list[str], few: bool) -> int:
     from grader.prove import Row, all_cases, few_cases, prove, table
-    from mesh.testbed.client import TestbedError
 
     labs = [find_lab(number) for number in numbers] or list(all_labs())
     rows: list[Row] = []
@@ -46,7 +44,7 @@ def _prove(console: Console, numbers: list[int], engines: list[str], few: bool) 
             check_options(Options(engine=engine))
             if engine not in lab.engines:
                 continue
-            try:
+            with mesh_failures():
                 for row in prove(lab, engine, few_cases(lab) if few else all_cases(lab)):
                     rows.append(row)
                     console.print(
@@ -55,8 +53,6 @@ def _prove(console: Console, numbers: list[int], engines: list[str], few: bool) 
                         markup=False,
                         soft_wrap=True,
                     )
-            except TestbedError as error:
-                raise Stop(f"The mesh failed: {error}", EXIT_UNGRADABLE) from error
     console.print("\n" + table(rows), markup=False, soft_wrap=True)
     return EXIT_FILES if any(row.fault for row in rows) else EXIT_SOUND
 

@@ -135,11 +135,12 @@ def prove_flake(
     runs: Annotated[int, typer.Option("--runs", min=1, help="Runs of right answers.")] = 20,
     lab: OneLab = None,
     engine: Engine = "mitmproxy",
+    jobs: Annotated[int, typer.Option("--jobs", min=1, help="Labs at the same time.")] = 1,
 ) -> None:
     """Repeat right answers, quiet and under CPU stress, and report the bound."""
     from grader.proof.flake import prove_flake as run
 
-    raise typer.Exit(run(lab, runs, engine))
+    raise typer.Exit(run(lab, runs, engine, jobs))
 
 
 def export(

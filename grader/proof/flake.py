@@ -8,8 +8,11 @@ What a grader may never do is fail a right answer.  No number of runs proves tha
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,14 +21,15 @@ from rich.console import Console
 
 from grader.checks import load_checks
 from grader.evidence.sequential import ALPHA
-from grader.lab import LabDefinition, all_labs, find_lab
+from grader.lab import LabDefinition, LabError, all_labs, find_lab
 from grader.proof.bench import Bench, stress
 from grader.proof.variants import variants
 from grader.report.terminal import make_console
-from grader.run import Options, check_options, guarded
+from grader.run import Options, check_options, guarded, mesh_failures
 from mesh.state import write_atomic
 
 FLAKE = Path("runs/prove/flake.json")
+AGAIN = (sys.executable, "-m", "grader.proof.flake")
 
 
 @dataclass(slots=True)
@@ -51,21 +55,59 @@ def upper_bound(failures: int, runs: int, confidence: float = 0.95) -> float:
     return float(beta.ppf(confidence, failures + 1, runs - failures))
 
 
-def prove_flake(lab_number: int | None, runs: int, engine: str, out: Path = FLAKE) -> int:
-    """``grade prove-flake``: returns 1 when a right answer lost anything."""
+def prove_flake(
+    lab_number: int | None, runs: int, engine: str, jobs: int = 1, out: Path = FLAKE
+) -> int:
+    """``grade prove-flake``: returns 1 when a right answer lost anything.
+
+    ``jobs`` labs at once, each in a process of its own: sooner done, and never quiet.
+    """
     console = make_console()
 
     def run() -> int:
         check_options(Options(engine))
         labs = all_labs() if lab_number is None else (find_lab(lab_number),)
         labs = tuple(lab for lab in labs if engine in lab.engines)
-        counts: list[Count] = []
-        for number, lab in enumerate(labs):
-            share = runs // len(labs) + (number < runs % len(labs))
-            counts += repeat(console, lab, share, engine)
+        shares = [
+            (lab, share)
+            for number, lab in enumerate(labs)
+            if (share := runs // len(labs) + (number < runs % len(labs)))
+        ]
+        if jobs == 1 or len(shares) == 1:
+            counts = [each for lab, share in shares for each in repeat(console, lab, share, engine)]
+        else:
+            counts = side_by_side(console, shares, engine, jobs)
         return summary(console, counts, out, labs)
 
     return guarded(console, run)
+
+
+def side_by_side(
+    console: Console, shares: list[tuple[LabDefinition, int]], engine: str, jobs: int
+) -> list[Count]:
+    """Several labs at once, by this very command for each; LabError when one could not run."""
+    with tempfile.TemporaryDirectory(prefix="prove-flake-") as folder:
+
+        def one(share: tuple[LabDefinition, int]) -> list[Count]:
+            lab, runs = share
+            out = Path(folder) / f"{lab.number}.json"
+            # In this process group: Ctrl-C and a closed terminal end them all.
+            with subprocess.Popen(
+                [*AGAIN, str(lab.number), str(runs), engine, str(out)],
+                stdout=subprocess.PIPE,
+                text=True,
+            ) as child:
+                assert child.stdout is not None
+                lines = [line.rstrip() for line in child.stdout]
+            told = [line for line in lines if line.startswith(("Lab ", " ✗"))]
+            console.print("\n".join(told), markup=False, soft_wrap=True)
+            if not out.exists():
+                said = lines[-1] if lines else f"it ended with exit code {child.returncode}"
+                raise LabError(f"Lab {lab.number} was not tried: {said}")
+            return [Count(**each) for each in json.loads(out.read_text())["counts"]]
+
+        with ThreadPoolExecutor(jobs) as pool:
+            return [count for counts in pool.map(one, shares) for count in counts]
 
 
 def repeat(console: Console, lab: LabDefinition, runs: int, engine: str) -> list[Count]:
@@ -78,7 +120,7 @@ def repeat(console: Console, lab: LabDefinition, runs: int, engine: str) -> list
             busy = stress() if load == "stress" else nullcontext()
             if not share:
                 continue
-            with busy, Bench(lab, engine, Path(folder)) as bench:
+            with mesh_failures(), busy, Bench(lab, engine, Path(folder)) as bench:
                 for number in range(share):
                     variant = right[number % len(right)]
                     said = bench.judge(variant.files, anew=True)
@@ -121,3 +163,8 @@ def summary(
     out.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(out, json.dumps(data, indent=2) + "\n")
     return int(failures > 0)
+
+
+if __name__ == "__main__":
+    number, runs, engine, out = sys.argv[1:]
+    sys.exit(prove_flake(int(number), int(runs), engine, out=Path(out)))

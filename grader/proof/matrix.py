@@ -22,7 +22,7 @@ from grader.proof.bench import Bench
 from grader.proof.variants import REFUSED, Variant, variants
 from grader.report.terminal import make_console
 from grader.result import versions
-from grader.run import Options, check_options, guarded
+from grader.run import Options, check_options, guarded, mesh_failures
 from mesh.state import write_atomic
 
 LATEST = Path("runs/prove/latest.json")
@@ -85,7 +85,7 @@ def prove_lab(console: Console, lab: LabDefinition, engine: str, generated: bool
     with tempfile.TemporaryDirectory(prefix="prove-") as folder:
         known = variants(lab, Path(folder), generated=generated)
         console.print(f"Lab {lab.number}, {lab.title}: {len(known)} variants", style="bold")
-        with Bench(lab, engine, Path(folder)) as bench:
+        with mesh_failures(), Bench(lab, engine, Path(folder)) as bench:
             for item in known:
                 said = bench.judge(item.files)
                 one = line(lab.number, item, set(said.failed), set(said.ungradable), said.seconds)
