@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dash import Dash, Input, Output, State, ctx, html, no_update
+from dash import ALL, Dash, Input, Output, State, ctx, html, no_update
 from dash.exceptions import PreventUpdate
 
 from mesh.console import graph_view
@@ -29,6 +29,10 @@ _THEME = """function(dark, hall, theme) {
 }"""
 
 
+FLOW_VIEW = "flow-view"
+"""Type of the buttons that open mitmproxy's view of a sidecar."""
+
+
 def register(app: Dash, source: Source, runs: Path) -> None:
     """Wire the page to a mesh."""
     app.clientside_callback(
@@ -44,6 +48,7 @@ def register(app: Dash, source: Source, runs: Path) -> None:
     _metrics(app, source)
     _config(app, source)
     _changes(app, source)
+    _flow_views(app, source)
 
     @app.callback(Output("task", "children"), Input("lab", "value"), Input("view", "data"))
     def show_lab(number: int | None, _: str) -> Any:
@@ -276,6 +281,39 @@ def _changes(app: Dash, source: Source) -> None:
     def pods(_: Any, chosen: str | None) -> tuple[list[str], str | None]:
         names = [each.name for each in source.bed.pods()]
         return names, chosen if chosen in names else (names[-1] if names else None)
+
+
+def _flow_views(app: Dash, source: Source) -> None:
+    """A button for each sidecar; the view is another page, which opens by a link."""
+
+    @app.callback(Output("viewable", "children"), Input("said", "children"))
+    def buttons(_: Any) -> Any:
+        pods = source.viewable
+        if not pods:
+            return html.P(
+                "Envoy has none: this mesh would need ENGINE=mitmproxy.", className="note"
+            )
+        return [html.Button(pod, id={"type": FLOW_VIEW, "pod": pod}) for pod in pods]
+
+    @app.callback(
+        Output("flow-view", "children"),
+        Input({"type": FLOW_VIEW, "pod": ALL}, "n_clicks"),
+        prevent_initial_call=True,
+    )
+    def show(clicks: list[int | None]) -> Any:
+        if not any(clicks) or not ctx.triggered_id:
+            raise PreventUpdate  # the buttons are new, nobody has pressed one
+        pod = str(ctx.triggered_id["pod"])
+        try:
+            address = source.flow_view(pod)
+        except SourceError as problem:
+            return html.P(str(problem), className="error")
+        text = f"Open the flow view of {pod}"
+        link = html.A(
+            text, href=f"{address}#/flows", target="_blank", rel="noopener noreferrer", id="flows"
+        )
+        note = " It shows the requests from now on, and ends with this console."
+        return html.P([link, html.Span(note, className="note")])
 
 
 def _remove(source: Source, resource: str | None) -> str:

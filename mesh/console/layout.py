@@ -150,6 +150,9 @@ def _requests() -> html.Section:
         html.Pre(id="explanation"),
         html.H2("Newest requests at the gateway"),
         html.Div(id="newest"),
+        html.H2("mitmproxy's own view of a sidecar's requests"),
+        html.Div(id="viewable"),
+        html.Div(id="flow-view", role="status", **{"aria-live": "polite"}),
     )
 
 

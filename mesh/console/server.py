@@ -22,7 +22,8 @@ def serve(bed: MeshTestbed, port: int, public_origin: str, ready: Callable[[str]
     with socket.create_server((ADDRESS, port)) as listening:
         own = listening.getsockname()[1]
         guard = Guard(own, public_origin)
-        app = create_app(Source(bed), guard)
+        source = Source(bed)
+        app = create_app(source, guard)
         server = make_server(ADDRESS, own, app, threaded=True, fd=listening.fileno())
         ready(f"{public_origin or f'http://{ADDRESS}:{own}'}/?token={guard.token}")
         try:
@@ -31,3 +32,4 @@ def serve(bed: MeshTestbed, port: int, public_origin: str, ready: Callable[[str]
             pass
         finally:
             server.server_close()
+            source.views.close()

@@ -11,6 +11,7 @@ from typing import Any
 
 from mesh.accesslog import AccessLogRecord, parse_record
 from mesh.console.chaos import Change, with_fault
+from mesh.console.flow_views import FlowViewError, FlowViews
 from mesh.console.history import WINDOW, History
 from mesh.istio.analyze.files import check_text
 from mesh.istio.eras import era
@@ -21,6 +22,7 @@ from mesh.pilot.client import PilotError
 from mesh.testbed.client import TestbedError
 from mesh.testbed.mesh_testbed import MeshTestbed
 
+MITMPROXY = "mitmproxy"
 TAIL = 64_000
 """Bytes of the gateway's log in which the newest requests are looked for."""
 
@@ -35,6 +37,7 @@ class Source:
 
     bed: MeshTestbed
     history: History = field(default_factory=History)
+    views: FlowViews = field(default_factory=FlowViews)
     _changes: threading.Lock = field(default_factory=threading.Lock)
     _undo: dict[str, Change] = field(default_factory=dict)
 
@@ -123,6 +126,20 @@ class Source:
         with self._changes:
             new = self._ask(lambda: self.bed.kill_pod(pod))
         return f"{pod} was killed; {new.name} took its place"
+
+    @property
+    def viewable(self) -> list[str]:
+        """The pods of whose sidecars mitmproxy's flow view can be opened; none with Envoy."""
+        return sorted(self.bed.proxies()) if self.bed.engine == MITMPROXY else []
+
+    def flow_view(self, pod: str) -> str:
+        """Open mitmproxy's flow view of a pod's sidecar; return its address."""
+        if pod not in self.viewable:
+            raise SourceError(f"there is no mitmproxy sidecar of {pod!r}")
+        try:
+            return self.views.open(pod, self._ask(lambda: self.bed.find(pod).node.admin))
+        except (FlowViewError, OSError) as problem:
+            raise SourceError(str(problem)) from None
 
     def fault(self, service: str, fault: str) -> str:
         """Put a fault on all requests to a service."""

@@ -2,8 +2,9 @@
 
 ``GET /ready``, ``/stats?format=json`` (``&filter=``), ``/stats/prometheus``, ``/clusters?format=json``, ``/config_dump``,
 ``POST /reopen_logs`` (returns when everything logged so far is in the file), ``POST
-/drain_listeners?graceful&inboundonly&skip_exit``.  In a real mesh: ``istioctl proxy-config`` and port 15000.  One path is the kit's own: ``GET /explain`` with
-``request_id=ID`` or ``limit=N`` (``mesh.sidecar.explain``).
+/drain_listeners?graceful&inboundonly&skip_exit``.  In a real mesh: ``istioctl proxy-config`` and port 15000.  Two
+paths are the kit's own: ``GET /explain`` with ``request_id=ID`` or ``limit=N``
+(``mesh.sidecar.explain``), and ``GET /flows`` (``mesh.sidecar.flow_dump``).
 
 Source: Envoy, "Administration interface" (operations/admin).
 """
@@ -23,6 +24,7 @@ from mesh.redact import redacted
 from mesh.sidecar.access_log import LogFiles
 from mesh.sidecar.config import CDS, EDS, LDS, RDS, Config
 from mesh.sidecar.explain import Explanations
+from mesh.sidecar.flow_dump import FlowDump
 from mesh.sidecar.stats import Stats
 from mesh.sidecar.upstream.cluster import Cluster
 from mesh.sidecar.upstream.cluster_manager import ClusterManager
@@ -58,6 +60,7 @@ class Admin:
         self._flush_spans = flush_spans
         self.reload_filter: Callable[[], None] | None = None
         self.drain_listeners: Callable[[bool], None] = lambda inbound_only: None
+        self.flows: FlowDump | None = None
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -89,6 +92,9 @@ class Admin:
                 length = re.search(r"\r\ncontent-length:\s*(\d+)\r\n", head, re.IGNORECASE)
                 if length is not None and int(length[1]):
                     await reader.readexactly(int(length[1]))
+                if head.startswith("GET /flows "):
+                    await self._flows(head, reader, writer)
+                    return
                 status, kind, body = self.answer(*head.split(" ", 2)[:2])
                 writer.write(
                     f"HTTP/1.1 {status} {'OK' if status == 200 else 'Error'}\r\n"
@@ -103,6 +109,35 @@ class Admin:
         finally:
             self._tasks.discard(task)
             writer.close()
+
+    async def _flows(
+        self, head: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Stream what the sidecar serves from now on, until the reader leaves.
+
+        Bodies and tokens are in it, so pages that point a name of theirs at this address get none.
+        """
+        host = re.search(r"\r\nhost:\s*(127\.0\.0\.1|localhost)(:\d+)?\r\n", head, re.IGNORECASE)
+        if host is None or self.flows is None:
+            writer.write(b"HTTP/1.1 403 Forbidden\r\nconnection: close\r\n\r\n")
+            return
+        with self.flows.reader() as waiting:
+            writer.write(
+                b"HTTP/1.1 200 OK\r\ncontent-type: application/octet-stream\r\n"
+                b"connection: close\r\n\r\n"
+            )
+            left = asyncio.ensure_future(reader.read())
+            try:
+                while not left.done():
+                    next_one = asyncio.ensure_future(waiting.get())
+                    await asyncio.wait((left, next_one), return_when=asyncio.FIRST_COMPLETED)
+                    if not next_one.done():
+                        next_one.cancel()
+                        return
+                    writer.write(next_one.result())
+                    await writer.drain()
+            finally:
+                left.cancel()
 
     def answer(self, method: str, target: str) -> Answer:
         """Return status, content type and body for ``method`` and ``target``."""

@@ -25,6 +25,7 @@ from mesh.sidecar.admin import Admin
 from mesh.sidecar.ads import AdsClient
 from mesh.sidecar.config import Config
 from mesh.sidecar.filters import FilterContext, default_filters
+from mesh.sidecar.flow_dump import FlowDump
 from mesh.sidecar.handed_in_filter import HandedInFilter
 from mesh.sidecar.listener import ListenerManager
 from mesh.sidecar.mitm.master import SidecarMaster
@@ -97,6 +98,7 @@ async def _run(options: SidecarOptions, agent: Agent | None) -> None:
     config = Config(clusters, listeners)
     admin = Admin(stats, clusters, config, logs, context.explanations, spans.flush)
     admin.drain_listeners = listeners.drain
+    admin.flows = FlowDump(master)
     handed_in = HandedInFilter(options.filter) if options.filter else None
     if handed_in is not None:
         master.addons.add(handed_in)  # type: ignore[no-untyped-call]

@@ -242,6 +242,8 @@ class Exchange:
             if info.request_stream is not None:
                 info.bytes_received = info.request_stream.size
             info.ended = self._loop.time()
+            if not self._responded:
+                self._addons.notify("error", flow)
             hcm.log(info, flow)
 
     def _abandon(self) -> None:

@@ -62,6 +62,12 @@ class HookTable(AddonManager):
             if is_async and result is not None:
                 await result
 
+    def notify(self, name: str, flow: HTTPFlow) -> None:
+        """Run the hook ``name`` of every addon that has it as a plain function."""
+        for function, is_async in self.find(name):
+            if not is_async:
+                function(flow)
+
 
 class SidecarMaster(Master):
     """The Master of one sidecar; ``addons`` is a HookTable."""

@@ -47,6 +47,7 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
             thread = threading.Thread(target=server.serve_forever, daemon=True)
             thread.start()
             yield Console(bed, source, guard, f"http://127.0.0.1:{server.server_port}")
+            source.views.close()
             server.shutdown()
             thread.join()
             server.server_close()
