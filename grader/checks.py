@@ -216,7 +216,7 @@ def _result(item: Check | AnswerCheck, description: str, outcome: Outcome) -> Ch
         name=item.name,
         description=description,
         verdict=outcome.verdict,
-        points=item.points if outcome.verdict is Verdict.PASS else 0,
+        points=item.points if outcome.verdict is Verdict.PASS else int(item.points * outcome.part),
         max_points=item.points,
         rationale=outcome.rationale,
         help=outcome.help,

@@ -23,13 +23,15 @@ class Outcome:
     """What a check found.
 
     ``rationale`` says what the traffic showed, ``help`` what to look at next (empty on a pass),
-    ``evidence`` the counts behind it, in one line.
+    ``evidence`` the counts behind it, in one line.  ``part`` (0 to 1) of the points are earned by
+    what failed.
     """
 
     verdict: Verdict
     rationale: str
     help: str = ""
     evidence: str = ""
+    part: float = 0.0
 
 
 def passed(rationale: str, *, evidence: str = "") -> Outcome:
@@ -37,9 +39,13 @@ def passed(rationale: str, *, evidence: str = "") -> Outcome:
     return Outcome(Verdict.PASS, rationale, "", evidence)
 
 
-def failed(rationale: str, *, help: str, evidence: str = "") -> Outcome:
-    """The traffic showed something else; ``help`` is where to look, not the solution."""
-    return Outcome(Verdict.FAIL, rationale, help, evidence)
+def failed(rationale: str, *, help: str, evidence: str = "", part: float = 0.0) -> Outcome:
+    """The traffic showed something else; ``help`` is where to look, not the solution.
+
+    ``part`` of the points (0 to 1, rounded down) are earned all the same: for a level that was kept
+    in part.
+    """
+    return Outcome(Verdict.FAIL, rationale, help, evidence, part)
 
 
 def ungradable(rationale: str, *, evidence: str = "") -> Outcome:

@@ -35,6 +35,7 @@ from mesh.commands import (
     proxy_config,
     proxy_status,
     restart,
+    scale,
     schemas,
     status,
     tap,
@@ -71,6 +72,7 @@ app.command("top")(graph.top)
 app.command("kill")(kill.kill)
 app.command("restart")(restart.restart)
 app.command("start-pilot")(kill.start_pilot)
+app.command("scale")(scale.scale)
 app.command("metrics")(metrics.metrics)
 app.command("trace")(trace.trace)
 app.command("tap")(tap.tap)

@@ -10,8 +10,8 @@ Conformance cases and labs need applications that fail in chosen ways.  Options 
 
 A request can bring its own script in the header ``x-script``: a JSON list of answers, one for
 each time the request comes (``x-request-id`` tells; the last one stands for all further times),
-or an object: version -> such a list.  So one mesh serves many cases, and retries meet what the
-test wants.
+or an object: version -> such a list, or ``{"attempts": list}``, where the sidecar's number of the try
+chooses, whichever pod it comes to.  So one mesh serves many cases, and retries meet what the test wants.
 
 An answer: ``status`` (200), ``body`` (text; absent: the JSON), ``headers`` (name -> value or list
 of values), ``delay`` (seconds before it), ``times`` (stands for so many equal answers),

@@ -10,28 +10,20 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as NotYet
 from typing import Any
 
 from grader.checks import check, probe
 from grader.collect import Lab
+from grader.crowd import MOST, crowd_of, until
 from grader.evidence.record import Evidence
 from grader.evidence.traffic import too_many_lost
 from grader.load.observation import Observation
 from grader.verdict import Outcome, failed, passed, ungradable
 
-URL = "http://recommendation:8080/"
-WAITING = (
-    r"cluster\.outbound\|8080\|[^|]*\|recommendation\..*\.upstream_(rq_pending_active|cx_active)$"
-)
 EJECTED = (
     r"cluster\.outbound\|8080\|[^|]*\|recommendation\..*\.outlier_detection\.ejections_active$"
 )
-MOST = 14
-"""So many requests at most are held at a time; the tasks allow 7."""
-
 AFTER = 12
 EARLY = 0.05
 """Clocks and timers of two processes differ by so much at most."""
@@ -49,72 +41,6 @@ spec:
 """
 
 
-def until(done: Callable[[], bool], request: Future[Any], seconds: float) -> bool:
-    """Whether ``done`` came true before ``request`` was answered and ``seconds`` were over."""
-    for _ in range(int(seconds / 0.05)):
-        if done():
-            return True
-        try:
-            request.result(timeout=0.05)
-        except NotYet:
-            continue
-        return False
-    return False
-
-
-def pool(lab: Lab, gate: str, count: int) -> dict[str, int]:
-    """Send up to ``count`` requests that are held, one after another; what became of each.
-
-    Ends early after two that were refused, unless all of them are asked for (``count`` < MOST).
-    """
-    found = Counter({"served": 0, "waiting": 0, "refused": 0, "other": 0})
-    script = json.dumps([{"hold": f"{gate}-{lab.nonce}"}])
-
-    def ask(request_id: str) -> int:
-        headers = {"x-script": script, "x-request-id": request_id}
-        return lab.testbed.request(URL, from_pod="preference", headers=headers).status
-
-    def arrived(request_id: str) -> bool:
-        return any(
-            line.get("request_id") == request_id
-            for pod in ("recommendation-v1", "recommendation-v2")
-            for line in lab.testbed.journal(pod)
-        )
-
-    def waits() -> bool:
-        """Whether one more waits, and no connection is being made that it could wait for."""
-        numbers = {"pending_active": 0, "cx_active": 0}
-        for name, value in lab.testbed.stats("preference", WAITING).items():
-            numbers["cx_active" if name.endswith("cx_active") else "pending_active"] += value
-        return (
-            numbers["pending_active"] > found["waiting"]
-            and 0 < numbers["cx_active"] <= found["served"]
-        )
-
-    with ThreadPoolExecutor(count) as threads:
-        try:
-            for number in range(count):
-                request_id = f"{gate}-{lab.nonce}-{number}"
-                request = threads.submit(ask, request_id)
-                seen: list[str] = []
-
-                def settled(mine: str = request_id, seen: list[str] = seen) -> bool:
-                    seen[:] = ["served"] if arrived(mine) else ["waiting"] if waits() else []
-                    return bool(seen)
-
-                if until(settled, request, 20):
-                    found[seen[0]] += 1
-                else:
-                    refused = request.done() and request.result() == 503
-                    found["refused" if refused else "other"] += 1
-                if count == MOST and found["refused"] == 2:
-                    break
-        finally:
-            for version in ("v1", "v2"):
-                lab.testbed.tell(f"recommendation-{version}", f"/release/{gate}-{lab.nonce}")
-    return dict(found)
-
-
 def sick(lab: Lab, versions: tuple[str, ...]) -> dict[str, Any]:
     """One hop to recommendation, one request after another, whose pods ``versions`` answer 500."""
     script = json.dumps({version: [{"status": 500}] for version in versions})
@@ -127,7 +53,7 @@ def crowd(lab: Lab) -> None:
     """Sending more requests than may be under way."""
     lab.testbed.apply(())
     lab.apply_student()
-    lab.note("crowd", **pool(lab, "crowd", MOST))
+    lab.note("crowd", **crowd_of(lab, "crowd", MOST))
 
 
 @probe
@@ -176,7 +102,7 @@ def predicted(lab: Lab) -> None:
     limits += f"http: {{http1MaxPendingRequests: {own['pending']}}}"
     lab.testbed.apply(())
     lab.apply_text(RULE.format(policy=f"connectionPool: {{{limits}}}"))
-    lab.note("predicted", pool=pool(lab, "predicted", own["many"]))
+    lab.note("predicted", pool=crowd_of(lab, "predicted", own["many"]))
     slide = "consecutive5xxErrors: 1, interval: 1s, baseEjectionTime: 120s, maxEjectionPercent: 100"
     lab.apply_text(RULE.format(policy=f"outlierDetection: {{{slide}}}"))
     lab.count("predicted-both", 6, think_seconds=0.1, **sick(lab, ("v1", "v2")))

@@ -118,6 +118,9 @@ class Testbed(Protocol):
     ) -> list[Pod]:
         """Replace the pods of a pod's name, a workload or a service, without a failed request."""
 
+    def scale(self, workload: str, replicas: int) -> tuple[list[str], list[str]]:
+        """Let a workload have so many pods, as ``kubectl scale`` does: names added, names removed."""
+
     def kill_pilot(self) -> None:
         """Kill the control plane; the sidecars go on with what they have."""
 

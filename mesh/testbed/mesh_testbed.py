@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from mesh.testbed.tap import Relay
 
 STATE_FILE = "mesh.json"
+MOST_REPLICAS = 10
+"""Each pod is two processes of this machine."""
 
 
 def read_state(run: RunFolder) -> dict[str, Any]:
@@ -275,6 +277,15 @@ class MeshTestbed(ABC):
             finally:
                 self._save()
         return new
+
+    def scale(self, workload: str, replicas: int) -> tuple[list[str], list[str]]:
+        """Let a workload have so many pods, 0 to 10 (``kubectl scale``): names added, removed."""
+        if not 0 <= replicas <= MOST_REPLICAS:
+            raise TestbedError(f"a workload has 0 to {MOST_REPLICAS} pods here, not {replicas}")
+        try:
+            return self._asking(lambda: self._running().scale(workload, replicas))
+        finally:
+            self._save()
 
     @contextmanager
     def tap(self, name: str) -> Iterator[Relay]:

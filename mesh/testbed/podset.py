@@ -87,6 +87,24 @@ class PodSet(ABC):
         told(f"{victim.name} has ended{cut}")
         return new
 
+    def scale(self, name: str, replicas: int) -> tuple[list[str], list[str]]:
+        """Start or kill pods of the workload ``name`` until it has ``replicas``: added, removed."""
+        known = [each.name for item in self.topology.services for each in item.workloads]
+        if name not in known:
+            raise TestbedError(f"there is no workload {name!r}; there are {', '.join(known)}")
+        own = [self.pods[each] for each in sorted(self.pods) if self.pods[each].workload[1] == name]
+        like = [*own, *(each for each in self.killed if each.workload[1] == name)]
+        if not like and replicas:
+            raise TestbedError(f"{name} never had a pod: give it one in the topology")
+        added = [self.start_another(like[0]).name for _ in range(len(own), replicas)]
+        removed = own[replicas:]
+        records.flush(removed)
+        for each in removed:
+            self.end(each)
+        if removed:
+            self.await_in_force(self.pods.values())
+        return added, [each.name for each in removed]
+
     @abstractmethod
     def start_another(self, like: LocalPod) -> Pod:
         """Start a new pod of the workload of ``like``; it gets requests when it is ready."""

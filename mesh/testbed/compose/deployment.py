@@ -264,6 +264,7 @@ class ComposeDeployment(PodSet):
         del self.pods[victim.name]
         self.killed.append(victim)
         self.pilot.remove_pods([(victim.name, victim.node.namespace)])
+        self._write()
 
     def start_another(self, like: LocalPod) -> Pod:
         """Start a new pod of the workload of ``like``; it gets requests when it is ready."""
