@@ -57,6 +57,8 @@ def test_points_are_earned_by_a_pass_only_and_a_broken_check_is_no_zero() -> Non
     assert [item.points for item in results] == [2, 0, 0]
     assert [str(item.verdict) for item in results] == ["pass", "fail", "ungradable"]
     assert "KeyError" in results[2].rationale
+    part = judge((make(failed("b", help="c", part=0.9)),), Evidence())[0]
+    assert (part.points, part.max_points, part.verdict) == (1, 2, Verdict.FAIL)
     assert overall(results) is Verdict.UNGRADABLE
     assert overall(results[:2]) is Verdict.FAIL
     assert overall(results[:1]) is Verdict.PASS

@@ -140,8 +140,10 @@ def test_a_request_brings_its_own_script(
     connection = connect(family, tmp_path, script=[{"body": "of the backend"}])
     opened.append(connection)
 
-    def again(request: str, script: object) -> int:
+    def again(request: str, script: object, attempt: int = 0) -> int:
         headers = {"x-request-id": request, "x-script": json.dumps(script)}
+        if attempt:
+            headers["x-envoy-attempt-count"] = str(attempt)
         connection.request("GET", "/", headers=headers)
         answer = connection.getresponse()
         answer.read()
@@ -154,6 +156,9 @@ def test_a_request_brings_its_own_script(
     assert again("d", {"v2": two}) == 200
     assert ask(connection) == (200, b"of the backend")
     assert again("e", [{"stats": 1}]) == again("f", []) == 400
+    # The other pod got the first try: the sidecar's number counts.
+    assert again("g", {"attempts": two}, 2) == again("g", {"attempts": two}, 3) == 202
+    assert again("g", {"attempts": two}, 1) == again("g", {"attempts": two}) == 503
 
 
 def test_holds_an_answer_back_until_told(

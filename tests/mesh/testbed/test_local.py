@@ -174,6 +174,23 @@ def test_a_killed_pod_is_replaced(bed: LocalTestbed) -> None:
     bed.apply([])
 
 
+def test_a_workload_is_scaled_to_nothing_and_back(bed: LocalTestbed) -> None:
+    bed.apply([V1_ONLY])
+    added, removed = bed.scale("recommendation-v1", 0)
+    assert not added and len(removed) == 1
+    assert bed.request("http://recommendation:8080/", from_pod="customer").status == 503
+    bed.apply([])
+    assert all("v2" in bed.request("/").text for _ in range(4))
+    added, removed = bed.scale("recommendation-v1", 2)
+    assert len(added) == 2 and not removed
+    assert {pod.name for pod in bed.pods() if pod.workload == "recommendation-v1"} == set(added)
+    assert bed.scale("recommendation-v1", 1) == ([], [max(added)])
+    with pytest.raises(TestbedError, match="there is no workload 'nobody'; there are customer-v1"):
+        bed.scale("nobody", 1)
+    with pytest.raises(TestbedError, match="0 to 10 pods here, not 11"):
+        bed.scale("customer-v1", 11)
+
+
 def test_traffic_goes_on_without_a_control_plane(bed: LocalTestbed) -> None:
     bed.apply([V1_ONLY])
     bed.kill_pilot()
