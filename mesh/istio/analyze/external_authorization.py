@@ -47,7 +47,8 @@ def custom_providers(context: Context) -> Iterator[Problem]:
         yield resource.problem(
             "KIT0117",
             Level.WARNING,
-            f"failed to process CUSTOM action, will generate deny configs: {text}",
+            f"failed to process CUSTOM action, will generate deny configs for the specified rules: "
+            f"{text}",
             "spec.provider.name",
             expected=" ".join(known),
             nearest=near,

@@ -545,6 +545,33 @@ def test_the_right_configuration_is_left_alone(case: Case) -> None:
     assert find(case.good, case.code, case.era) == []
 
 
+@pytest.mark.parametrize(
+    ("tls", "more", "old", "current"),
+    [
+        ("{mode: SIMPLE}", "", 1, 1),
+        ("{mode: MUTUAL, clientCertificate: /c, privateKey: /k}", "", 1, 1),
+        ("{mode: SIMPLE, caCertificates: /ca.pem}", "", 0, 0),
+        ("{mode: SIMPLE, credentialName: ca}", "", 1, 1),
+        ("{mode: SIMPLE, credentialName: ca}", "workloadSelector: {matchLabels: {app: a}}\n", 1, 0),
+        ("{mode: SIMPLE, insecureSkipVerify: true}", "", 1, 1),
+        ("{mode: DISABLE}", "", 0, 0),
+    ],
+)
+def test_servers_without_authorities_as_in_istio(
+    tls: str, more: str, old: int, current: int
+) -> None:
+    text = dr(f"{more}trafficPolicy:\n  tls: {tls}")
+    found = find(text, "IST0128", "istio-1.9"), find(text, "IST0128")
+    assert tuple(map(len, found)) == (old, current)
+    subset = dr(f"subsets:\n- name: v1\n  trafficPolicy: {{tls: {tls}}}")
+    assert find(subset, "IST0128") == []
+    if current:
+        assert str(found[1][0].message).startswith(
+            "DestinationRule tutorial/r in namespace tutorial has TLS mode set to "
+        )
+        assert found[1][0].message.endswith("validate server identity for host: recommendation")
+
+
 def test_a_good_canary_is_clean() -> None:
     loaded = load_text(CANARY + SUBSETS, era=era("istio-current"), namespace="tutorial")
     assert analyze(loaded.resources, era("istio-current"), MESH) == []
