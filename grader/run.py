@@ -335,8 +335,8 @@ def introduce(console: Console, lab: LabDefinition, space: Workspace, options: O
 def report(
     console: Console, lab: LabDefinition, space: Workspace, result: Result, counts: dict[str, int]
 ) -> None:
-    """Show the split, and on the untouched starter the task."""
-    if counts or result.verdict is not Verdict.UNGRADABLE:
+    """Show the split (in a lab without versions there is none), and on the starter the task."""
+    if counts or result.verdict is Verdict.FAIL:
         print_split(console, "Who answered", counts)
     if space.untouched:
         console.print(

@@ -3,6 +3,7 @@
 HTTPS servers share a port: the server name that the client asks for (SNI) chooses the chain, and with
 it certificate and routes (``https.PORT.NAME.GATEWAY.NAMESPACE``).  PASSTHROUGH servers lead by the
 ``tls`` routes of VirtualServices, TCP servers (and TLS servers that end TLS) by their ``tcp`` routes.
+Authorization policies hold for these, too, with what a connection has (``tcp_access_control``).
 Source: istio/istio ``pilot/pkg/networking/core/gateway.go``.
 Shown by ``meshctl proxy-config listener GATEWAY -o json``.
 """
@@ -18,7 +19,7 @@ from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration
 
 from mesh.istio.models.gateway import Server
 from mesh.pilot.node import ProxyNode
-from mesh.pilot.translate import gateway, gateway_tls, tcp
+from mesh.pilot.translate import gateway, gateway_tls, tcp, tcp_access_control
 from mesh.pilot.translate.view import MeshView
 
 HTTPS, TLS, TCP = "HTTPS", "TLS", "TCP"
@@ -100,12 +101,12 @@ def _chains(
         for each in view.virtual_services
         if name in each.gateways and gateway.common_hosts(each, server, name)
     ]
-    if _protocol(server) != TCP and gateway_tls.mode(server) == gateway_tls.PASSTHROUGH:
-        return [
-            chain for each in bound for chain in tcp.tls_chains(view, each, node, name, port, log)
-        ]
-    made = [chain for each in bound for chain in tcp.tcp_chains(view, each, node, name, port, log)]
-    if _protocol(server) == TCP:
+    passed = _protocol(server) != TCP and gateway_tls.mode(server) == gateway_tls.PASSTHROUGH
+    make = tcp.tls_chains if passed else tcp.tcp_chains
+    made = [chain for each in bound for chain in make(view, each, node, name, port, log)]
+    for chain in made:
+        chain.filters = [*tcp_access_control.filters(view, node), *chain.filters]
+    if passed or _protocol(server) == TCP:
         return made
     socket = gateway_tls.socket(view, node, server, [])
     if socket is None:

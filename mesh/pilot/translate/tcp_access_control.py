@@ -1,4 +1,4 @@
-"""Authorization of raw TCP: the network RBAC filters in front of an application's TCP port.
+"""Authorization of raw TCP: the network RBAC filters before an application's port, and at gateways.
 
 AuthorizationPolicy holds for TCP ports too, with what a connection has: principals, namespaces,
 addresses, ports, SNI.  What only a request has (hosts, methods, paths, headers, tokens) cannot be
