@@ -27,16 +27,22 @@ These manifests run the lab on Kubernetes with Istio (1.20 or newer) in place of
 1. Build the image in the kit's folder: `docker build -t {image}:{tag} -f compose/Dockerfile .`
 2. Bring it to the cluster: `kind load docker-image {image}:{tag}`, `minikube image load {image}:{tag}`,
    or push it to your registry and put its name into `overlays/aks/kustomization.yaml`.
-3. Install Istio with its ingress gateway: `istioctl install --set profile=demo`.
+3. Install Istio with its {gateways}: `istioctl install --set profile=demo`.
 4. `kubectl apply -k overlays/kind` (or `overlays/aks`), then `kubectl -n {namespace} wait
    --for=condition=Available deployment --all`.
 5. `kubectl -n istio-system port-forward service/istio-ingressgateway 8080:80`, and open
    http://127.0.0.1:8080/customer.
 6. `kubectl -n mesh-lab-load port-forward service/locust-master 8089`, and open http://127.0.0.1:8089.
-
+{world}
 ## What was changed for today's Istio
 
 {notes}
+"""
+
+
+_WORLD = """
+Outside of the mesh is the real world there, which the kit plays here ({names}). Put hosts of your
+own in place of those that do not exist.
 """
 
 
@@ -79,8 +85,15 @@ def manifests(
         del aks["patches"]
     files["overlays/aks/kustomization.yaml"] = dump([aks])
     notes = "\n".join(f"- {each}" for each in converted.notes) or "Nothing."
+    outside = ", ".join(each.name for each in topology.world)
     files["README.md"] = _PAGE.format(
-        title=title, image=IMAGE, tag=tag, namespace=topology.namespace, notes=notes
+        title=title,
+        image=IMAGE,
+        tag=tag,
+        namespace=topology.namespace,
+        gateways="ingress and its egress gateway" if topology.egress_gateway else "ingress gateway",
+        world=_WORLD.format(names=outside) if outside else "",
+        notes=notes,
     )
     return Manifests(files, converted.notes, converted.problems)
 
