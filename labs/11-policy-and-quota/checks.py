@@ -266,6 +266,7 @@ def predicted(lab: Lab) -> None:
         for number, way in enumerate(ways)
     )
     lab.note("predicted", **found)
+    settle(lab)  # what comes next shall not be refused by this bucket
 
 
 def served(seen: Iterable[Observation]) -> list[Observation]:
