@@ -57,7 +57,7 @@ def random_case(rng: Random, name: str, era_name: str) -> dict[str, Any]:
     limited = rng.random() < LIMITED
     text = _resources(rng, era_name, limited=limited)
     gate = f"end of {name}".replace(" ", "-")
-    traffic = Traffic(rng, gate if limited else "")
+    traffic = Traffic(rng, gate if limited else "", mirrored="mirror" in text)
     steps: list[dict[str, Any]] = [traffic.step(CALLERS) for _ in range(REQUESTS)]
     return {
         "name": f"random {name}",

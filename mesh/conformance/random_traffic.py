@@ -42,11 +42,15 @@ GARBAGE = (
 
 
 class Traffic:
-    """Draws the steps of a case; with a name in ``held`` some answers are held back under it."""
+    """Draws the steps of a case; with a name in ``held`` some answers are held back under it.
 
-    def __init__(self, rng: Random, held: str) -> None:
+    ``mirrored``: a request and its copies may ask the same backend, in no order, so it has one answer.
+    """
+
+    def __init__(self, rng: Random, held: str, *, mirrored: bool = False) -> None:
         self.rng = rng
         self.held = held
+        self.mirrored = mirrored
 
     def step(self, callers: tuple[str, ...]) -> Data:
         """Draw one request."""
@@ -64,7 +68,8 @@ class Traffic:
             step["body"] = rng.choice(("x", "hello {n}", "y" * 70000))
         step["headers"] = headers
         if rng.random() < 0.6:
-            step["script"] = [self._answer() for _ in range(rng.choice((1, 1, 2, 3)))]
+            answers = 1 if self.mirrored else rng.choice((1, 1, 2, 3))
+            step["script"] = [self._answer() for _ in range(answers)]
         step["count"] = rng.choice((1, 1, 2))
         return step
 

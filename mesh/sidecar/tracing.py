@@ -46,7 +46,9 @@ SAMPLED_REASON = "9"
 """What stands in a traced request id where version 4 has its 4; ``a`` and ``b``: it was forced."""
 _REASONS = "9ab"
 _HEX = re.compile(r"[0-9a-f]+")
-_TRACEPARENT = re.compile(r"00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
+_TRACEPARENT = re.compile(
+    r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,21 +91,39 @@ def decide(request_id: str, percent: float) -> tuple[str, bool]:
     return request_id[:14] + SAMPLED_REASON + request_id[15:], True
 
 
+class NoSpanError(ValueError):
+    """The headers ``x-b3-*`` make no sense: Envoy passes them on and has no span of its own."""
+
+
 def extract(headers: dict[bytes, bytes], traced: bool) -> tuple[SpanContext | None, bool]:
-    """Return the caller's context, or None, and whether to sample: its decision before ours."""
+    """Return the caller's context, or None, and whether to sample: its decision before ours.
+
+    ``traceparent`` counts where ``x-b3-traceid`` or ``x-b3-spanid`` is missing; then it is sampled
+    when its flag or ``x-b3-sampled`` says so.  Raises NoSpanError.
+    """
     text = {name: headers[name].decode("latin-1").lower() for name in headers.keys() & CONTEXT}
+    found = _TRACEPARENT.fullmatch(text.get(TRACEPARENT, ""))
+    theirs = found is not None and bool(int(found[3], 16) & 1)
     said = text.get(SAMPLED)
-    sampled = said in ("1", "true") if said is not None else traced
+    sampled = theirs if found is not None else traced
+    if said is not None:
+        sampled = said in ("1", "true")
     if headers.get(FLAGS) == b"1":
         sampled = True
-    trace, span = text.get(TRACE_ID, ""), text.get(SPAN_ID, "")
-    if len(trace) in (16, 32) and len(span) == 16 and _HEX.fullmatch(trace + span):
+    if TRACE_ID in text and SPAN_ID in text:
+        trace, span = _number(text[TRACE_ID], 32), _number(text[SPAN_ID], 16)
         return SpanContext(trace, span, text.get(PARENT_ID, ""), sampled), sampled
-    found = _TRACEPARENT.fullmatch(text.get(TRACEPARENT, ""))
-    if found is not None and said is None and not trace:
-        sampled = bool(int(found[3], 16) & 1)
+    if found is not None:
+        sampled = theirs or said in ("1", "true")
         return SpanContext(found[1], found[2], "", sampled), sampled
     return None, sampled
+
+
+def _number(text: str, most: int) -> str:
+    """Return an id of 16 (or ``most``) digits; NoSpanError for what is none."""
+    if not _HEX.fullmatch(text) or (len(text) > 16 and len(text) != most):
+        raise NoSpanError
+    return text.zfill(16)
 
 
 def child(parent: SpanContext | None, sampled: bool, rng: Random) -> SpanContext:
@@ -221,7 +241,10 @@ class Tracer:
         if noted != request_id:
             value = noted.encode("latin-1")
             fields = [(n, value if n == REQUEST_ID else v) for n, v in fields]
-        parent, sampled = extract(headers, traced)
+        try:
+            parent, sampled = extract(headers, traced)
+        except NoSpanError:
+            return fields
         context = child(parent, sampled, self._reporter.rng)
         info.span = ActiveSpan(context, authority.decode("latin-1"), self)
         return fields

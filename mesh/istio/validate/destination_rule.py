@@ -19,6 +19,7 @@ from mesh.istio.models.destination_rule import (
 )
 from mesh.istio.validate import names
 from mesh.istio.validate.findings import Findings, Steps
+from mesh.istio.validate.locality import check_locality
 
 _SPLIT_OFF = (
     "outlier detection consecutive local origin failures is specified, but split external local "
@@ -174,15 +175,9 @@ def _check_balancer(
                 found.error((*here, "minimumRingSize"), text)
         if hashing.maglev is not None:
             _check_maglev(hashing.maglev.table_size or 0, (*here, "maglev"), found)
-    locality = balancer.locality_lb_setting
-    if (
-        locality is not None
-        and locality.failover
-        and outlier is None
-        and locality.enabled is not False
-    ):
-        text = "outlier detection policy must be provided for failover"
-        found.warning((*path, "localityLbSetting", "failover"), text, "Add `outlierDetection:`.")
+    if balancer.locality_lb_setting is not None:
+        here = (*path, "localityLbSetting")
+        check_locality(balancer.locality_lb_setting, outlier, here, found)
     found.duration((*path, "warmupDurationSecs"), balancer.warmup_duration_secs)
 
 

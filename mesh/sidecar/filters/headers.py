@@ -29,6 +29,49 @@ from mesh.sidecar.stream_info import StreamInfo
 
 APPEND, ADD_IF_ABSENT, OVERWRITE, OVERWRITE_IF_EXISTS = range(4)
 
+SINGLE = frozenset(
+    [
+        "connection",
+        "content-length",
+        "content-type",
+        "date",
+        "expect",
+        "grpc-message",
+        "grpc-status",
+        "grpc-timeout",
+        "keep-alive",
+        "proxy-connection",
+        "proxy-status",
+        "server",
+        "te",
+        "transfer-encoding",
+        "upgrade",
+        "user-agent",
+        "via",
+        "x-client-trace-id",
+        "x-envoy-attempt-count",
+        "x-envoy-decorator-operation",
+        "x-envoy-degraded",
+        "x-envoy-downstream-service-cluster",
+        "x-envoy-downstream-service-node",
+        "x-envoy-external-address",
+        "x-envoy-force-trace",
+        "x-envoy-ip-tags",
+        "x-envoy-original-host",
+        "x-envoy-original-path",
+        "x-envoy-ratelimited",
+        "x-envoy-retry-grpc-on",
+        "x-envoy-retry-on",
+        "x-forwarded-client-cert",
+        "x-forwarded-for",
+        "x-forwarded-host",
+        "x-forwarded-port",
+        "x-forwarded-proto",
+        "x-request-id",
+    ]
+)
+"""Headers that Envoy keeps as one line each ("inline" headers of ``envoy/http/header_map.h``)."""
+
 Headers = list[tuple[str, str]]
 Formatter = Callable[["FormatContext"], str]
 
@@ -87,10 +130,25 @@ class HeaderMutations:
                 overwrite[name] = value
         if overwrite:
             headers = _overwrite(headers, overwrite)
+        if append and not SINGLE.isdisjoint(name for name, _ in append):
+            headers, append = _joined(headers, append)
         return headers + append if append else headers
 
 
 NO_MUTATIONS = HeaderMutations()
+
+
+def _joined(headers: Headers, append: Headers) -> tuple[Headers, Headers]:
+    """Append to a line that is there, where Envoy has one line; an empty one is replaced."""
+    headers, left = list(headers), []
+    for name, value in append:
+        place = next((at for at, pair in enumerate(headers) if pair[0] == name), None)
+        if name not in SINGLE or place is None:
+            left.append((name, value))
+        else:
+            old = headers[place][1]
+            headers[place] = (name, f"{old},{value}" if old else value)
+    return headers, left
 
 
 def _overwrite(headers: Headers, values: dict[str, str]) -> Headers:
@@ -177,11 +235,15 @@ def change_response(
 
 
 def response_values(info: StreamInfo, response: Response) -> dict[str, str]:
-    """Return what operators read of a request that is answered."""
+    """Return what operators read of a request that is answered.
+
+    The status of an answer of the sidecar itself is 0: Envoy notes it only afterwards.
+    """
+    theirs = info.details == "via_upstream"
     return {
         "UPSTREAM_HOST": info.upstream_host,
         "UPSTREAM_CLUSTER": info.cluster,
-        "RESPONSE_CODE": str(response.status_code),
+        "RESPONSE_CODE": str(response.status_code) if theirs else "0",
         "RESPONSE_FLAGS": info.flags_text(),
         "RESPONSE_CODE_DETAILS": info.details,
         "ROUTE_NAME": info.route_name,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from mitmproxy.http import HTTPFlow
@@ -23,7 +24,7 @@ from mesh.sidecar.filters import redirect as redirects
 from mesh.sidecar.filters import rewrite as rewrites
 from mesh.sidecar.filters.headers import apply_to_request, change_response, response_values
 from mesh.sidecar.filters.match import find_route, head_of
-from mesh.sidecar.filters.routing import Action, CompiledRoute, RequestHead
+from mesh.sidecar.filters.routing import CompiledRoute, RequestHead
 from mesh.sidecar.filters.weighted_clusters import NO_CLUSTER, ClusterChoice, choose
 from mesh.sidecar.local_reply import REASONS, local_reply
 from mesh.sidecar.mitm.flow import Fields, make_headers, make_response
@@ -42,6 +43,7 @@ from mesh.sidecar.upstream.send import (
     make_plan,
 )
 from mesh.sidecar.upstream.serialize import serialize
+from mesh.sidecar.upstream.timeouts import Timeouts
 
 RESET_PREFIX = b"upstream connect error or disconnect/reset before headers. "
 
@@ -156,8 +158,8 @@ class Router:
                 info.limits.limit_idle(route.idle_timeout)
             if route.max_stream_duration is not None:
                 info.limits.limit_duration(route.max_stream_duration)
-        if route.mirrors:
-            self._mirror_when_complete(flow, info, route, plan)
+        if route.mirrors:  # not without an endpoint for the request itself
+            sender.on_host = lambda: self._mirror_when_complete(flow, info, route, plan)
         response = await self._send(flow, info, sender)
         if response is not None:
             self._take_response(flow, info, response)
@@ -269,6 +271,10 @@ class Router:
         """Send copies and forget them: no retries, the answers are thrown away."""
         data = flow.request.data
         authority = data.authority.decode("latin-1")
+        times = (
+            plan.times
+        )  # a copy knows no tries: it says per_try only where nothing else limits it
+        told = replace(plan, times=replace(times, per_try=None) if times.route else times)
         headers = dict(head_of(flow, info).headers)
         for shadow in mirrors.decide(route.mirrors, authority, self._rng, headers):
             cluster = self._clusters.get(shadow.cluster)
@@ -277,12 +283,12 @@ class Router:
                 continue
             copy = StreamInfo(info.start, info.started)
             copy.request_chunked = info.request_chunked
-            request = serialize(flow, copy, route, plan, 1, 0.0, self._envoy_headers, body)
+            request = serialize(flow, copy, route, told, 1, 0.0, self._envoy_headers, body)
             request.authority = shadow.authority.encode("latin-1")
             request.fields = mirrors.forwarded(request.fields)
             if info.span is not None:
                 request.fields = info.span.shadow(request.fields, shadow.trace_sampled, self._rng)
-            single = Plan(NO_RETRIES, None, plan.times)
+            single = Plan(NO_RETRIES, None, Timeouts(times.route))
             sender = Sender(cluster, route, single, copy, self._rng, self._clock, _always(request))
             task = asyncio.get_running_loop().create_task(self._send_shadow(sender))
             self._shadows.add(task)
@@ -330,8 +336,6 @@ class Router:
         levels = route.response_levels(choice)
         if any(levels) and flow.response is not None:
             values = response_values(info, flow.response)
-            if route.action != Action.CLUSTER:
-                values["RESPONSE_CODE"] = "0"  # Envoy knows it only afterwards
             change_response(levels, flow.response, head, values)
 
     def _count(self, cluster: Cluster, flow: HTTPFlow) -> None:

@@ -84,7 +84,10 @@ def out_of_play(host: Host) -> dict[str, str]:
 
 @dataclass(slots=True)
 class Sender:
-    """Sends one request to ``cluster``; ``serialize(attempt, elapsed)`` makes its bytes."""
+    """Sends one request to ``cluster``; ``serialize(attempt, elapsed)`` makes its bytes.
+
+    ``on_host`` is called when the first endpoint has been chosen.
+    """
 
     cluster: Cluster
     route: CompiledRoute
@@ -96,6 +99,7 @@ class Sender:
     hash: int | None = None
     retried: bool = False
     host: Host | None = None
+    on_host: Callable[[], None] | None = None
 
     async def run(self) -> UpstreamResponse:
         """Return the head of the answer (its body may still be streaming).
@@ -220,6 +224,9 @@ class Sender:
             info.explain("no endpoint", cluster=self.cluster.name, known=len(self.cluster.hosts))
             raise NoHealthyHostError
         self.host = host
+        if self.on_host is not None:
+            self.on_host()
+            self.on_host = None
         info.upstream_host = host.key
         info.explain(
             "endpoint", attempt=info.attempts, address=host.key, pod=host.pod, why=context.why

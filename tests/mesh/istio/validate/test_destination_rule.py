@@ -95,6 +95,46 @@ def test_texts_are_istios(check: Check, spec: str, text: str, path: str) -> None
             "loadBalancer.consistentHash.httpCookie.name",
         ),
         (
+            "loadBalancer: {localityLbSetting: {distribute: [{from: eu, to: {eu: 70, us: 20}}]}}",
+            "total locality weight 90 != 100",
+            "loadBalancer.localityLbSetting.distribute[0].to",
+        ),
+        (
+            "loadBalancer: {localityLbSetting: {distribute: [{from: eu, to: {eu: 0, us: 100}}]}}",
+            "locality weight must be in range [1, 100]",
+            "loadBalancer.localityLbSetting.distribute[0].to",
+        ),
+        (
+            "loadBalancer: {localityLbSetting: {distribute: [{from: eu, to: {eu/a: 50, eu: 50}}]}}",
+            "locality eu overlap with previous specified ones",
+            "loadBalancer.localityLbSetting.distribute[0].to",
+        ),
+        (
+            'loadBalancer: {localityLbSetting: {distribute: [{from: "*/a", to: {us: 100}}]}}',
+            "locality */a wildcard '*' number can not exceed 1 and must be in the end",
+            "loadBalancer.localityLbSetting.distribute",
+        ),
+        (
+            "loadBalancer: {localityLbSetting: {distribute: [{from: eu/, to: {us: 100}}]}}",
+            "locality eu/ must not contain empty region/zone/subzone info",
+            "loadBalancer.localityLbSetting.distribute",
+        ),
+        (
+            "loadBalancer: {localityLbSetting: {distribute: [{from: eu, to: {us: 100}}], failover: [{from: eu, to: us}]}}",
+            "can not simultaneously specify 'distribute' and 'failover'",
+            "loadBalancer.localityLbSetting",
+        ),
+        (
+            "outlierDetection: {interval: 1s}, loadBalancer: {localityLbSetting: {failover: [{from: eu, to: eu}]}}",
+            "locality lb failover settings must specify different regions",
+            "loadBalancer.localityLbSetting.failover[0]",
+        ),
+        (
+            "outlierDetection: {interval: 1s}, loadBalancer: {localityLbSetting: {failover: [{from: eu/a, to: us}]}}",
+            "locality lb failover only specify region",
+            "loadBalancer.localityLbSetting.failover[0]",
+        ),
+        (
             "loadBalancer: {consistentHash: {useSourceIp: true, maglev: {tableSize: 100}}}",
             "tableSize must be a prime number for maglev",
             "loadBalancer.consistentHash.maglev.tableSize",

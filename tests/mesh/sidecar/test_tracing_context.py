@@ -1,0 +1,69 @@
+"""Whose trace a request belongs to: what the real Envoy did with the same headers."""
+
+from __future__ import annotations
+
+import pytest
+
+from mesh.sidecar.tracing import NoSpanError, extract
+
+B3, PARENT, W3C, W3C_SPAN = "a" * 32, "b" * 16, "c" * 32, "d" * 16
+TRACED, UNTRACED = f"00-{W3C}-{W3C_SPAN}-01", f"00-{W3C}-{W3C_SPAN}-00"
+PAIR = {"x-b3-traceid": B3, "x-b3-spanid": PARENT}
+
+
+@pytest.mark.parametrize(
+    ("headers", "trace", "parent", "sampled"),
+    [
+        ({**PAIR, "x-b3-sampled": "1"}, B3, PARENT, True),
+        ({**PAIR, "x-b3-sampled": "true"}, B3, PARENT, True),
+        ({**PAIR, "x-b3-sampled": "d"}, B3, PARENT, False),
+        ({**PAIR, "traceparent": UNTRACED}, B3, PARENT, False),
+        ({"traceparent": TRACED}, W3C, W3C_SPAN, True),
+        ({"traceparent": UNTRACED}, W3C, W3C_SPAN, False),
+        ({"traceparent": TRACED.upper()}, W3C, W3C_SPAN, True),
+        ({"traceparent": f"01{TRACED[2:]}"}, W3C, W3C_SPAN, True),
+        ({"x-b3-traceid": B3, "traceparent": TRACED}, W3C, W3C_SPAN, True),
+        ({"x-b3-spanid": PARENT, "traceparent": TRACED}, W3C, W3C_SPAN, True),
+        ({"x-b3-sampled": "0", "traceparent": TRACED}, W3C, W3C_SPAN, True),
+        ({"x-b3-sampled": "1", "traceparent": UNTRACED}, W3C, W3C_SPAN, True),
+        ({"x-b3-flags": "1", "traceparent": UNTRACED}, W3C, W3C_SPAN, False),
+        (
+            {"x-b3-traceid": "abc", "x-b3-spanid": "12", "traceparent": TRACED},
+            "0000000000000abc",
+            "0000000000000012",
+            True,
+        ),
+    ],
+)
+@pytest.mark.parametrize("traced", [True, False])
+def test_a_trace_goes_on(
+    headers: dict[str, str], trace: str, parent: str, sampled: bool, traced: bool
+) -> None:
+    context, decided = extract(raw(headers), traced)
+    assert context is not None
+    assert (context.trace_id, context.span_id) == (trace, parent)
+    assert decided == context.sampled == sampled
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {},
+        {"traceparent": "00-x"},
+        {"x-b3-traceid": B3, "traceparent": "00-x"},
+        {"traceparent": f"00-{'0' * 32}-{W3C_SPAN}-01"},
+    ],
+)
+@pytest.mark.parametrize("traced", [True, False])
+def test_a_trace_begins(headers: dict[str, str], traced: bool) -> None:
+    assert extract(raw(headers), traced) == (None, traced)
+
+
+@pytest.mark.parametrize("ids", [("zz", PARENT), (B3, ""), ("a" * 20, PARENT)])
+def test_ids_that_are_none_leave_the_request_without_a_span(ids: tuple[str, str]) -> None:
+    with pytest.raises(NoSpanError):
+        extract(raw({"x-b3-traceid": ids[0], "x-b3-spanid": ids[1], "traceparent": TRACED}), True)
+
+
+def raw(headers: dict[str, str]) -> dict[bytes, bytes]:
+    return {name.encode(): value.encode() for name, value in headers.items()}
