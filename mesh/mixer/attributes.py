@@ -54,6 +54,35 @@ def of_request(
     return {name: value for name, value in found.items() if value is not None}
 
 
+def at_gateway(
+    gateway: Workload,
+    service: str,
+    method: str,
+    path: str,
+    headers: Mapping[str, str],
+    mtls: bool,
+) -> dict[str, Any]:
+    """Return the attributes of a request that a gateway is about to send to ``service``.
+
+    The gateway is the source; of the destination only the service is known (``""``: not even that),
+    no pod and so no labels.  Source: Istio 1.0 ``pilot/pkg/networking/plugin/mixer/mixer.go``.
+    """
+    found = of_request(gateway, NOBODY, method, path, headers, mtls)
+    for name in [each for each in found if each.startswith("destination.")]:
+        del found[name]
+    found["context.reporter.kind"] = "outbound"
+    found["context.reporter.uid"] = f"kubernetes://{gateway.pod}.{gateway.namespace}"
+    found.pop("source.principal", None)  # whose certificate that was, only the service could say
+    found.pop("source.user", None)
+    if service:
+        found["destination.service"] = found["destination.service.host"] = service
+        parts = service.split(".")
+        if len(parts) > 2 and parts[2] == "svc":
+            found["destination.service.name"] = parts[0]
+            found["destination.service.namespace"] = parts[1]
+    return found
+
+
 def of_record(record: AccessLogRecord, parties: Parties) -> dict[str, Any]:
     """Return the attributes of an access log record, Mixer's names and Telemetry's (CEL).
 

@@ -40,6 +40,14 @@ ELSEWHERE = ("fluentd", "statsd", "stackdriver", "circonus")
 """Adapters that sent reports to servers of others: accepted, no effect."""
 INTERNAL = 13
 INSTANCES = ("checknothing", "listentry", "quota", "metric", "logentry", "authorization", "apikey")
+OUTBOUND = "outbound"
+"""``context.reporter.kind`` of a gateway or a client's sidecar: its own namespace's rules hold."""
+_SCOPE = (
+    "context.reporter.kind",
+    "destination.namespace",
+    "destination.service",
+    "source.namespace",
+)
 MAX_KEPT = 10_000
 
 
@@ -178,10 +186,7 @@ class Policy:
 
     def check(self, attributes: Mapping[str, Any]) -> Answer:
         """Judge a request by its attributes."""
-        key = tuple(
-            _frozen(attributes.get(name))
-            for name in (*self._read, "destination.namespace", "destination.service")
-        )
+        key = tuple(_frozen(attributes.get(name)) for name in (*self._read, *_SCOPE))
         until, kept = self._kept.get(key, (0.0, Answer()))
         if self._clock() < until:
             return kept
@@ -197,9 +202,8 @@ class Policy:
 
         An adapter that fails writes why into Mixer's log: one bad adapter stops nothing.
         """
-        namespace = attributes.get("destination.namespace")
         for rule in self._rules:
-            if rule.namespace not in (namespace, ROOT_NAMESPACE) or not _holds(rule, attributes):
+            if not _holds(rule, attributes):
                 continue
             for handler, instances in rule.actions:
                 for instance in instances if handler.reports else ():
@@ -207,10 +211,11 @@ class Policy:
 
     def _judge(self, attributes: Mapping[str, Any]) -> tuple[Answer, float]:
         valid = 60.0
-        charges = self._charges.get(str(attributes.get("destination.service", "")), {})
-        namespace = attributes.get("destination.namespace")
+        charges: Mapping[str, int] = {}  # quotas are charged in front of the service only
+        if attributes.get("context.reporter.kind") != OUTBOUND:
+            charges = self._charges.get(str(attributes.get("destination.service", "")), {})
         for rule in self._rules:
-            if rule.namespace not in (namespace, ROOT_NAMESPACE) or not _holds(rule, attributes):
+            if not _holds(rule, attributes):
                 continue
             for handler, instances in rule.actions:
                 for instance in instances if handler.checks else ():
@@ -278,6 +283,10 @@ def _refusal(handler: Handler, verdict: Verdict) -> Answer:
 
 
 def _holds(rule: Rule, attributes: Mapping[str, Any]) -> bool:
+    outbound = attributes.get("context.reporter.kind") == OUTBOUND
+    namespace = attributes.get("source.namespace" if outbound else "destination.namespace")
+    if rule.namespace not in (namespace, ROOT_NAMESPACE):
+        return False
     if rule.match is None:
         return True
     try:

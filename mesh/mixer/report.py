@@ -19,7 +19,7 @@ from typing import Any
 from mesh.accesslog import PEER_HEADER, AccessLogRecord, parse_record
 from mesh.istio import era, load_text
 from mesh.mixer.adapters import FOLDER_VARIABLE
-from mesh.mixer.attributes import of_record, of_request
+from mesh.mixer.attributes import at_gateway, of_record, of_request
 from mesh.mixer.exchange import Parties, Resolver
 from mesh.mixer.follow import Followers
 from mesh.mixer.graph import Graph, GraphStore
@@ -140,10 +140,24 @@ class Report:
         self._applied = applied
 
     def check(
-        self, pod: str, method: str, path: str, headers: Mapping[str, str], principal: str
+        self,
+        pod: str,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        principal: str,
+        cluster: str = "",
     ) -> Answer:
-        """Judge a request that has come to the sidecar of ``pod``."""
+        """Judge a request that has come to the sidecar of ``pod``.
+
+        At a gateway ``cluster`` is where its route leads.
+        """
         destination = self.workloads.of_pod(pod)
+        if destination.kind == "router":
+            service = cluster.rpartition("|")[2] if cluster.startswith("outbound|") else ""
+            return self.policy.check(
+                at_gateway(destination, service, method, path, headers, bool(principal))
+            )
         source = self.workloads.sender(headers.get(PEER_HEADER, ""), principal)
         shown = {name: value for name, value in headers.items() if name != PEER_HEADER}
         return self.policy.check(

@@ -31,6 +31,8 @@ from mesh.mixer.spans import parse_spans
 
 PRINCIPAL_HEADER = "x-mixer-principal"
 """In which a sidecar tells whose certificate it saw."""
+CLUSTER_HEADER = "x-mixer-cluster"
+"""In which a gateway tells where the request's route leads."""
 SPANS_SECONDS = 5.0
 """How long a barrier waits for spans that the sidecars still hold (Envoy sends them every 0.2 s)."""
 
@@ -146,7 +148,10 @@ class Check(Handler):
         pod, _, rest = (self.request.uri or "").removeprefix("/check/").partition("/")
         headers = {name.lower(): value for name, value in self.request.headers.get_all()}
         principal = headers.pop(PRINCIPAL_HEADER, "").strip("-")
-        answer = self.report.check(pod, str(self.request.method), f"/{rest}", headers, principal)
+        cluster = headers.pop(CLUSTER_HEADER, "").strip("-")
+        answer = self.report.check(
+            pod, str(self.request.method), f"/{rest}", headers, principal, cluster
+        )
         self.clear()
         self.clear_header("Server")  # the answer is the sidecar's: Envoy would hand it on
         self.set_header("content-type", "text/plain")

@@ -43,12 +43,13 @@ from mesh.sidecar.upstream.resets import UpstreamResetError
 FLAG = "UAEX"
 _ALWAYS = frozenset({b"authorization"})
 _NEVER = frozenset({b"content-length", b"transfer-encoding", b"connection", b"upgrade"})
-PEER_URI_SAN = "%DOWNSTREAM_PEER_URI_SAN%"
+PEER_URI_SAN, CLUSTER = "%DOWNSTREAM_PEER_URI_SAN%", "%UPSTREAM_CLUSTER_RAW%"
 
 
 _TO_REMOVE = b"x-envoy-auth-headers-to-remove"
 _TO_CLIENT = frozenset({b"content-length", b"www-authenticate", b"location"})
 """Headers of a refusal that go to the client beside those that are named."""
+_SERVICE_TIME = b"x-envoy-upstream-service-time"
 _ADD = "ext_authz.response_headers"
 
 
@@ -133,7 +134,7 @@ class ExtAuthzFilter:
         added = list(request.headers_to_add) if request is not None else []
         self._added = [(each.key.lower().encode("latin-1"), each.value) for each in added]
         for _, value in self._added:
-            if "%" in value and value != PEER_URI_SAN:
+            if "%" in value and value not in (PEER_URI_SAN, CLUSTER):
                 raise ValueError(f"ext_authz: the header value {value} cannot be executed")
         self._answered = Answered(service.authorization_response)
         noted = config.filter_enabled_metadata
@@ -213,13 +214,16 @@ class ExtAuthzFilter:
         )
         own = StreamInfo(info.start, info.started)
         answer: Answer | None = None
+        begin = self._context.clock()
         try:
             async with asyncio.timeout(self._timeout):
                 response, _ = await attempt(cluster, host, request, own)
                 body = response.body
                 if response.stream is not None:
                     body = b"".join([piece async for piece in response.stream])
-            answer = Answer(response.status, list(response.fields), body)
+            kept = [item for item in response.fields if item[0] != _SERVICE_TIME]
+            spent = b"%d" % int((self._context.clock() - begin) * 1000)
+            answer = Answer(response.status, [*kept, (_SERVICE_TIME, spent)], body)
         except UpstreamResetError as reset:
             own.flag(reset.flag)
         except TimeoutError:
@@ -229,10 +233,8 @@ class ExtAuthzFilter:
         return answer if answer is not None and answer.status < 500 else None
 
     def _fields(self, fields: Fields, info: StreamInfo) -> Fields:
-        added = [
-            (name, info.connection.peer_uri_san if value == PEER_URI_SAN else value)
-            for name, value in self._added
-        ]
+        known = {PEER_URI_SAN: info.connection.peer_uri_san, CLUSTER: info.cluster}
+        added = [(name, known.get(value, value)) for name, value in self._added]
         own = {name for name, value in added if value}
         kept = [
             item

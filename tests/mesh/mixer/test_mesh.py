@@ -7,6 +7,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from mesh.accesslog import new_request_id
+from mesh.conformance.expect import binomial_p
 from mesh.envoy.supervisor import EnvoyMissingError, find_binary
 from mesh.mixer.client import MixerClient
 from mesh.testbed.load_topology import load_topology
@@ -268,6 +269,35 @@ def test_sampling_and_tags_of_a_telemetry_resource(bed: LocalTestbed) -> None:
         assert traced == ids
         tags = seen["00001387-0000-9000-8000-000000000001"].spans[0].tags
         assert (tags["course"], tags["customer"]) == ("mesh", "Ada")
+    finally:
+        bed.delete([("Telemetry", "tutorial", "tracing")])
+
+
+def test_the_share_of_traced_requests(bed: LocalTestbed) -> None:
+    """Ids that the sidecars make: 30 of 100 requests are traced, whole or not at all.
+
+    A right share fails once in a million runs (two-sided, exact); 15 or 45 of 100 would
+    pass once in 50 runs or less.
+    """
+    bed.apply([("sampling.yaml", SAMPLING.replace("50", "30"))])
+    try:
+        bed.request("http://back:8080/", from_pod="front")  # an open connection's one old answer
+        old = {(each.pod, each.request_id) for each in bed.access_log()}
+        before = span_ids(bed.telemetry(spans=True))
+        total = 500
+        for _ in range(total):
+            bed.request("http://back:8080/", from_pod="front")
+        mixer = bed.telemetry(spans=True)
+        new = [r for r in bed.access_log() if (r.pod, r.request_id) not in old]
+        sampled = {
+            d: {r.request_id for r in new if r.direction == d and r.b3_sampled == "1"}
+            for d in ("outbound", "inbound")
+        }
+        assert len(new) == 2 * total
+        assert sampled["inbound"] == sampled["outbound"]
+        traced = len(sampled["inbound"])
+        assert binomial_p(traced, total, 0.3) > 1e-6, traced
+        assert len(span_ids(mixer) - before) == 2 * traced
     finally:
         bed.delete([("Telemetry", "tutorial", "tracing")])
 

@@ -117,6 +117,17 @@ def test_denier() -> None:
     assert rules.check({}) == Answer()
 
 
+def test_at_a_gateway_its_own_namespace_counts_and_no_quota() -> None:
+    def outbound(namespace: str) -> dict[str, object]:
+        more = {"context.reporter.kind": "outbound", "source.namespace": namespace}
+        return {**asked(), **more}
+
+    assert policy(DENY).check(outbound("tutorial")).code == 7
+    assert policy(DENY).check(outbound("istio-system")) == Answer()
+    quota = policy(QUOTA)
+    assert [quota.check(outbound("tutorial")).code for _ in range(5)] == [0] * 5
+
+
 def test_lists() -> None:
     rules = policy(LIST)
     text = "NOT_FOUND:preferencewhitelist.listchecker.tutorial:customer is not whitelisted"
