@@ -24,6 +24,7 @@ from mesh.mixer.exchange import Parties, Resolver
 from mesh.mixer.follow import Followers
 from mesh.mixer.graph import Graph, GraphStore
 from mesh.mixer.policy import Answer, Policy
+from mesh.mixer.request_id import certain, without_reason
 from mesh.mixer.spans import TraceStore
 from mesh.mixer.standard_metrics import MAX_SERIES, Labels, Meter, merge
 from mesh.mixer.telemetry import TelemetryMetrics
@@ -240,13 +241,18 @@ class Report:
 
     def records(self, trace: str) -> list[AccessLogRecord]:
         """Return the kept records of a trace id or an ``x-request-id``, by time."""
-        wanted = trace.encode("utf-8", "replace")
+        wanted = certain(trace).encode("utf-8", "replace")
         found = [
             parse_record(pod, line.decode("utf-8", "replace"))
             for pod, line in self._newest
             if wanted in line
         ]
-        chosen = [each for each in found if trace in (each.trace_id, each.request_id)]
+        request = without_reason(trace)
+        chosen = [
+            each
+            for each in found
+            if each.trace_id == trace or without_reason(each.request_id) == request
+        ]
         return sorted(chosen, key=lambda each: (each.start_time, -each.duration))
 
     def metrics(self, pod: str = "") -> bytes:

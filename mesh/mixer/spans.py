@@ -15,6 +15,8 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from mesh.mixer.request_id import without_reason
+
 MAX_TRACES = 5_000
 MAX_SPANS = 40_000
 MAX_SPANS_OF_A_TRACE = 500
@@ -166,11 +168,15 @@ class TraceStore:
         """Return the traces of a trace id, or of an ``x-request-id``; the beginning of it is enough."""
         if not name:
             return []
+        wanted = without_reason(name)
         return [
             _trace(trace_id, spans)
             for trace_id, spans in self._traces.items()
             if trace_id.startswith(name)
-            or any(span.tags.get("guid:x-request-id", "").startswith(name) for span in spans)
+            or any(
+                without_reason(span.tags.get("guid:x-request-id", "")).startswith(wanted)
+                for span in spans
+            )
         ]
 
     def newest(self, limit: int) -> list[Trace]:
