@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mesh.commands.common import Mesh, Output, attach, check_output
+from mesh.commands.common import Mesh, Output, attach, check_output, note
 from mesh.commands.errors import UserError
 
 if TYPE_CHECKING:
     from mesh.accesslog import AccessLogRecord
+    from mesh.mixer.access_logging import Shown
     from mesh.testbed.mesh_testbed import MeshTestbed
 
 POLL_SECONDS = 0.5
@@ -34,6 +35,9 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
     printed: Annotated[
         bool, typer.Option("--printed", help="What application and sidecar printed instead.")
+    ] = False,
+    whole: Annotated[
+        bool, typer.Option("--all", help="Also what Telemetry's accessLogging leaves out.")
     ] = False,
     mesh: Mesh = "",
     output: Output = "text",
@@ -54,15 +58,41 @@ def logs(
     if printed:
         print(bed.logs(name), end="")
         return
-    shown, end = 0, threading.Event()
+    rules = {} if whole else rules_of(bed, name)
+    read, left_out, end = 0, 0, threading.Event()
     while True:
         records = bed.access_log(name)
-        for record in records[shown:]:
+        for record in records[read:]:
+            rule = rules.get(record.direction)
+            if rule is not None and not rule(record):
+                left_out += 1
+                continue
             print(as_json(record) if output == "json" else line(record), flush=True)
-        shown = len(records)
+        read = len(records)
         # The sidecar writes when it is asked to flush: somebody has to ask again.
         if not follow or end.wait(POLL_SECONDS):
-            return
+            break
+    if left_out:
+        note(f"Telemetry leaves {left_out} of {read} records out: --all shows them")
+
+
+def rules_of(bed: MeshTestbed, pod: str) -> dict[str, Shown]:
+    """Return what the Telemetry resources in force say about a pod's access log."""
+    from mesh.istio import era, load_text
+    from mesh.mixer.access_logging import AccessLogging
+
+    rows = [each for each in bed.pilot.resources() if each["kind"] == "Telemetry"]
+    if not rows:
+        return {}
+    release, node = era(bed.era), bed.find(pod).node
+    found = [
+        resource
+        for each in rows
+        for resource in load_text(
+            each["text"], each["file"], era=release, namespace=each["namespace"]
+        ).resources
+    ]
+    return AccessLogging(found).of(node.namespace, node.labels)
 
 
 def _of_trace(bed: MeshTestbed, trace: str, follow: bool, output: str) -> None:

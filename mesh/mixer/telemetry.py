@@ -93,30 +93,30 @@ class TelemetryMetrics:
         if workload.pod not in self._known:
             found = [
                 _override(each)
-                for spec in self._in_force(workload)
+                for spec in in_force(self._specs, workload.namespace, workload.labels)
                 for metrics in spec.metrics or []
                 for each in metrics.overrides or []
             ]
             self._known[workload.pod] = Rules(tuple(found)) if found else None
         return self._known[workload.pod]
 
-    def _in_force(self, workload: Workload) -> list[Telemetry]:
-        mesh: list[Telemetry] = []
-        whole: list[Telemetry] = []
-        own: list[Telemetry] = []
-        for namespace, spec in self._specs:
-            wanted = (spec.selector.match_labels if spec.selector else None) or {}
-            if not wanted and namespace == ROOT_NAMESPACE:
-                mesh.append(spec)
-            elif not wanted and namespace == workload.namespace:
-                whole.append(spec)
-            elif (
-                wanted
-                and namespace == workload.namespace
-                and (wanted.items() <= workload.labels.items())
-            ):
-                own.append(spec)
-        return [*mesh[:1], *whole[:1], *own[:1]]
+
+def in_force(
+    specs: Iterable[tuple[str, Telemetry]], own_namespace: str, labels: Mapping[str, str]
+) -> list[Telemetry]:
+    """Return those of (namespace, spec) that hold for a workload: mesh, namespace, workload."""
+    mesh: list[Telemetry] = []
+    whole: list[Telemetry] = []
+    own: list[Telemetry] = []
+    for namespace, spec in specs:
+        wanted = (spec.selector.match_labels if spec.selector else None) or {}
+        if not wanted and namespace == ROOT_NAMESPACE:
+            mesh.append(spec)
+        elif not wanted and namespace == own_namespace:
+            whole.append(spec)
+        elif wanted and namespace == own_namespace and wanted.items() <= labels.items():
+            own.append(spec)
+    return [*mesh[:1], *whole[:1], *own[:1]]
 
 
 def _override(each: MetricsOverrides) -> Override:

@@ -10,7 +10,7 @@ import re
 
 from mesh.istio.mixer_expression import ExpressionError, parse
 from mesh.istio.models.proxy_config import ProxyConfig
-from mesh.istio.models.telemetry import Metrics, ProviderRef, Telemetry, Tracing
+from mesh.istio.models.telemetry import AccessLogging, Metrics, ProviderRef, Telemetry, Tracing
 from mesh.istio.models.wasm_plugin import WasmPlugin
 from mesh.istio.validate.findings import NO_EFFECT, Findings, Steps
 
@@ -26,10 +26,7 @@ def check_telemetry(spec: Telemetry, found: Findings) -> None:
         _check_metrics(metrics, ("spec", "metrics", index), found)
     for index, logging in enumerate(spec.access_logging or []):
         _check_providers(logging.providers, ("spec", "accessLogging", index), found)
-        if logging.disabled is not None or logging.filter is not None:
-            text = "accessLogging: accepted, no effect in this kit"
-            why = "Every sidecar logs each request: metrics, graph and scores are counted from it."
-            found.info(NO_EFFECT, ("spec", "accessLogging", index), text, why)
+        _check_filter(logging, ("spec", "accessLogging", index), found)
 
 
 def _check_providers(providers: list[ProviderRef] | None, path: Steps, found: Findings) -> None:
@@ -37,6 +34,22 @@ def _check_providers(providers: list[ProviderRef] | None, path: Steps, found: Fi
         if not provider.name:
             here: Steps = (*path, "providers", index, "name")
             found.error(here, "providers.name may not be empty")
+
+
+def _check_filter(logging: AccessLogging, path: Steps, found: Findings) -> None:
+    expression = logging.filter.expression if logging.filter else ""
+    if not expression:
+        return
+    here: Steps = (*path, "filter", "expression")
+    if not logging.providers:
+        text = "accessLogging: a filter counts only where providers name the log it is for"
+        found.info(NO_EFFECT, here, text, "Add `providers: [{name: envoy}]`.")
+        return
+    try:
+        parse(expression)
+    except ExpressionError as error:
+        why = "Executed are attributes, literals, comparisons, &&, || and !, not all of CEL."
+        found.info(NO_EFFECT, here, f"this filter has no effect in this kit: {error}", why)
 
 
 def _check_tracing(tracing: Tracing, path: Steps, found: Findings) -> None:

@@ -7,6 +7,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from mesh.accesslog import new_request_id
+from mesh.commands.logs import rules_of
 from mesh.conformance.expect import binomial_p
 from mesh.envoy.supervisor import EnvoyMissingError, find_binary
 from mesh.mixer.client import MixerClient
@@ -271,6 +272,32 @@ def test_sampling_and_tags_of_a_telemetry_resource(bed: LocalTestbed) -> None:
         assert (tags["course"], tags["customer"]) == ("mesh", "Ada")
     finally:
         bed.delete([("Telemetry", "tutorial", "tracing")])
+
+
+LOGGING = """\
+apiVersion: telemetry.istio.io/v1
+kind: Telemetry
+metadata: {name: logging}
+spec:
+  accessLogging:
+    - {providers: [{name: envoy}], filter: {expression: "response.code >= 400"}}
+"""
+
+
+def test_what_the_log_shows_by_a_telemetry_resource(bed: LocalTestbed) -> None:
+    assert rules_of(bed, "front") == {}
+    bed.apply([("logging.yaml", LOGGING)])
+    try:
+        for path in ("/plain", "/aborted"):
+            bed.request(f"http://back:8080{path}", from_pod="front")
+        shown = rules_of(bed, "front")["outbound"]
+        records = bed.access_log("front")[-2:]
+        assert [(each.response_code, shown(each)) for each in records] == [
+            (200, False),
+            (503, True),
+        ]
+    finally:
+        bed.delete([("Telemetry", "tutorial", "logging")])
 
 
 def test_the_share_of_traced_requests(bed: LocalTestbed) -> None:
