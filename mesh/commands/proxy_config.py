@@ -44,6 +44,12 @@ def proxy_config(
     if output == "json":
         print_json(bed.pilot.snapshot(node).get(VIEWS[chosen], {}))
         return
+    if chosen == "endpoints":
+        from mesh.commands import endpoints
+
+        live = bed.clusters(node.partition(".")[0])
+        print_table(endpoints.COLUMNS, endpoints.rows(live))
+        return
     columns, rows = bed.pilot.proxy_config(node, chosen)
     print_table(columns, rows)
 

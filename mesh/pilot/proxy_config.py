@@ -51,7 +51,7 @@ def clusters(snapshot: Snapshot) -> Rows:
 
 
 def endpoints(snapshot: Snapshot) -> Rows:
-    """Return a row for each endpoint, as configured (what is ejected only the proxy knows)."""
+    """Return a row for each endpoint, as the control plane says (what is ejected only the proxy knows)."""
     rows: Rows = []
     for name in sorted(snapshot[EDS]):
         assignment = snapshot[EDS][name]

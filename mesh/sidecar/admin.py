@@ -252,7 +252,9 @@ def _cluster_status(cluster: Cluster) -> dict[str, Any]:
     hosts = []
     for host in cluster.hosts:
         address: dict[str, Any] = {"pipe": {"path": host.pipe}}
-        if not host.pipe:
+        if host.internal:
+            address = {"envoy_internal_address": {"server_listener_name": host.internal}}
+        elif not host.pipe:
             address = {"socket_address": {"address": host.address, "port_value": host.port}}
         counters = cluster.host_counters[host.key]
         stats: list[dict[str, Any]] = [

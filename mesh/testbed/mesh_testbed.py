@@ -377,6 +377,10 @@ class MeshTestbed(ABC):
         """Return a sidecar's counters and gauges whose name the regex ``pattern`` finds."""
         return records.stats(self.find(pod), pattern)
 
+    def clusters(self, pod: str) -> dict[str, Any]:
+        """Return a sidecar's clusters with the health of their endpoints, as Envoy's JSON."""
+        return records.clusters(self.find(pod))
+
     # What was written down.
 
     def access_log(self, pod: str = "") -> tuple[AccessLogRecord, ...]:

@@ -39,6 +39,16 @@ def stats(pod: LocalPod, pattern: str) -> dict[str, int]:
         raise TestbedError(f"{pod.name}: {problem}") from None
 
 
+def clusters(pod: LocalPod) -> dict[str, Any]:
+    """Return the sidecar's clusters and endpoints; TestbedError without a sidecar."""
+    if not pod.injected:
+        raise TestbedError(f"{pod.name} has no sidecar")
+    try:
+        return Admin(pod.node.admin).clusters()
+    except AdminError as problem:
+        raise TestbedError(f"{pod.name}: {problem}") from None
+
+
 def reload_filter(pod: LocalPod) -> None:
     """Let a sidecar load its student's filter again; TestbedError when it has none."""
     try:
