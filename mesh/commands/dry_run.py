@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration, VirtualHost
 
 from mesh.commands.errors import UserError
+from mesh.istio import extension_providers
 from mesh.istio.eras import Era
 from mesh.istio.resource import Resource
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.registry import Registry
 from mesh.pilot.translate import RDS, SHORT, Translator, names, translate
 from mesh.pilot.translate.scope import scoped
-from mesh.pilot.translate.view import MeshView
+from mesh.pilot.translate.view import MeshView, OutboundPolicy
 from mesh.sidecar.filters.routing import Action, CompiledRoute, RequestHead, RouteTable
 from mesh.topology import Pod, Topology, Workload
 
@@ -45,7 +46,7 @@ def explain(
 
     UserError when the source or the URL makes no sense.
     """
-    whole = MeshView(_registry(topology), tuple(resources), era)
+    whole = _view(resources, topology, era)
     gateway = request.url.startswith("/")
     node = _gateway(topology) if gateway else _sidecar(topology, request.source)
     view = scoped(whole, node)
@@ -92,7 +93,7 @@ def snapshots(
 
     One sidecar stands for all pods of a workload.
     """
-    view = MeshView(_registry(topology), tuple(resources), era)
+    view = _view(resources, topology, era)
     nodes = [
         _sidecar(topology, each.name)
         for service in topology.services
@@ -108,6 +109,19 @@ def snapshots(
         }
         for node in nodes
     }
+
+
+def _view(resources: list[Resource], topology: Topology, era: Era) -> MeshView:
+    """Return the mesh as its control plane would see it, with the topology's part of meshConfig."""
+    policy = cast("OutboundPolicy | None", topology.outbound_policy or None)
+    return MeshView(
+        _registry(topology),
+        tuple(resources),
+        era,
+        policy,
+        l5d_dtab=topology.l5d_dtab,
+        providers=extension_providers.read(list(topology.extension_providers), "topology"),
+    )
 
 
 def _words(route: Any) -> str:
