@@ -23,7 +23,7 @@ lab_options = $(if $(call given,SOLUTION),--solution) \
 watch_options = $${WORK:+--work "$$WORK"} $${RUNTIME:+--runtime "$$RUNTIME"} $${ENGINE:+--engine "$$ENGINE"} \
 	$${STUDENT:+--student "$$STUDENT"}
 
-.PHONY: help up down ps logs test-compose grade prove prove-flake test labs progress handout new-lab lint format conformance bench console notebooks slides offline doctor clean lock FORCE
+.PHONY: help up down ps logs test-compose grade prove prove-flake test labs progress handout new-lab lint format conformance bench soak console notebooks slides offline doctor clean lock FORCE
 .DEFAULT_GOAL := help
 
 ##@ Labs
@@ -182,10 +182,17 @@ conformance:
 	$(SETUP) core 'envoy?'
 	@.venv/bin/meshctl conform --engine both --write runs/conformance/latest.json $(if $(CASES),$(CASES),tests/conformance/cases)
 
-## bench: measure CPU per request, start-up and memory; writes runs/bench/latest.json
+## bench: measure CPU per request, latency, memory and start-up; writes runs/bench/latest.json
+##   PART=hop|chain|bodies|routes|mesh|telemetry|tls|analyze|grading measures one part only
 bench:
 	$(SETUP) core 'envoy?'
-	@$(PYTHON_BIN) -m mesh.bench $(ARGS)
+	@$(PYTHON_BIN) -m mesh.bench $${PART:+--part "$$PART"} $(ARGS)
+
+## soak: 100,000 requests, a tenth of them hostile: nothing grows; 10,000 through a mesh: none fails
+soak:
+	$(SETUP) core 'envoy?'
+	@$(PYTHON_BIN) -m mesh.bench.soak
+	@$(PYTHON_BIN) -m mesh.bench.soak --chain
 
 ## lock: pin the newest releases that install together (needs uv)
 lock:

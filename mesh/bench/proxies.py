@@ -8,7 +8,6 @@ mitmdump runs as ``mitmdump -q`` in reverse mode, which neither routes nor logs.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import subprocess
 import sys
@@ -17,7 +16,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from mesh.bench.process import cpu_seconds, end, pss_bytes
+from mesh.bench.load import send
+from mesh.bench.process import cpu_seconds, end, pss_bytes, start
 from mesh.envoy.bootstrap import bootstrap
 from mesh.envoy.supervisor import EnvoyMissingError, EnvoyOptions, command, find_binary
 from mesh.pilot.client import PilotClient
@@ -25,7 +25,6 @@ from mesh.pilot.node import ProxyNode
 from mesh.testbed.ports import Ports
 from mesh.topology import Pod, Service
 
-CONNECTIONS = 8
 AUTHORITY = "upstream:8080"
 _NAMESPACE = "bench"
 _PILOT = (
@@ -104,19 +103,12 @@ class Bench:
 
     def stock(self) -> Proxy:
         """Start mitmdump as it comes, before the upstream."""
-        holder = Ports()
-        (port,) = holder.take(1)
-        holder.close()
-        mitmdump = Path(sys.executable).with_name("mitmdump")
-        mode = f"reverse:http://127.0.0.1:{self.upstream_port}"
-        words = ["-q", "--listen-host", "127.0.0.1", "-p", str(port), "--mode", mode]
-        process = self._start([sys.executable, str(mitmdump), *words])
+        (port,) = free_ports(1)
+        process = self._start(mitmdump(port, self.upstream_port))
         return Proxy("stock mitmdump", port, process.pid)
 
     def _start(self, words: list[str], **options: Any) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            words, text=True, stdin=subprocess.DEVNULL, env=_environment(), **options
-        )
+        process = start(words, **options)
         self._stack.callback(end, process)
         return process
 
@@ -141,6 +133,22 @@ class Bench:
         )
 
 
+def free_ports(count: int) -> list[int]:
+    """Return ports for programs that do not share theirs with whoever reserved them."""
+    holder = Ports()
+    found = holder.take(count)
+    holder.close()
+    return found
+
+
+def mitmdump(port: int, upstream: int) -> list[str]:
+    """Return the command of mitmdump as it comes, on ``port``, before the port ``upstream``."""
+    program = Path(sys.executable).with_name("mitmdump")
+    mode = f"reverse:http://127.0.0.1:{upstream}"
+    words = ["-q", "--listen-host", "127.0.0.1", "-p", str(port), "--mode", mode]
+    return [sys.executable, str(program), *words]
+
+
 @contextlib.contextmanager
 def proxies(folder: Path) -> Iterator[list[Proxy]]:
     """Start upstream, control plane and proxies in ``folder``; all end with the block."""
@@ -158,20 +166,7 @@ def proxies(folder: Path) -> Iterator[list[Proxy]]:
 def load(proxy: Proxy, requests: int, path: str = "/") -> dict[str, float]:
     """Send ``requests`` through ``proxy``; adds ``cpu_ms`` a request and ``pss_mb`` to the load's figures."""
     before = cpu_seconds(proxy.pid)
-    arguments = [str(proxy.port), str(CONNECTIONS), str(requests), path, proxy.authority]
-    done = subprocess.run(
-        [sys.executable, "-m", "mesh.bench.load", *arguments],
-        check=True,
-        capture_output=True,
-        text=True,
-        env=_environment(),
-    )
-    figures: dict[str, float] = json.loads(done.stdout)
+    figures = send(proxy.port, requests, path, proxy.authority)
     figures["cpu_ms"] = (cpu_seconds(proxy.pid) - before) * 1000 / figures["requests"]
     figures["pss_mb"] = pss_bytes(proxy.pid) / 1e6
-    figures["rps"] = figures["requests"] / figures["seconds"]
     return figures
-
-
-def _environment() -> dict[str, str]:
-    return {key: value for key, value in os.environ.items() if not key.lower().endswith("_proxy")}

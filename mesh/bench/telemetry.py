@@ -23,9 +23,9 @@ from random import Random
 
 from rich.console import Console
 
-from mesh.bench.__main__ import interleaved, table
 from mesh.bench.process import pss_bytes
 from mesh.bench.proxies import Bench, Proxy, load
+from mesh.bench.rounds import interleaved, table
 from mesh.envoy.supervisor import EnvoyMissingError
 from mesh.mixer.report import KEPT, Report
 from mesh.mixer.standard_metrics import MAX_SERIES

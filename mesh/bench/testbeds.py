@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 import time
 from pathlib import Path
 
-from mesh.bench.process import cpu_seconds, pss_bytes
+from mesh.bench.load import send
+from mesh.bench.process import cpu_seconds, output, pss_bytes
 from mesh.testbed.load_topology import standard_topology
 from mesh.testbed.local import LocalTestbed
 
@@ -25,19 +24,13 @@ def measure(engine: str, requests: int = 300, sampling: float = 100.0) -> dict[s
         ready = time.perf_counter() - begin
         owner = mesh.run.owner()
         assert owner is not None
-        port = mesh.gateway_url.rpartition(":")[2]
+        port = int(mesh.gateway_url.rpartition(":")[2])
         before = cpu_seconds(owner.pid)
-        done = subprocess.run(
-            [sys.executable, "-m", "mesh.bench.load", port, "8", str(requests), "/"],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        figures: dict[str, float] = json.loads(done.stdout)
+        figures = send(port, requests)
         return {
             "ready_s": ready,
             "pss_mb": pss_bytes(owner.pid) / 1e6,
-            "rps": figures["requests"] / figures["seconds"],
+            "rps": figures["rps"],
             "p50_ms": figures["p50_ms"],
             "p99_ms": figures["p99_ms"],
             "errors": figures["errors"],
@@ -49,7 +42,5 @@ def lab_seconds(root: Path, engine: str) -> dict[str, float]:
     """Return ``score_s``, the seconds from ``make lab-1 SOLUTION=1`` to its score, once everything is installed."""
     begin = time.perf_counter()
     arguments = ["lab", "1", "--solution", "--engine", engine]
-    subprocess.run(
-        [sys.executable, "-m", "grader.cli", *arguments], check=True, capture_output=True, cwd=root
-    )
+    output([sys.executable, "-m", "grader.cli", *arguments], cwd=root)
     return {"score_s": time.perf_counter() - begin}

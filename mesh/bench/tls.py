@@ -14,13 +14,13 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from mesh.bench.load import send
 from mesh.bench.process import cpu_seconds
 from mesh.state import write_atomic
 from mesh.testbed.base import ENGINES
@@ -60,18 +60,12 @@ def measure(mesh: LocalTestbed, requests: int) -> Figures:
     owner = mesh.run.owner()
     assert owner is not None
     handshakes, cpu = _handshakes(mesh), cpu_seconds(owner.pid)
-    port = mesh.proxy_url("client").rpartition(":")[2]
-    done = subprocess.run(
-        [sys.executable, "-m", "mesh.bench.load", port, "8", str(requests), "/", BACKEND],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
-    figures: Figures = json.loads(done.stdout)
+    port = int(mesh.proxy_url("client").rpartition(":")[2])
+    figures: Figures = send(port, requests, "/", BACKEND)
     made = _handshakes(mesh) - handshakes
     return {
         "cpu_ms": (cpu_seconds(owner.pid) - cpu) * 1000 / figures["requests"],
-        "rps": figures["requests"] / figures["seconds"],
+        "rps": figures["rps"],
         "p50_ms": figures["p50_ms"],
         "p99_ms": figures["p99_ms"],
         "errors": figures["errors"],
