@@ -273,3 +273,14 @@ def test_accepted_without_effect(check: Check) -> None:
     (remark,) = check("WasmPlugin", "url: oci://x/y")
     assert (remark.code, remark.level) == ("KIT0011", Level.INFO)
     assert remark.message == "WasmPlugin: accepted, no effect in this kit"
+
+
+def test_a_filter_of_the_access_log_that_has_no_effect(check: Check) -> None:
+    envoy, errors = "providers: [{name: envoy}]", "filter: {expression: 'response.code >= 400'}"
+    assert check("Telemetry", f"accessLogging: [{{{envoy}, {errors}}}]") == []
+    (remark,) = check("Telemetry", f"accessLogging: [{{{errors}}}]")
+    assert remark.code == "KIT0011"
+    assert remark.message.endswith("where providers name the log it is for")
+    cel = errors.replace("response.code >= 400", "has(response.code)")
+    (remark,) = check("Telemetry", f"accessLogging: [{{{envoy}, {cel}}}]")
+    assert remark.message.startswith("this filter has no effect in this kit: no function 'has'")
