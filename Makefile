@@ -23,7 +23,7 @@ lab_options = $(if $(call given,SOLUTION),--solution) \
 watch_options = $${WORK:+--work "$$WORK"} $${RUNTIME:+--runtime "$$RUNTIME"} $${ENGINE:+--engine "$$ENGINE"} \
 	$${STUDENT:+--student "$$STUDENT"}
 
-.PHONY: help up down ps logs test-compose grade prove prove-flake test labs progress handout new-lab lint format conformance bench soak console notebooks slides offline doctor clean lock FORCE
+.PHONY: help up down ps logs test-compose grade prove prove-flake test labs progress handout new-lab lint format conformance bench soak console demo notebooks slides offline doctor clean lock FORCE
 .DEFAULT_GOAL := help
 
 ##@ Labs
@@ -114,6 +114,12 @@ logs:
 console:
 	$(SETUP) core console
 	@.venv/bin/meshctl console $(ARGS)
+
+## demo: open the console at a prepared scene of the lecture: make demo SCENE=2; make demo lists them
+##   REPLAY=1 shows its recorded run, which also comes by itself when the mesh does not start; ENGINE=envoy as above
+demo:
+	$(SETUP) core console $(engine_group)
+	@.venv/bin/meshctl demo $${SCENE:+"$$SCENE"} $${ENGINE:+--engine "$$ENGINE"} $(if $(call given,REPLAY),--replay) $(ARGS)
 
 ## notebooks: open the lecturer's notebooks in JupyterLab (ENGINE=envoy as above)
 notebooks:

@@ -19,6 +19,7 @@ from mesh.commands import (
     console,
     curl,
     delete,
+    demo,
     describe,
     diff,
     doctor,
@@ -81,6 +82,7 @@ app.command("proxy-status")(proxy_status.proxy_status)
 app.command("proxy-config")(proxy_config.proxy_config)
 app.command("conform")(conform.conform)
 app.command("console")(console.console)
+app.command("demo")(demo.demo)
 app.command("export")(export.export)
 app.command("import")(import_cluster.import_cluster)
 app.command("schemas")(schemas.schemas)

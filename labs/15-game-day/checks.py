@@ -236,7 +236,8 @@ def stack(lab: Lab) -> None:
     ask(lab, "stack-well", 8, users=1)
     if until_v1_failed("stack-sick", wanted) >= wanted:
         until(lambda: any(lab.testbed.stats("preference", EJECTED).values()), Future(), 5)
-    ask(lab, "stack-left-out", 12, {"v1": OTHER_STACK}, users=1)
+    # Long enough for a pod to come back that was left out for a moment only.
+    ask(lab, "stack-left-out", 12, {"v1": OTHER_STACK}, users=1, think_seconds=0.2)
 
 
 @probe
@@ -344,6 +345,11 @@ def answered(evidence: Evidence, *names: str, said: str) -> list[tuple[bool, str
     ]
 
 
+def so_often(times: int) -> str:
+    """``once``, ``twice``, ``3 times``."""
+    return {1: "once", 2: "twice"}.get(times, f"{times} times")
+
+
 def of_loss(evidence: Evidence) -> Level:
     """GETs whose answers are lost, and two for which there is none."""
     most = evidence.parameters["losses"]
@@ -351,7 +357,7 @@ def of_loss(evidence: Evidence) -> Level:
         mark
         for times in range(1, most + 1)
         for mark in answered(
-            evidence, f"loss-{times}", said=f"A GET whose first {times} answers were lost"
+            evidence, f"loss-{times}", said=f"A GET whose answer was lost {so_often(times)}"
         )
     ]
     for item in evidence.probe("loss-of-all"):

@@ -25,6 +25,7 @@ def console(
 
     try:
         from mesh.console.server import serve
+        from mesh.console.source import Source
     except ImportError:
         raise UserError(
             "the console is not installed: `make console` installs and opens it"
@@ -42,6 +43,6 @@ def console(
             webbrowser.open(address)
 
     try:
-        serve(bed, port, origin, ready)
+        serve(Source(bed), port, origin, ready)
     except OSError as problem:
         raise UserError(f"port {port} cannot be used ({problem.strerror}): choose --port") from None

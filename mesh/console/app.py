@@ -16,7 +16,7 @@ from grader.lab import all_labs
 from mesh.console.callbacks import register
 from mesh.console.guard import COOKIE, Guard
 from mesh.console.layout import page
-from mesh.console.source import Source
+from mesh.console.page_source import PageSource
 
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; "
@@ -25,8 +25,8 @@ POLICY = (
 )
 
 
-def create_app(source: Source, guard: Guard, runs: Path = Path("runs")) -> Flask:
-    """Return the application about one mesh."""
+def create_app(source: PageSource, guard: Guard, runs: Path = Path("runs")) -> Flask:
+    """Return the application about one mesh, or the recording of one."""
     server = Flask("mesh.console")
     _guarded(server, guard)
     dash = Dash(
@@ -37,10 +37,7 @@ def create_app(source: Source, guard: Guard, runs: Path = Path("runs")) -> Flask
         title="Mesh lab console",
         update_title="",
     )
-    services = [each.name for each in source.bed.topology.services]
-    pods = [each.name for each in source.bed.pods()]
-    labs = [each.number for each in all_labs()]
-    dash.layout = page(source.title, services, pods, labs)
+    dash.layout = page(source, [each.number for each in all_labs()])
     register(dash, source, runs)
     return server
 

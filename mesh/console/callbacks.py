@@ -13,8 +13,8 @@ from dash.exceptions import PreventUpdate
 from mesh.console import graph_view
 from mesh.console.lab_view import lab
 from mesh.console.layout import VIEWS
+from mesh.console.page_source import PageSource, SourceError
 from mesh.console.request_view import waterfall
-from mesh.console.source import Source, SourceError
 from mesh.workbench.explain_text import lines_of_hops
 
 # The page itself is not redrawn for these; they only set classes, so they run in the browser.
@@ -33,7 +33,7 @@ FLOW_VIEW = "flow-view"
 """Type of the buttons that open mitmproxy's view of a sidecar."""
 
 
-def register(app: Dash, source: Source, runs: Path) -> None:
+def register(app: Dash, source: PageSource, runs: Path) -> None:
     """Wire the page to a mesh."""
     app.clientside_callback(
         _THEME,
@@ -42,7 +42,7 @@ def register(app: Dash, source: Source, runs: Path) -> None:
         Input("hall", "n_clicks"),
         State("theme", "data"),
     )
-    _views(app)
+    _views(app, source.scene.view if source.scene else "graph")
     _graph(app, source)
     _requests(app, source)
     _metrics(app, source)
@@ -55,7 +55,7 @@ def register(app: Dash, source: Source, runs: Path) -> None:
         return lab(number, runs) if number is not None else html.P("There is no lab.")
 
 
-def _views(app: Dash) -> None:
+def _views(app: Dash, first: str) -> None:
     @app.callback(
         Output("view", "data"),
         *(Output(f"section-{name}", "hidden") for name in VIEWS),
@@ -63,7 +63,7 @@ def _views(app: Dash) -> None:
         *(Input(f"to-{name}", "n_clicks") for name in VIEWS),
     )
     def choose(*_: int | None) -> list[Any]:
-        chosen = str(ctx.triggered_id or "to-graph").removeprefix("to-")
+        chosen = str(ctx.triggered_id or f"to-{first}").removeprefix("to-")
         hidden = [name != chosen for name in VIEWS]
         current = ["page" if name == chosen else "false" for name in VIEWS]
         return [chosen, *hidden, *current]
@@ -75,7 +75,7 @@ def _only(view: str, shown: str) -> None:
         raise PreventUpdate
 
 
-def _graph(app: Dash, source: Source) -> None:
+def _graph(app: Dash, source: PageSource) -> None:
     @app.callback(
         Output("cytoscape", "elements"),
         Output("edges", "children"),
@@ -101,7 +101,7 @@ def _graph(app: Dash, source: Source) -> None:
         return graph_view.elements(found), [table, html.P(graph_view.note(found), className="note")]
 
 
-def _requests(app: Dash, source: Source) -> None:
+def _requests(app: Dash, source: PageSource) -> None:
     @app.callback(
         Output("answer", "children"),
         Output("request-id", "value"),
@@ -157,7 +157,7 @@ def _requests(app: Dash, source: Source) -> None:
             return waterfall([], dark=dark), str(problem)
         if not hops:
             return waterfall([], dark=dark), f"no sidecar knows a request {name!r}"
-        told = {"request_id": name, "engine": source.bed.engine, "hops": hops}
+        told = {"request_id": name, "engine": source.engine, "hops": hops}
         return waterfall(hops, dark=dark), "\n".join(lines_of_hops(told))
 
 
@@ -172,7 +172,7 @@ def _headers(text: str) -> dict[str, str]:
     return found
 
 
-def _metrics(app: Dash, source: Source) -> None:
+def _metrics(app: Dash, source: PageSource) -> None:
     titles = ("Requests a second", "Share of errors", "p99 latency in ms")
 
     @app.callback(
@@ -193,7 +193,7 @@ def _metrics(app: Dash, source: Source) -> None:
         return [history.figure(number, title, dark=dark) for number, title in enumerate(titles)]
 
 
-def _config(app: Dash, source: Source) -> None:
+def _config(app: Dash, source: PageSource) -> None:
     @app.callback(Output("resource", "options"), Input("view", "data"), Input("said", "children"))
     def list_resources(view: str, _: str) -> list[dict[str, str]]:
         _only(view, "config")
@@ -239,7 +239,7 @@ def _config(app: Dash, source: Source) -> None:
         return html.Ul(items)
 
 
-def _changes(app: Dash, source: Source) -> None:
+def _changes(app: Dash, source: PageSource) -> None:
     """Everything that changes the mesh; what it did is said at the top of the page."""
 
     @app.callback(
@@ -250,6 +250,7 @@ def _changes(app: Dash, source: Source) -> None:
         Input("fault-abort", "n_clicks"),
         Input("heal", "n_clicks"),
         Input("kill", "n_clicks"),
+        Input("reset", "n_clicks"),
         State("yaml", "value"),
         State("resource", "value"),
         State("service", "value"),
@@ -265,6 +266,7 @@ def _changes(app: Dash, source: Source) -> None:
             "fault-abort": lambda: source.fault(service, "abort"),
             "heal": lambda: source.heal(service),
             "kill": lambda: source.kill(pod),
+            "reset": source.reset,
         }
         began = time.strftime("%H:%M:%S")
         try:
@@ -279,11 +281,11 @@ def _changes(app: Dash, source: Source) -> None:
         State("pod", "value"),
     )
     def pods(_: Any, chosen: str | None) -> tuple[list[str], str | None]:
-        names = [each.name for each in source.bed.pods()]
+        names = source.pods
         return names, chosen if chosen in names else (names[-1] if names else None)
 
 
-def _flow_views(app: Dash, source: Source) -> None:
+def _flow_views(app: Dash, source: PageSource) -> None:
     """A button for each sidecar; the view is another page, which opens by a link."""
 
     @app.callback(Output("viewable", "children"), Input("said", "children"))
@@ -316,7 +318,7 @@ def _flow_views(app: Dash, source: Source) -> None:
         return html.P([link, html.Span(note, className="note")])
 
 
-def _remove(source: Source, resource: str | None) -> str:
+def _remove(source: PageSource, resource: str | None) -> str:
     if not resource:
         raise SourceError("choose a resource first")
     kind, namespace, name = resource.split("|")

@@ -11,6 +11,8 @@ from typing import Any
 import dash_cytoscape as cyto
 from dash import dcc, html
 
+from mesh.console.page_source import PageSource
+
 VIEWS = {
     "graph": "Graph",
     "requests": "Requests",
@@ -65,16 +67,17 @@ STYLESHEET: list[dict[str, Any]] = [
 ]
 
 
-def page(title: str, services: list[str], pods: list[str], labs: list[int]) -> html.Div:
+def page(source: PageSource, labs: list[int]) -> html.Div:
     """Return the whole page."""
+    first = source.scene.view if source.scene else "graph"
     return html.Div(
         [
             dcc.Interval(id="tick", interval=1000),
-            dcc.Store(id="view", data="graph"),
+            dcc.Store(id="view", data=first),
             dcc.Store(id="theme", data={"dark": False, "hall": False}),
             html.Header(
                 [
-                    html.H1(f"Mesh lab console: {title}"),
+                    html.H1(f"Mesh lab console: {source.title}"),
                     html.Nav(
                         [html.Button(text, id=f"to-{name}") for name, text in VIEWS.items()],
                         **{"aria-label": "Views"},
@@ -85,16 +88,35 @@ def page(title: str, services: list[str], pods: list[str], labs: list[int]) -> h
             ),
             html.Main(
                 [
+                    _scene(source),
                     html.Div(id="said", className="said", role="status", **{"aria-live": "polite"}),
                     _graph(),
                     _requests(),
                     _metrics(),
                     _config(),
-                    _chaos(services, pods),
+                    _chaos(source.services, source.pods),
                     _lab(labs),
                 ]
             ),
         ]
+    )
+
+
+def _scene(source: PageSource) -> html.Section:
+    """What is shown, what to do, and the way back; hidden for a mesh of one's own."""
+    scene = source.scene
+    parts: list[Any] = []
+    if scene is not None:
+        parts = [
+            html.H2(f"Scene {scene.number}: {scene.title}", id="scene-title"),
+            html.P(scene.look),
+            html.P([html.Strong("Try: "), scene.hint]),
+        ]
+    if source.replayed:
+        parts.append(html.P(source.replayed, id="replayed", className="error"))
+    button = html.Button("Reset the scene", id="reset")
+    return html.Section(
+        [*parts, button], id="scene", hidden=scene is None, **{"aria-label": "Scene"}
     )
 
 

@@ -10,19 +10,17 @@ from werkzeug.serving import make_server
 
 from mesh.console.app import create_app
 from mesh.console.guard import Guard
-from mesh.console.source import Source
-from mesh.testbed.mesh_testbed import MeshTestbed
+from mesh.console.page_source import PageSource
 
 ADDRESS = "127.0.0.1"
 
 
-def serve(bed: MeshTestbed, port: int, public_origin: str, ready: Callable[[str], None]) -> None:
+def serve(source: PageSource, port: int, public_origin: str, ready: Callable[[str], None]) -> None:
     """Serve until interrupted; ``ready`` gets the address with its token. OSError: port taken."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     with socket.create_server((ADDRESS, port)) as listening:
         own = listening.getsockname()[1]
         guard = Guard(own, public_origin)
-        source = Source(bed)
         app = create_app(source, guard)
         server = make_server(ADDRESS, own, app, threaded=True, fd=listening.fileno())
         ready(f"{public_origin or f'http://{ADDRESS}:{own}'}/?token={guard.token}")
@@ -32,4 +30,4 @@ def serve(bed: MeshTestbed, port: int, public_origin: str, ready: Callable[[str]
             pass
         finally:
             server.server_close()
-            source.views.close()
+            source.close()

@@ -13,6 +13,8 @@ from mesh.accesslog import AccessLogRecord, parse_record
 from mesh.console.chaos import Change, with_fault
 from mesh.console.flow_views import FlowViewError, FlowViews
 from mesh.console.history import WINDOW, History
+from mesh.console.page_source import SourceError
+from mesh.console.scene import Scene
 from mesh.istio.analyze.files import check_text
 from mesh.istio.eras import era
 from mesh.istio.problem import Problem
@@ -27,10 +29,6 @@ TAIL = 64_000
 """Bytes of the gateway's log in which the newest requests are looked for."""
 
 
-class SourceError(Exception):
-    """The mesh could not be asked or changed; the text is one sentence."""
-
-
 @dataclass(slots=True)
 class Source:
     """One mesh.  Callbacks of the page run in several threads; changes go one after another."""
@@ -40,6 +38,39 @@ class Source:
     views: FlowViews = field(default_factory=FlowViews)
     _changes: threading.Lock = field(default_factory=threading.Lock)
     _undo: dict[str, Change] = field(default_factory=dict)
+
+    @property
+    def scene(self) -> Scene | None:
+        """A mesh of one's own is no scene."""
+        return None
+
+    @property
+    def replayed(self) -> str:
+        """Everything is live."""
+        return ""
+
+    @property
+    def engine(self) -> str:
+        """The data plane."""
+        return self.bed.engine
+
+    @property
+    def services(self) -> list[str]:
+        """The names of the services."""
+        return [each.name for each in self.bed.topology.services]
+
+    @property
+    def pods(self) -> list[str]:
+        """The names of the pods."""
+        return [each.name for each in self.bed.pods()]
+
+    def reset(self) -> str:
+        """There is nothing to go back to: SourceError."""
+        raise SourceError("this mesh is no prepared scene: `make demo` has some")
+
+    def close(self) -> None:
+        """End the flow views."""
+        self.views.close()
 
     @property
     def title(self) -> str:

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -73,8 +74,9 @@ class Page:
             self.driver.save_screenshot(str(Path(PICTURES) / f"console-{name}.png"))
 
 
-@pytest.fixture(scope="module")
-def page(console: Console) -> Iterator[Page]:
+@contextmanager
+def browser() -> Iterator[Chrome]:
+    """A browser of its own while the block runs."""
     options = ChromeOptions()
     options.binary_location = CHROMIUM or ""
     for each in (
@@ -87,12 +89,18 @@ def page(console: Console) -> Iterator[Page]:
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     driver = Chrome(options=options, service=Service(DRIVER))
     try:
+        yield driver
+    finally:
+        driver.quit()
+
+
+@pytest.fixture(scope="module")
+def page(console: Console) -> Iterator[Page]:
+    with browser() as driver:
         for _ in range(40):
             assert console.bed.request("/customer").status == 200
         driver.get(console.way_in)
         yield Page(driver)
-    finally:
-        driver.quit()
 
 
 def shares(text: str) -> dict[str, float]:
