@@ -33,7 +33,8 @@ def make(folder: Path, *arguments: str, **environment: str) -> subprocess.Comple
         name: value
         for name, value in os.environ.items()
         if not re.match(
-            r"MAKE|MFLAGS|WORK$|STUDENT$|COURSE$|OUT$|JUDGES$|ENGINE$|RUNTIME$|KEEP$|SOLUTION$|ARGS$|CASES$",
+            r"MAKE|MFLAGS|WORK$|STUDENT$|COURSE$|OUT$|JUDGES$|ENGINE$|RUNTIME$|KEEP$|SOLUTION$|ARGS$|CASES$"
+            r"|SCENE$|REPLAY$",
             name,
         )
     }
@@ -90,7 +91,13 @@ def test_help_names_every_target(kit: Path) -> None:
             ["grade", "[handout]", "[my tree]", "[--course]", "[a course]", "[--judges]"],
         ),
         (["new-lab", "NUMBER=6", "NAME=x-y"], "core", ["grade", "[new-lab]", "[6]", "[x-y]"]),
-        (["labs", "ARGS=1 --few"], "core envoy", ["grade", "[prove]", "[1]", "[--few]"]),
+        (["demo"], "core console", ["meshctl", "[demo]"]),
+        (
+            ["demo", "SCENE=2", "REPLAY=1", "ENGINE=envoy"],
+            "core console envoy",
+            ["meshctl", "[demo]", "[2]", "[--engine]", "[envoy]", "[--replay]"],
+        ),
+        (["labs", "ARGS=1 --few"], "core envoy", ["grade", "[labs]", "[1]", "[--few]"]),
     ],
 )
 def test_options(kit: Path, arguments: list[str], groups: str, command: list[str]) -> None:
