@@ -34,6 +34,7 @@ from grader.evidence.traffic import flagged, split, too_many_lost
 from grader.load.observation import Observation
 from grader.verdict import Outcome, failed, passed, ungradable
 from mesh.citadel.authority import Authority, make_authority, pem
+from mesh.testbed.client import TestbedError
 
 HUNG = 20
 """Seconds for which a try hangs: longer than any caller of these tasks waits."""
@@ -267,8 +268,13 @@ def predicted(lab: Lab) -> None:
 def peers(lab: Lab, service: str) -> dict[str, int]:
     """What four peers are answered that all say they are preference; 0: nothing."""
     now = datetime.now(UTC)
-    kept = next(lab.testbed.run.path.glob("**/citadel/authority-*.pem"))
-    mesh = Authority.from_pem(kept.read_bytes())
+    try:
+        kept = next(lab.testbed.run.path.glob("**/citadel/authority-*.pem"))
+        mesh = Authority.from_pem(kept.read_bytes())
+    except (OSError, StopIteration):
+        raise TestbedError(
+            "the mesh's authority cannot be read, so nothing can be forged"
+        ) from None
     day, hour = timedelta(days=1), timedelta(hours=1)
     return {
         "plain": peer(lab, service, None),
