@@ -139,6 +139,7 @@ class HttpConnectionManager:
         common = config.common_http_protocol_options
         self.stream_idle_timeout = seconds(config.stream_idle_timeout, 300.0)
         self.delayed_close_timeout = seconds(config.delayed_close_timeout, 1.0)
+        self.drain_timeout = seconds(config.drain_timeout, 5.0)
         self.request_timeout = seconds(config.request_timeout, 0.0)
         self.request_headers_timeout = seconds(config.request_headers_timeout, 0.0)
         self.idle_timeout = seconds(common.idle_timeout, 3600.0) if common is not None else 3600.0
@@ -177,6 +178,10 @@ class HttpConnectionManager:
     ) -> ConnectionHandler:
         """Make what serves one connection."""
         return ConnectionHandler(listener, self, connection)
+
+    def count(self, name: str) -> None:
+        """Count an event under Envoy's name."""
+        self._stats.inc(self.stat_prefix + name)
 
     def count_connection(self, change: int) -> None:
         """Count a client that came (1) or went (-1)."""

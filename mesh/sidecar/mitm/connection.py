@@ -116,7 +116,7 @@ class ConnectionHandler(asyncio.Protocol):
         if hcm.idle_timeout:
             self._timers.append(self.loop.call_later(hcm.idle_timeout, self._look_idle))
         if hcm.max_connection_duration:
-            self._timers.append(self.loop.call_later(hcm.max_connection_duration, self.close))
+            self._timers.append(self.loop.call_later(hcm.max_connection_duration, self._too_old))
 
     def describe(self, info: StreamInfo) -> None:
         """Write into ``info`` what the connection knows of its client."""
@@ -149,9 +149,16 @@ class ConnectionHandler(asyncio.Protocol):
         if self.busy:
             left = self.hcm.idle_timeout
         elif left <= 0.0005:
+            self.hcm.count("downstream_cx_idle_timeout")
             self.close()
             return
         self._timers.append(self.loop.call_later(left, self._look_idle))
+
+    def _too_old(self) -> None:
+        """Let the next answer end the connection; without one it ends after the drain timeout."""
+        self.hcm.count("downstream_cx_max_duration_reached")
+        self.drain()
+        self._timers.append(self.loop.call_later(self.hcm.drain_timeout, self.close))
 
     def drain(self) -> None:
         """Answer the request under way, or the next one, with ``connection: close``."""

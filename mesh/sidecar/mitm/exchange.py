@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mitmproxy.http import Response
@@ -70,17 +70,32 @@ class Codec(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """Why a request ends early: the local reply, or the flag when it is too late for one."""
+    """Why a request ends early: the local reply, or the flag when it is too late for one.
+
+    ``complete``: the status when the whole request is there, 0 for the same; ``counter`` counts it.
+    """
 
     status: int
     body: bytes
     details: str
     flag: str = ""
+    complete: int = 0
+    counter: str = ""
 
 
-STREAM_IDLE = Cut(408, b"stream timeout", "stream_idle_timeout", "SI")
-REQUEST_TIMEOUT = Cut(408, b"request timeout", "request_overall_timeout")
-MAX_DURATION = Cut(408, b"downstream duration timeout", "max_duration_timeout")
+STREAM_IDLE = Cut(
+    408, b"stream timeout", "stream_idle_timeout", "SI", 504, "downstream_rq_idle_timeout"
+)
+REQUEST_TIMEOUT = Cut(
+    408, b"request timeout", "request_overall_timeout", counter="downstream_rq_timeout"
+)
+MAX_DURATION = Cut(
+    408,
+    b"downstream duration timeout",
+    "max_duration_timeout",
+    complete=504,
+    counter="downstream_rq_max_duration_reached",
+)
 RESPONSE_TIMEOUT = Cut(504, b"upstream request timeout", "response_timeout", "UT")
 
 
@@ -151,7 +166,12 @@ class Exchange:
     def cut(self, cut: Cut) -> None:
         """End the request early; nothing happens when it is over."""
         if self._task is not None and self._cut is None:
+            stream = self.info.request_stream
+            if cut.complete and (stream is None or stream.complete):
+                cut = replace(cut, status=cut.complete)
             self._cut = cut
+            if cut.counter:
+                self._hcm.count(cut.counter)
             self._task.cancel()
 
     def refuse(self, error: BadRequestError) -> None:
@@ -251,7 +271,7 @@ class Exchange:
         info = self.info
         stream = info.response_stream
         if stream is not None and not stream.complete:
-            info.upstream_connection.abort()
+            info.upstream_connection.abandon(info)
         if info.request_stream is not None and not info.request_stream.complete:
             info.request_stream.fail(UpstreamResetError("downstream disconnect", "DC"))
 

@@ -180,6 +180,7 @@ class Http1Server:
         self._linger()
 
     def _head_too_late(self) -> None:
+        self._hcm.count("downstream_rq_header_timeout")
         body = b"request header timeout"
         self._refuse(BadRequestError("request_header_timeout", 408, body, ""))
 

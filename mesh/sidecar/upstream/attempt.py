@@ -79,6 +79,7 @@ async def attempt(
         cluster.counters["upstream_rq_total"] += 1
         cluster.host_counters[host.key]["rq_total"] += 1
         info.hosts_attempted.append(host.key)
+        connection.owner = info
         response = await connection.send(request)
         answered = True
         cluster.report_status(host, response.status)
@@ -98,6 +99,6 @@ async def attempt(
                 breaker.requests.release()
         if connection is not None and not answered:
             if admitted:
-                connection.abort()
+                connection.abandon(info)
             else:
                 connection.give_back()

@@ -24,6 +24,9 @@ from mesh.sidecar.upstream.response_head import read_response_head
 _WITHOUT_BODY = frozenset((b"GET", b"HEAD", b"DELETE", b"TRACE", b"CONNECT"))
 """A request of any other method says ``content-length: 0`` when it has no body."""
 
+PATIENCE = 0.001
+"""Seconds for the rest of a short body to follow its head: then both are written in one piece."""
+
 
 def head_bytes(request: UpstreamRequest) -> bytes:
     """Return the head of ``request`` in HTTP/1.1, with the empty line."""
@@ -67,10 +70,13 @@ class UpstreamConnection(asyncio.Protocol):
         self._method = b""
         self._upgrade = False
         self._until_close = False
+        self._patience: asyncio.TimerHandle | None = None
+        self._impatient = False
         self._writable: asyncio.Future[None] | None = None
         self._tunnel: Callable[[bytes], None] | None = None
         self._sending = False
         self.busy = False
+        self.owner: object = None
         self.closed = False
         self.reusable = True
         self.requests = 0
@@ -125,6 +131,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._sending = False
             self._sender = None
             if not self.busy:
+                self.owner = None
                 self._on_idle(self)
 
     def tunnel(self, receiver: Callable[[bytes], None]) -> None:
@@ -135,10 +142,18 @@ class UpstreamConnection(asyncio.Protocol):
             receiver(bytes(self._buffer))
             self._buffer.clear()
 
+    def abandon(self, owner: object) -> None:
+        """Close, when ``owner`` still has it: after its answer it may serve somebody else."""
+        if self.owner is owner:
+            self.abort()
+
     def abort(self) -> None:
-        """Close at once; the answer, if one is awaited, is given up."""
+        """Close at once; whoever awaits the answer gets a reset."""
         self.reusable = False
-        self._answer = None
+        answer, self._answer = self._answer, None
+        if answer is not None and not answer.done():
+            answer.set_exception(connection_termination())
+            answer.exception()  # who gave up does not ask for it any more
         if self._sender is not None:
             self._sender.cancel()
         if not self.closed:
@@ -226,7 +241,10 @@ class UpstreamConnection(asyncio.Protocol):
                 del buffer[: self._left]
                 self._complete()
                 return
-            if self._left <= SMALL_BODY:
+            if self._left <= SMALL_BODY and not self._impatient:
+                if self._patience is None:
+                    loop = asyncio.get_running_loop()
+                    self._patience = loop.call_later(PATIENCE, self._pass_on)
                 return
         if self._chunks is not None:
             data = self._chunks.feed(buffer)
@@ -245,10 +263,24 @@ class UpstreamConnection(asyncio.Protocol):
                 self._complete()
                 return
             self._stream = self._start_stream()
-        self._stream.feed(data)
+        if data:
+            self._stream.feed(data)
         if done:
             self._stream.end()
             self._complete()
+
+    def _pass_on(self) -> None:
+        """Wait no longer for the rest of a short body: its head and what is there go on, as in Envoy."""
+        self._patience = None
+        if self._head is not None and self._stream is None and not self.closed:
+            self._impatient = True
+            self._read_body()
+
+    def _be_patient(self) -> None:
+        self._impatient = False
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
 
     def _start_stream(self) -> BodyStream:
         head, answer = self._head, self._answer
@@ -268,8 +300,13 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _complete(self) -> None:
         head, answer, self._answer = self._head, self._answer, None
+        self._be_patient()
         self.busy = False
-        self._head = None
+        self._head = self._stream = None
+        if not self._sending:
+            self.owner = None
+        if not self.closed and not self.transport.is_reading():
+            self._resume_reading()  # the reader of a long body was slow, or has left
         if self._buffer and (head is None or head.status != 101):
             self.reusable = False
         if head is not None and head.status == 101:
@@ -283,6 +320,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _fail(self, reset: UpstreamResetError) -> None:
         answer, self._answer = self._answer, None
+        self._be_patient()
         if self._stream is not None:
             self._stream.fail(reset)
         elif self._head is not None and answer is not None:

@@ -56,6 +56,7 @@ class Http2Stream:
         self._credit: Credit | None = None
         self._sender: asyncio.Task[None] | None = None
         self._over = False
+        self.owner: object = None
 
     def send(self, request: UpstreamRequest) -> asyncio.Future[UpstreamResponse]:
         """Send ``request`` and return the coming answer; a streamed body follows as it arrives."""
@@ -151,6 +152,11 @@ class Http2Stream:
         if self._number:
             self._connection.session.forget(self._number)
             self._connection.remove(self._number)
+
+    def abandon(self, owner: object) -> None:
+        """Give the answer up; a stream has one owner only."""
+        del owner
+        self.abort()
 
     def abort(self) -> None:
         """Give the answer up."""

@@ -185,7 +185,7 @@ class Sender:
             self.info.explain("no further attempt", because="the body is too large to be kept")
             return Verdict.NO
         if response is not None:
-            self.info.upstream_connection.abort()
+            self.info.upstream_connection.abandon(self.info)
         stream.rewind()
         return verdict
 
@@ -205,7 +205,7 @@ class Sender:
         self.info.explain("retry", after_ms=round(pause * 1000))
         self.cluster.counters["upstream_rq_retry"] += 1
         if response is not None and response.stream is not None:
-            self.info.upstream_connection.abort()
+            self.info.upstream_connection.abandon(self.info)
 
     def _choose(self, state: RetryState[Host] | None) -> Host:
         info = self.info
