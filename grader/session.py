@@ -86,7 +86,9 @@ class Session:
         FenceError when the lab takes code and this machine has no fence for it.
         """
         if has_code(self._definition):
-            self._hand_in = HandIn(fenced=self._options.fenced)
+            self._hand_in = HandIn(
+                fenced=self._options.fenced, contained=self._options.runtime == "compose"
+            )
         topology = load_topology(self._definition.topology)
         pods = sum(load.replicas for service in topology.services for load in service.workloads)
         with progress.step(f"Starting {pods} pods with their sidecars, and the gateway"):

@@ -344,8 +344,7 @@ class MeshTestbed(ABC):
                 raise TestbedError(f"{caller.name} has no sidecar to send requests through")
             port = caller.node.outbound_port
             if tls is not None and not tls.cacert:
-                roots = podlib.outside_roots(self.topology, self.run.path)
-                tls = replace(tls, cacert=roots)
+                tls = replace(tls, cacert=self._running().outside_roots)
         elif self.gateway_url and https:
             port = self.gateway_port(443)
         elif self.gateway_url:

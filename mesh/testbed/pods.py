@@ -87,6 +87,11 @@ class LocalPod:
         return self.folder / ("app/journal.jsonl" if self.node.app_port else "journal.jsonl")
 
     @property
+    def has_application(self) -> bool:
+        """Whether an application runs in it: not in a gateway."""
+        return self.outside or (self.pod is not None and not self.gateway)
+
+    @property
     def outside(self) -> bool:
         """Whether it is no pod but the application that plays the world outside of the mesh."""
         return bool(self.world)
@@ -243,9 +248,16 @@ def with_mtls(pod: LocalPod) -> LocalPod:
     return replace(pod, node=replace(pod.node, labels=labels), pod=workload)
 
 
-def make_world(topology: Topology, ports: list[int], run: Path) -> LocalPod:
-    """Lay out the application that answers for every name outside, each port of a name its own."""
+def make_world(
+    topology: Topology, ports: list[int], run: Path, *, own_ports: bool = False
+) -> LocalPod:
+    """Lay out the application that answers for every name outside, each port of a name its own.
+
+    ``own_ports``: it has an address for itself, so that all names share the ports that they have.
+    """
     keys = [f"{each.name}:{port}" for each in topology.world for port in each.ports]
+    if own_ports:
+        ports = [int(key.rpartition(":")[2]) for key in keys]
     node = ProxyNode(pod=WORLD, namespace=WORLD)
     return LocalPod(node, run / WORLD, world=dict(zip(keys, ports, strict=True)))
 

@@ -153,6 +153,11 @@ class PodSet(ABC):
         """The ports that are not HTTP."""
         return podlib.tcp_services(self.topology)
 
+    @property
+    def outside_roots(self) -> str:
+        """The file with the authority of the names outside; ``""`` where none speaks TLS."""
+        return podlib.outside_roots(self.topology, self.folder.path)
+
     def environment(self, pod: LocalPod) -> dict[str, str]:
         """Return what a pod's application is told of raw TCP services (``ECHO_SERVICE_PORT``)."""
         names = [each.hostname for each in self.topology.all_services]
@@ -215,7 +220,7 @@ class PodSet(ABC):
                 "certificate_seconds": self.certificate_seconds,
                 "outbound_policy": self.topology.outbound_policy or None,
                 "world": to_plain(world),
-                "system_roots": podlib.outside_roots(self.topology, self.folder.path),
+                "system_roots": self.outside_roots,
                 "l5d_dtab": self.topology.l5d_dtab,
                 "extension_providers": to_plain(self.topology.extension_providers),
             },

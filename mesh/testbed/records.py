@@ -52,7 +52,7 @@ def clusters(pod: LocalPod) -> dict[str, Any]:
 def reload_filter(pod: LocalPod) -> None:
     """Let a sidecar load its student's filter again; TestbedError when it has none."""
     try:
-        Admin(pod.node.admin_port).reload_filter()
+        Admin(pod.node.admin).reload_filter()
     except AdminError as problem:
         raise TestbedError(f"{pod.name}: {problem}") from None
 

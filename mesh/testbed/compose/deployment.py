@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
 import socket
 import time
 from collections.abc import Callable, Iterable
@@ -31,12 +32,16 @@ from mesh.testbed.child import ChildSpec
 from mesh.testbed.client import TestbedError
 from mesh.testbed.compose import door, layout
 from mesh.testbed.compose.docker import Compose
-from mesh.testbed.compose.project import CONTROL_UID, GATE, METRICS_PORT, Project
+from mesh.testbed.compose.project import CALL_CODE, CONTROL_UID, GATE, METRICS_PORT, Project
+from mesh.testbed.compose.project import Spec as Part
 from mesh.testbed.plain import to_plain
 from mesh.testbed.pods import LocalPod
 from mesh.testbed.podset import ADS, API, PodSet, node_of
 from mesh.topology import Pod, Service, Workload
+from services import outside_ca
 
+ROOTS = "roots"
+"""Folder of the run folder with what callers of names outside have to trust."""
 START_SECONDS = 300.0
 """Long enough for a machine whose processors are all taken: nothing waits for its end."""
 PAUSE = 0.05
@@ -63,7 +68,7 @@ class ComposeDeployment(PodSet):
         self.compose.up()
         self.await_pilot()
         self.open_gate(self.folder.path / "control" / GATE, "mixer", "")
-        self.register([(node_of(pod), pod.pod) for pod in pods])
+        self.register([(node_of(pod), pod.pod) for pod in pods if not pod.outside])
         configure()
         self.await_doors(pods)
         self.await_in_force(pods)
@@ -95,7 +100,33 @@ class ComposeDeployment(PodSet):
             address, folder = self._place()
             gateway = layout.make_gateway(self.topology, address, folder, self.seed)
             pods.append(podlib.with_mtls(gateway) if self.engine.mtls else gateway)
+        if self.topology.egress_gateway:
+            address, folder = self._place()
+            egress = layout.make_egress(self.topology, address, folder, self.seed)
+            pods.append(podlib.with_mtls(egress) if self.engine.mtls else egress)
+        if self.topology.world:
+            address, folder = self._place()
+            pods.append(layout.make_world(self.topology, address, folder))
+            self._make_certificates(folder)
         return pods
+
+    @property
+    def outside_roots(self) -> str:
+        """The file with the authority of the names outside; ``""`` where none speaks TLS."""
+        return str(self.folder.path / ROOTS / outside_ca.ROOTS) if self.topology.encrypted else ""
+
+    def _make_certificates(self, world: Path) -> None:
+        """Make the certificates of the names outside; what callers trust lies for itself."""
+        if not self.topology.encrypted:
+            return
+        folder = world / podlib.CERTIFICATES
+        outside_ca.make_certificates(folder, [each.name for each in self.topology.world])
+        for path in folder.iterdir():
+            path.chmod(0o644)  # the run folder is private, the world's user another one
+        folder.chmod(0o755)
+        roots = self.folder.path / ROOTS
+        roots.mkdir()
+        shutil.copy(folder / outside_ca.ROOTS, roots)
 
     def _place(self) -> tuple[str, Path]:
         number = self.count
@@ -114,16 +145,51 @@ class ComposeDeployment(PodSet):
 
     def _write(self) -> None:
         services = self.project.control(self._pilot(), self._mixer())
+        roots = self.folder.path / ROOTS if self.topology.encrypted else None
         for pod in self.pods.values():
             sidecar = self._sidecar(pod) if pod.injected else None
-            if pod.pod is None:
-                services |= self.project.pod(pod, sidecar, None, [])
-                continue
-            service, workload = self.workload_of(pod)
-            app = self.project.app(pod, workload, self.environment(pod))
-            names = [service.name, f"{service.name}.{service.namespace}", service.hostname]
-            services |= self.project.pod(pod, sidecar, app, names)
+            services |= self.project.pod(
+                pod, sidecar, self._app(pod), self._names(pod), roots, self._code(pod)
+            )
         self.compose.write(self.project.file(services))
+
+    def _app(self, pod: LocalPod) -> Part | None:
+        """Return the application's container; None for a gateway."""
+        if not pod.has_application:
+            return None
+        if pod.outside:
+            spec = podlib.world_spec(pod)
+            told = {"hosts": [each.name for each in self.topology.world], **spec.options["options"]}
+            ports = sorted(set(pod.world.values()))
+            return self.project.app(pod, "external", told, {}, ports)
+        _, workload = self.workload_of(pod)
+        environment = self.environment(pod)
+        if self.outside_roots:
+            environment["SSL_CERT_FILE"] = self.outside_roots
+        name, options = workload.app.removeprefix("services."), dict(workload.options)
+        if len(workload.code) > 1:
+            options["code"] = CALL_CODE
+        return self.project.app(
+            pod, name, options, environment, [pod.node.app_port], workload.version
+        )
+
+    def _code(self, pod: LocalPod) -> tuple[str, ...]:
+        """Return the command of what a student handed in for a pod; empty for nothing."""
+        if pod.outside or not pod.has_application:
+            return ()
+        _, workload = self.workload_of(pod)
+        found = workload.code if len(workload.code) > 1 else workload.filter
+        return found if len(found) > 1 else ()
+
+    def _names(self, pod: LocalPod) -> list[str]:
+        """Return the names by which Docker's resolver knows a pod."""
+        if pod.outside:
+            return [each.name for each in self.topology.world]
+        if pod.pod is None:
+            return []
+        found = (each for each in self.topology.all_services if each.name == pod.pod.service)
+        service = next(each for each in found if each.namespace == pod.pod.namespace)
+        return [service.name, f"{service.name}.{service.namespace}", service.hostname]
 
     def _pilot(self) -> ChildSpec:
         spec = self.pilot_spec(list(self.pods.values()))
@@ -151,6 +217,10 @@ class ComposeDeployment(PodSet):
             api = self.folder.socket(API)
             agent = AgentOptions(pod.node.id, pod.folder, api, pod.node.spiffe_id)
         spec = self.engine.spec(pod.node, self.folder.socket(ADS), pod.folder, agent)
+        if not pod.gateway and len(self.workload_of(pod)[1].filter) > 1:
+            if self.engine.name != "mitmproxy":
+                raise TestbedError("a filter in Python runs in the mitmproxy sidecar only")
+            spec = replace(spec, options={**spec.options, "filter": CALL_CODE})
         if not pod.node.captured:
             return spec
         dns = DnsOptions(pod.node.id, self.folder.socket(API))
@@ -219,7 +289,7 @@ class ComposeDeployment(PodSet):
         """Wait until each pod's application takes connections, and its traffic is captured."""
         for pod in pods:
             self._await(partial(_says_ready, pod), f"{pod.name}-pod")
-            if pod.pod is not None:
+            if pod.has_application:
                 self.check_running(pod.name)
 
     def await_in_force(self, pods: Iterable[LocalPod]) -> None:
@@ -302,7 +372,8 @@ class ComposeDeployment(PodSet):
         for name in ("pilot", "mixer"):
             self.container(name).start()
         self.await_pilot()
-        self.pilot.add_pods([(node_of(pod), pod.pod) for pod in self.pods.values()])
+        pods = [pod for pod in self.pods.values() if not pod.outside]
+        self.pilot.add_pods([(node_of(pod), pod.pod) for pod in pods])
         self.open_gate(self.folder.path / "control" / GATE, "mixer", "")
 
     @property
@@ -312,9 +383,11 @@ class ComposeDeployment(PodSet):
 
     def containers_of(self, pod: LocalPod) -> list[str]:
         """Return the Compose services of a pod, those that use its network first."""
-        names = [pod.name] if pod.pod else []
+        names = [pod.name] if pod.has_application else []
         if pod.injected:
             names.append(f"{pod.name}-sidecar")
+        if self._code(pod):
+            names.append(f"{pod.name}-code")
         if self.project.captured:
             names.append(f"{pod.name}-init")
         return [*names, f"{pod.name}-pod"]

@@ -3,7 +3,8 @@
 Kubernetes' pause container only sleeps; this one also listens on two Unix sockets in the pod's
 folder.  ``ready`` answers once the application takes connections, and connections that leave the
 pod end at its sidecar.  ``client`` sends what it gets as this pod's application would: it reads the first request's
-Host, looks the name up and connects, so everything is captured as the application's own traffic is.
+Host (or where a CONNECT leads, for TLS), looks the name up and connects, so everything is captured as
+the application's own traffic is.
 ``app`` leads straight to the application, past the sidecar (``kubectl port-forward``).
 
 Run as ``python -m mesh.testbed.compose.door FOLDER APP_PORT CAPTURED``.
@@ -22,6 +23,8 @@ NOWHERE = ("192.0.2.1", 80)
 """An address that nobody has (RFC 5737): who gets a connection there was redirected."""
 PAUSE = 0.02
 _HOST = re.compile(rb"\r\nhost:[ \t]*([^\r\n]+?)[ \t]*\r\n", re.IGNORECASE)
+_CONNECT = re.compile(rb"CONNECT ([^ \r\n]+) ")
+_TUNNEL_OPEN = b"HTTP/1.1 200 OK\r\n\r\n"
 _UNRESOLVED = b"DNS resolution failure"
 
 
@@ -40,10 +43,15 @@ async def join(
     host: str,
     port: int,
     first: bytes = b"",
+    hello: bytes = b"",
 ) -> None:
-    """Connect to ``host`` and pass everything on, both ways, until both sides have ended."""
+    """Connect to ``host`` and pass everything on, both ways, until both sides have ended.
+
+    ``first`` has been read already, ``hello`` tells the other side that there is a connection.
+    """
     far_reader, far_writer = await asyncio.open_connection(host, port)
     try:
+        writer.write(hello)
         far_writer.write(first)
         await asyncio.gather(pipe(reader, far_writer), pipe(far_reader, writer))
     finally:
@@ -54,12 +62,16 @@ async def as_client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
     """Serve one connection of the testbed as the application's own."""
     try:
         head = await reader.readuntil(b"\r\n\r\n")
-        found = _HOST.search(head)
+        tunnel = _CONNECT.match(head)
+        found = tunnel or _HOST.search(head)
         host, _, port = (found[1].decode("latin-1") if found else "").rpartition(":")
         if not host:
             host, port = port, "80"
         try:
-            await join(reader, writer, host, int(port), head)
+            if tunnel:
+                await join(reader, writer, host, int(port), hello=_TUNNEL_OPEN)
+            else:
+                await join(reader, writer, host, int(port), head)
         except OSError as error:
             body = (
                 _UNRESOLVED if "Name" in str(error) or "name" in str(error) else str(error).encode()

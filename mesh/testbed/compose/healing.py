@@ -54,7 +54,7 @@ class Healer:
             running.container(service).start()
         except (TestbedError, DockerException):
             return False  # it is being removed: the pod is replaced, or the mesh ends
-        if service == pod.name:
+        if service in (pod.name, f"{pod.name}-code"):
             return True  # the sidecar and the rules are still there
         _out_of_service(running, pod)
         if service.endswith("-pod"):

@@ -81,6 +81,24 @@ def make_pod(
     return replace(made, node=node, pod=replace(made.pod, address=address, ports=reached))
 
 
+def make_egress(topology: Topology, address: str, folder: Path, seed: str) -> LocalPod:
+    """Lay out the egress gateway, to which sidecars send."""
+    ports = [GATEWAY_FIRST + n for n in range(podlib.PORTS_OF_AN_EGRESS - 1)]
+    made = _in_container(
+        podlib.make_egress(topology, [*ports, ADMIN], folder, seed), folder, address
+    )
+    assert made.pod is not None
+    return replace(made, pod=replace(made.pod, address=address))
+
+
+def make_world(topology: Topology, address: str, folder: Path) -> LocalPod:
+    """Lay out the application that answers for every name outside, at the ports themselves."""
+    made = podlib.make_world(topology, [], folder, own_ports=True)
+    first = next(iter(made.world.values()))
+    node = replace(made.node, address=address, app_port=first)
+    return replace(made, node=node, folder=folder)
+
+
 def make_gateway(topology: Topology, address: str, folder: Path, seed: str) -> LocalPod:
     """Lay out the ingress gateway."""
     ports = [GATEWAY_FIRST + n for n in range(len(podlib.GATEWAY_PORTS))]

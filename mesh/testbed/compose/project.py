@@ -18,19 +18,25 @@ from typing import Any
 
 from mesh.state import RunFolder
 from mesh.testbed.child import ChildSpec
-from mesh.testbed.compose import layout, rules
+from mesh.testbed.compose import code_door, layout, rules
 from mesh.testbed.compose.network import Subnet
 from mesh.testbed.plain import to_plain
-from mesh.testbed.pods import LocalPod
-from mesh.topology import Workload
+from mesh.testbed.pods import CERTIFICATES, LocalPod
 
 RUN_LABEL = "mesh-lab.run"
 """Label of everything that belongs to a mesh: the path of its run folder."""
 GATE = "gate"
+CODE_UID = 1339
+"""The user of handed-in code: neither a sidecar's nor an application's."""
 CONTROL_UID = 1338
 """The user of control plane and Mixer where this command runs as root."""
 METRICS_PORT = 15014
 
+KIT = Path("/kit/mesh/testbed/compose")
+DOOR, CALLER = KIT / "code_door.py", KIT / "code_caller.py"
+"""Inside of a container."""
+CALL_CODE = ["python", "-P", str(CALLER), str(code_door.SOCKET)]
+"""The command by which application or sidecar reach handed-in code."""
 SCRATCH = "/tmp:size=8m,mode=1777"  # noqa: S108  inside of a container
 
 Spec = dict[str, Any]
@@ -48,7 +54,14 @@ class Project:
 
     def file(self, services: Mapping[str, Spec]) -> dict[str, Any]:
         """Return the whole Compose file."""
+        named = [each["source"] for spec in services.values() for each in spec.get("volumes", ())]
+        memory = {"type": "tmpfs", "device": "tmpfs", "o": "size=1m,mode=1777"}
         return {
+            "volumes": {
+                name: {"labels": self._labels, "driver_opts": memory}
+                for name in dict.fromkeys(named)
+                if "/" not in name
+            },
             "name": self.run.name,
             "services": dict(services),
             "networks": {
@@ -109,8 +122,14 @@ class Project:
         sidecar: ChildSpec | None,
         app: Spec | None,
         aliases: Sequence[str],
+        roots: Path | None = None,
+        code: Sequence[str] = (),
     ) -> dict[str, Spec]:
-        """Return the containers of a pod."""
+        """Return the containers of a pod.
+
+        ``aliases``: its names for Docker's resolver; ``roots``: the folder with the authority of
+        the names outside of the mesh; ``code``: the command of code that a student handed in.
+        """
         owner = f"{pod.name}-pod"
         words = ["python", "-m", "mesh.testbed.compose.door"]
         door = self._hardened(
@@ -133,23 +152,28 @@ class Project:
         if pod.node.captured:
             # Whom Docker's resolver asks about names that it does not know: the sidecar (``rules``).
             door["dns"] = ["127.0.0.1"]
-        if pod.node.gateway_ports:
+        if pod.node.gateway_ports and pod.pod is None:  # nobody outside calls the egress gateway
             door["ports"] = [f"127.0.0.1::{port}" for port in pod.node.gateway_ports.values()]
         made = {owner: door}
         ready: dict[str, Any] = {owner: {"condition": "service_started", "restart": True}}
         if self.captured:
             made[f"{pod.name}-init"] = self._init(pod, owner)
             ready[f"{pod.name}-init"] = {"condition": "service_completed_successfully"}
+        trusted = [bind(roots, write=False)] if roots is not None else []
+        if code:
+            made[f"{pod.name}-code"] = self.code(pod, code)
+            ready[f"{pod.name}-code"] = {"condition": "service_started"}
+            trusted.append(self.calls_code(pod))
         shared: Spec = {"network_mode": f"service:{owner}", "depends_on": ready}
         if sidecar is not None:
             gate = str(pod.folder / GATE)
             part = self._part(sidecar, user=rules.SIDECAR_UID, memory="256m", gate=gate)
             uid = rules.SIDECAR_UID
             part["tmpfs"].append(f"{pod.folder / 'sds'}:size=1m,mode=0700,uid={uid},gid={uid}")
-            part["volumes"] = [bind(self.run.path / "s"), bind(pod.folder)]
+            part["volumes"] = [bind(self.run.path / "s"), bind(pod.folder), *trusted]
             made[f"{pod.name}-sidecar"] = part | shared
         if app is not None:
-            made[pod.name] = app | shared
+            made[pod.name] = app | shared | {"volumes": [*app["volumes"], *trusted]}
         return made
 
     def _init(self, pod: LocalPod, owner: str) -> Spec:
@@ -163,24 +187,58 @@ class Project:
         gateway = pod.node.gateway_ports.values()
         place = (self.subnet.text, self.subnet.gateway)
         if not pod.injected:
-            return rules.fence([pod.node.app_port], *place)
+            return rules.fence(pod.world.values() or [pod.node.app_port], *place)
         return rules.capture(pod.node.inbound_ports, pod.node.outbound_port, *place, gateway)
 
-    def app(self, pod: LocalPod, workload: Workload, environment: Mapping[str, str]) -> Spec:
+    def code(self, pod: LocalPod, command: Sequence[str]) -> Spec:
+        """Return the container in which a student's code runs: it reaches nothing, see docs.
+
+        ``command``: the interpreter, ``-I``, the worker, its kind and the file, all in one folder.
+        """
+        worker, kind, file = (Path(command[2]), command[3], Path(command[4]))
+        words = ["python", "-P", str(DOOR), str(code_door.SOCKET), "python", "-P"]
+        words += [str(code_door.WHERE / worker.name), kind, str(code_door.WHERE / file.name)]
+        code = self._hardened(words, user=CODE_UID, memory="256m", pids=32)
+        code["ulimits"] |= {"cpu": 120, "fsize": 16 << 20, "nofile": 256}
+        code["network_mode"] = "none"
+        code["ipc"] = "none"
+        code["environment"] = {"PYTHONPATH": "/kit/packages"}
+        code["working_dir"] = str(code_door.WHERE)
+        folder = bind(worker.parent, write=False) | {"target": str(code_door.WHERE)}
+        code["volumes"] = [folder, self.calls_code(pod)]
+        return code
+
+    @staticmethod
+    def calls_code(pod: LocalPod) -> Spec:
+        """Mount the memory disk on which a pod's code listens."""
+        name, target = f"{pod.name}-code", str(code_door.SOCKET.parent)
+        return {"type": "volume", "source": name, "target": target}
+
+    def app(
+        self,
+        pod: LocalPod,
+        name: str,
+        options: Mapping[str, object],
+        environment: Mapping[str, str],
+        ports: Sequence[int],
+        version: str = "v1",
+    ) -> Spec:
         """Return the application's container: it knows nothing of the mesh.
 
         ``environment`` is what Kubernetes would tell it of raw TCP services.
         """
-        listen = "0.0.0.0" if self.captured or not pod.injected else "127.0.0.1"
-        words = ["python", "-m", "services.server", workload.app.removeprefix("services.")]
-        words += [f"{listen}:{pod.node.app_port}", "--version", workload.version]
-        words += ["--options", json.dumps(workload.options), "--journal", str(pod.journal)]
+        address = "0.0.0.0" if self.captured or not pod.injected else "127.0.0.1"
+        words = ["python", "-m", "services.server", name]
+        words += [",".join(f"{address}:{port}" for port in ports), "--version", version]
+        words += ["--options", json.dumps(options), "--journal", str(pod.journal)]
         app = self._hardened(words, user=rules.APP_UID, memory="128m", pids=64)
         app["ipc"] = "none"
         app["environment"] = {"HOSTNAME": pod.name, **environment}
         if not self.captured and pod.injected:
             app["environment"]["http_proxy"] = f"http://127.0.0.1:{pod.node.outbound_port}"
         app["volumes"] = [bind(pod.folder / layout.APP_FOLDER)]
+        if pod.outside and (pod.folder / CERTIFICATES).is_dir():
+            app["volumes"].append(bind(pod.folder / CERTIFICATES, write=False))
         return app
 
 

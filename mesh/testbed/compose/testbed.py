@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from random import SystemRandom
 from typing import Any
@@ -47,7 +48,6 @@ class ComposeTestbed(MeshTestbed):
 
     def start(self) -> None:
         """Start everything; a TestbedError leaves nothing behind."""
-        self._check_topology()
         client = engine.client()
         engine.check_compose()
         try:
@@ -74,22 +74,6 @@ class ComposeTestbed(MeshTestbed):
         except BaseException:
             self.stop()
             raise
-
-    def _check_topology(self) -> None:
-        """Refuse what does not run in containers yet, in one sentence."""
-        wanted = self.topology
-        workloads = [each for service in wanted.services for each in service.workloads]
-        lacking = {
-            "an egress gateway": bool(wanted.egress_gateway),
-            "hosts outside of the mesh (`world:`)": bool(wanted.world),
-            "code that is handed in": any(each.code or each.filter for each in workloads),
-        }
-        for what, needed in lacking.items():
-            if needed:
-                raise TestbedError(
-                    f"this mesh has {what}, which the runtime compose does not run yet: "
-                    "use RUNTIME=local"
-                )
 
     def _make(
         self, client: DockerClient, built: str, subnet: Subnet, run: RunFolder
@@ -171,14 +155,14 @@ class ComposeTestbed(MeshTestbed):
     @property
     def gateway_url(self) -> str:
         """Where the mesh is reached from outside; ``""`` without a gateway."""
-        if not any(pod.node.gateway_ports for pod in self._running().pods.values()):
+        if not any(pod.gateway and pod.pod is None for pod in self._running().pods.values()):
             return ""
         return f"http://127.0.0.1:{self.gateway_port(podlib.GATEWAY_PORTS[0])}"
 
     def gateway_port(self, number: int) -> int:
         """Return the port of this machine that is a port of the gateway's Service."""
         for pod in self._running().pods.values():
-            if number in pod.node.gateway_ports:
+            if pod.pod is None and number in pod.node.gateway_ports:
                 listen = pod.node.gateway_ports[number]
                 return self.containers.port(f"{pod.name}-pod", listen)
         raise TestbedError(f"this mesh has no gateway with a port {number}")
@@ -208,6 +192,20 @@ class ComposeTestbed(MeshTestbed):
         if "://" not in path:
             return super().request(path, from_pod=from_pod)
         caller = self.find(from_pod)
+        if path.startswith("https://"):
+            trusted = tls or request.ClientTls()
+            if not trusted.cacert:
+                trusted = replace(trusted, cacert=self.containers.outside_roots)
+            port = int(self.proxy_url(caller.name).rpartition(":")[2])
+            return request.send(
+                port,
+                path,
+                method=method,
+                headers=headers,
+                body=body,
+                tls=trusted,
+                tunnel=True,
+            )
         url = urlsplit(path)
         target = (url.path or "/") + (f"?{url.query}" if url.query else "")
         given = {name.lower(): value for name, value in (headers or {}).items()}
@@ -218,7 +216,7 @@ class ComposeTestbed(MeshTestbed):
     def tell(self, pod: str, path: str) -> Answer:
         """Ask a pod's application itself, past every sidecar (``kubectl port-forward``)."""
         found = self.find(pod)
-        if found.pod is None:
+        if not found.has_application:
             raise TestbedError(f"{found.name} has no application to ask")
         place = str(found.folder / door.APP)
         return request.send(place, path, method="GET", headers=None, body=b"")

@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -52,13 +53,15 @@ def test_without_capture_others_call_the_sidecars_own_port(tmp_path: Path) -> No
     assert found.pod.ports == {8080: layout.INBOUND}
 
 
-def services(folder: Path, *, captured: bool = True) -> dict[str, dict[str, object]]:
+def services(
+    folder: Path, *, captured: bool = True, code: tuple[str, ...] = ()
+) -> dict[str, dict[str, object]]:
     run = RunFolder(folder)
     project = Project(run, "kit:1", SUBNET, captured)
     found = pod(folder, captured=captured)
     sidecar = engine("mitmproxy").spec(found.node, folder / "ads", folder, None)
-    app = project.app(found, TOPOLOGY.services[0].workloads[0], {})
-    made = project.file(project.pod(found, sidecar, app, ["customer"]))
+    app = project.app(found, "customer", {}, {}, [8080])
+    made = project.file(project.pod(found, sidecar, app, ["customer"], None, code))
     return dict(json.loads(json.dumps(made))["services"])
 
 
@@ -84,6 +87,38 @@ def test_the_application_knows_nothing_of_the_mesh_and_has_no_way_to_its_sockets
     app = services(tmp_path)["customer-v1-x-y"]
     assert app["environment"] == {"HOSTNAME": "customer-v1-x-y"}
     assert [each["target"] for each in app["volumes"]] == [str(tmp_path / "app")]  # type: ignore[attr-defined]
+
+
+def test_handed_in_code_has_a_container_that_reaches_nothing(tmp_path: Path) -> None:
+    command = ("python", "-I", "/tmp/x/worker.py", "forward", "/tmp/x/propagation.py")
+    found = services(tmp_path, code=command)
+    code: Any = found["customer-v1-x-y-code"]
+    assert (code["network_mode"], code["ipc"], code["user"]) == ("none", "none", "1339:1339")
+    assert (code["cap_drop"], code["read_only"], code["pids_limit"]) == (["ALL"], True, 32)
+    assert [(each["source"], each["target"]) for each in code["volumes"]] == [
+        ("/tmp/x", "/hand-in"),
+        ("customer-v1-x-y-code", "/code"),
+    ]
+    assert code["volumes"][0]["read_only"]
+    assert code["command"][-3:] == ["/hand-in/worker.py", "forward", "/hand-in/propagation.py"]
+
+
+def test_the_world_has_the_ports_of_its_names_and_is_fenced_like_a_pod(tmp_path: Path) -> None:
+    topology = load_topology(
+        {
+            "services": {"customer": None},
+            "world": {"a.example": {"ports": [80, 443]}, "b.example": None},
+        }
+    )
+    world = layout.make_world(topology, "10.77.3.20", tmp_path)
+    assert world.world == {"a.example:80": 80, "a.example:443": 443, "b.example:80": 80}
+    assert world.has_application and not world.injected
+    made = Project(RunFolder(tmp_path), "kit:1", SUBNET)
+    app = made.app(world, "external", {}, {}, [80, 443])
+    found = made.pod(world, None, app, ["a.example", "b.example"])
+    assert set(found) == {"world", "world-pod", "world-init"}
+    assert "tcp dport { 80, 443 } accept" in found["world-init"]["command"][-1]
+    assert found["world-pod"]["networks"]["mesh"]["aliases"] == ["a.example", "b.example"]
 
 
 def test_without_net_admin_the_application_has_a_proxy_and_there_is_no_init(
