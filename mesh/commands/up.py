@@ -21,6 +21,10 @@ def up(
     engine: Annotated[str, typer.Option("--engine", help="mitmproxy or envoy.")] = "mitmproxy",
     runtime: Annotated[str, typer.Option("--runtime", help="local or compose.")] = "local",
     era: Annotated[str, typer.Option("--era", help="istio-1.0, istio-1.9, istio-current.")] = "",
+    profile: Annotated[
+        list[str] | None,
+        typer.Option("--profile", help="In containers, beside the mesh: observability, locust."),
+    ] = None,
 ) -> None:
     """Start a mesh: by default customer, preference, recommendation v1 and v2, and a gateway."""
     from mesh.istio.eras import ERAS
@@ -43,7 +47,10 @@ def up(
 
     if runtime not in RUNTIMES:
         raise UserError(f"there is no runtime {runtime!r}: choose {' or '.join(RUNTIMES)}")
-    bed = testbed_for(runtime, wanted, engine=engine, era=chosen)
+    if profile and runtime != "compose":
+        raise UserError("profiles are containers: use --runtime compose with --profile")
+    options = {"profiles": profile} if profile else {}
+    bed = testbed_for(runtime, wanted, engine=engine, era=chosen, **options)
     bed.start()
     try:
         bed.keep()
@@ -54,6 +61,8 @@ def up(
     done(f"Started {pods} pods with their sidecars ({engine}, {chosen})")
     if wanted.gateway:
         done(f"The gateway listens on {bed.gateway_url}")
+    for name, url in bed.pages().items():
+        done(f"{name.capitalize()}: {url}")
     bed.leave()
     print("\nTry: meshctl curl /\n     meshctl apply -f FILE\n     meshctl down")
 

@@ -32,6 +32,7 @@ class MixerOptions:
     ``socket`` is Mixer's own Unix socket, ``pilot_socket`` the control plane's API; ``port`` on
     ``address`` is for Prometheus.  ``ready_fd`` gets one byte when both listen and the state of the
     mesh is known; the process ends at SIGTERM or when ``lifeline_fd`` closes.  -1 means none.
+    ``zipkin_url``: where the sidecars' spans are passed on to as well, ``""`` for nowhere.
     """
 
     socket: Path
@@ -39,6 +40,7 @@ class MixerOptions:
     port: int
     address: str = "127.0.0.1"
     socket_mode: int = 0o600
+    zipkin_url: str = ""
     ready_fd: int = -1
     lifeline_fd: int = -1
 
@@ -56,6 +58,7 @@ async def _serve(options: MixerOptions) -> None:
     end = asyncio.Event()
     _watch(options.lifeline_fd, end)
     report = Report()
+    report.zipkin_url = options.zipkin_url
     options.socket.unlink(missing_ok=True)
     private = HTTPServer(application(report, PRIVATE))
     private.add_sockets([bind_unix_socket(str(options.socket), mode=options.socket_mode)])

@@ -96,7 +96,7 @@ def _files(folder: str) -> list[tuple[str, int]]:
 
 
 class Report:
-    """All that is known of a mesh's traffic."""
+    """All that is known of a mesh's traffic; ``zipkin_url``: where spans are passed on to as well."""
 
     def __init__(self, kept: int = KEPT, max_series: int = MAX_SERIES) -> None:
         self.workloads = Workloads()
@@ -115,6 +115,7 @@ class Report:
         self.policy = Policy([], time.monotonic)
         self.telemetry = TelemetryMetrics()
         self.entries: deque[str] = deque(maxlen=KEPT_ENTRIES)
+        self.zipkin_url = ""
 
     @property
     def forgotten(self) -> int:

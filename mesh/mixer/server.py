@@ -17,22 +17,29 @@ On 127.0.0.1 (and the Unix socket), in Prometheus' text format:
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 from dataclasses import asdict
+from http.client import HTTPException
 from typing import Any
 
-from tornado.httpclient import AsyncHTTPClient
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 from tornado.web import Application, HTTPError, RequestHandler
 
+from mesh import unixhttp
 from mesh.mixer.adapters import CODES
 from mesh.mixer.exposition import CONTENT_TYPE
 from mesh.mixer.report import Report
 from mesh.mixer.spans import parse_spans
+from mesh.mixer.workloads import Workload
 
 PRINCIPAL_HEADER = "x-mixer-principal"
 """In which a sidecar tells whose certificate it saw."""
 CLUSTER_HEADER = "x-mixer-cluster"
 """In which a gateway tells where the request's route leads."""
+ADMIN_SECONDS = 5.0
+"""For a sidecar's own statistics."""
 SPANS_SECONDS = 5.0
 """How long a barrier waits for spans that the sidecars still hold (Envoy sends them every 0.2 s)."""
 
@@ -129,8 +136,8 @@ class Entries(Handler):
 class Spans(Handler):
     """POST /api/v2/spans."""
 
-    def post(self) -> None:
-        """Keep the spans of a sidecar."""
+    async def post(self) -> None:
+        """Keep the spans of a sidecar, and pass them on where that is wanted."""
         try:
             spans = parse_spans(json.loads(self.request.body))
         except (ValueError, TypeError, AttributeError) as error:
@@ -138,6 +145,16 @@ class Spans(Handler):
         self.report.traces.add(spans)
         self.report.spans_came.set()
         self.set_status(202)
+        self.finish()  # the sidecar does not wait for another collector
+        if self.report.zipkin_url:
+            await _pass_on(self.report.zipkin_url, self.request.body)
+
+
+async def _pass_on(url: str, spans: bytes) -> None:
+    """Give spans to another collector; one that is not there yet misses them."""
+    headers = {"content-type": "application/json"}
+    with contextlib.suppress(OSError, HTTPClientError):
+        await AsyncHTTPClient().fetch(url, method="POST", body=spans, headers=headers)
 
 
 class Check(Handler):
@@ -180,12 +197,22 @@ class PodStats(Handler):
         await self.report.read_logs()
         self.set_header("content-type", CONTENT_TYPE)
         self.write(self.report.metrics(pod))
-        url = f"http://127.0.0.1:{workload.admin_port}/stats/prometheus"
         try:
-            answer = await AsyncHTTPClient().fetch(url, request_timeout=5)
-        except OSError as error:
+            self.write(await _own_stats(workload))
+        except (OSError, HTTPException) as error:
             raise HTTPError(502, f"the sidecar of {pod} does not answer: {error}") from None
-        self.write(answer.body)
+
+
+async def _own_stats(workload: Workload) -> bytes:
+    """Return what a sidecar counts.  Raises OSError or HTTPException without an answer."""
+    path = "/stats/prometheus"
+    if workload.admin_socket:
+        answer = await asyncio.to_thread(
+            unixhttp.ask, workload.admin_socket, "GET", path, None, ADMIN_SECONDS
+        )
+        return answer[1]
+    url = f"http://127.0.0.1:{workload.admin_port}{path}"
+    return bytes((await AsyncHTTPClient().fetch(url, request_timeout=ADMIN_SECONDS)).body)
 
 
 class Targets(Handler):

@@ -22,7 +22,8 @@ class Workload:
     """One pod (or gateway) with what telemetry says about it.
 
     ``kind`` is ``sidecar`` or ``router`` (a gateway), ``""`` for a pod without a sidecar;
-    ``log`` the path of its access log, ``admin_port`` 0 without a sidecar.
+    ``log`` the path of its access log, ``admin_port`` 0 without a sidecar; ``admin_socket`` is the
+    Unix socket that takes the port's place in a container.
     """
 
     pod: str
@@ -35,6 +36,7 @@ class Workload:
     kind: str = "sidecar"
     log: str = ""
     admin_port: int = 0
+    admin_socket: str = ""
     labels: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -133,6 +135,7 @@ def _workload(name: str, pod: dict[str, Any] | None, node: dict[str, Any] | None
         kind=str((node or {}).get("type", "sidecar")) if injected else "",
         log=str((node or {}).get("access_log", "")),
         admin_port=int((node or {}).get("admin_port", 0)),
+        admin_socket=str((node or {}).get("admin_socket", "")),
         labels=labels,
     )
 

@@ -167,6 +167,10 @@ class MeshTestbed(ABC):
         """Where Prometheus finds the metrics of all pods, and in ``/targets`` those of each."""
         return f"http://127.0.0.1:{self._running().mixer_port}/metrics"
 
+    def pages(self) -> dict[str, str]:
+        """Return the addresses of what stands beside the mesh; locally nothing does."""
+        return {}
+
     def telemetry(self, *, spans: bool = False) -> MixerClient:
         """Return ``mixer`` once it knows all that happened so far; with ``spans``, all traces."""
         running, _ = self._chosen("")

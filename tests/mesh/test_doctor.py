@@ -109,5 +109,27 @@ def test_memory_of_docker(total: str, state: str) -> None:
 def test_networks_of_killed_meshes(tmp_path: Path) -> None:
     lost = tmp_path / "m-123456"
     finding = doctor.check_docker_leftovers(lambda _: f"{tmp_path}\n{lost}\n{lost}\n")
-    assert (finding.state, finding.fact) == ("note", "left of killed meshes: m-123456")
+    assert (finding.state, finding.fact) == (
+        "note",
+        "networks or containers of killed meshes: m-123456",
+    )
     assert doctor.check_docker_leftovers(lambda _: f"{tmp_path}\n").state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("info", "images", "ran", "state"),
+    [
+        ("Debian [name=seccomp]", "abc\ndef\n", "", "ok"),
+        ("Debian [name=seccomp]", "abc\n", None, "missing"),
+        ("Debian [name=rootless]", "abc\n", None, "missing"),
+        ("Debian []", "", "", "note"),
+        ("Docker Desktop []", "abc\n", "", "missing"),
+    ],
+)
+def test_whether_a_container_may_redirect(
+    info: str, images: str, ran: str | None, state: str
+) -> None:
+    answers = {"info": info, "image": images, "run": ran}
+    finding = doctor.check_docker_rules(lambda command: answers[command[1]])
+    assert finding.state == state
+    assert ("rootless" in finding.fact) == ("rootless" in info)

@@ -30,7 +30,7 @@ from mesh.pilot.translate.view import COMPOSE
 from mesh.testbed import pods as podlib
 from mesh.testbed.child import ChildSpec
 from mesh.testbed.client import TestbedError
-from mesh.testbed.compose import door, layout
+from mesh.testbed.compose import door, layout, profiles
 from mesh.testbed.compose.docker import Compose
 from mesh.testbed.compose.project import CALL_CODE, CONTROL_UID, GATE, METRICS_PORT, Project
 from mesh.testbed.compose.project import Spec as Part
@@ -56,6 +56,8 @@ class ComposeDeployment(PodSet):
     compose: Compose
     project: Project
 
+    load_image: str = ""
+    """The image with Locust; ``""``: it is not wanted."""
     published: dict[str, dict[int, int]] = field(default_factory=dict)
     """Compose service -> its port -> port of 127.0.0.1 on this machine."""
 
@@ -151,7 +153,20 @@ class ComposeDeployment(PodSet):
             services |= self.project.pod(
                 pod, sidecar, self._app(pod), self._names(pod), roots, self._code(pod)
             )
+        services |= profiles.observability(self.project.hardened)
+        if visited := self._visited():
+            image = self.load_image or self.project.image
+            services |= profiles.locust(self.project.hardened, image, visited)
         self.compose.write(self.project.file(services))
+
+    def _visited(self) -> str:
+        """Return the gateway's URL inside of the mesh's network; ``""`` without a gateway."""
+        for pod in self.pods.values():
+            if pod.gateway and pod.pod is None:
+                return (
+                    f"http://{pod.node.address}:{pod.node.gateway_ports[podlib.GATEWAY_PORTS[0]]}"
+                )
+        return ""
 
     def _app(self, pod: LocalPod) -> Part | None:
         """Return the application's container; None for a gateway."""
@@ -209,6 +224,8 @@ class ComposeDeployment(PodSet):
             "address": "0.0.0.0",
             "socket_mode": 0o666,
         }
+        if profiles.OBSERVABILITY in self.compose.profiles:
+            options["zipkin_url"] = profiles.ZIPKIN
         return replace(spec, options=options)
 
     def _sidecar(self, pod: LocalPod) -> ChildSpec:

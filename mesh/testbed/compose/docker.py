@@ -60,14 +60,16 @@ def check_compose() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Compose:
-    """``docker compose`` for one project's file."""
+    """``docker compose`` for one project's file; ``profiles``: what is started beside the mesh."""
 
     name: str
     file: Path
+    profiles: tuple[str, ...] = ()
 
     def run(self, *words: str) -> str:
         """Run a Compose command and return what it printed; TestbedError when it failed."""
-        command = ["docker", "compose", "-p", self.name, "-f", str(self.file), *words]
+        chosen = [word for name in self.profiles for word in ("--profile", name)]
+        command = ["docker", "compose", "-p", self.name, "-f", str(self.file), *chosen, *words]
         answer = subprocess.run(
             command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL
         )

@@ -7,20 +7,26 @@ a second `make lab-1 RUNTIME=compose` builds nothing.  Older images of the kit a
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from docker.client import DockerClient
 from docker.errors import DockerException, ImageNotFound
 
+from mesh.state import root
 from mesh.testbed.client import TestbedError
 
 REPOSITORY = "mesh-lab-kit"
 KIT = Path(__file__).resolve().parents[3]
-PARTS = ("compose/Dockerfile", "compose/left-out.txt", "requirements", "services", "mesh")
+PARTS = (
+    *("compose/Dockerfile", "compose/left-out.txt", "compose/visitors.py"),
+    *("requirements", "services", "mesh"),
+)
+KIT_TARGET, ENVOY_TARGET, LOAD_TARGET = "kit", "kit-envoy", "kit-load"
 
 
 def digest(kit: Path = KIT) -> str:
@@ -35,25 +41,36 @@ def digest(kit: Path = KIT) -> str:
     return found.hexdigest()[:12]
 
 
-def ensure(docker: DockerClient, engine: str, say: Callable[[str], None]) -> str:
-    """Return the image for ``engine``, built if need be; TestbedError when that fails."""
-    target = "kit-envoy" if engine == "envoy" else "kit"
+def ensure(docker: DockerClient, target: str, say: Callable[[str], None]) -> str:
+    """Return the image of a target, built if need be; TestbedError when that fails."""
     tag = f"{REPOSITORY}:{target}-{digest()}"
     with contextlib.suppress(ImageNotFound):
         docker.images.get(tag)
         return tag
+    with _alone():
+        with contextlib.suppress(ImageNotFound):
+            docker.images.get(tag)  # another command has built it meanwhile
+            return tag
+        _build_new(docker, target, tag, say)
+    return tag
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Let one command at a time build; the lock ends with its process."""
+    with (root() / "image.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _build_new(docker: DockerClient, target: str, tag: str, say: Callable[[str], None]) -> None:
     say(f"Building the image {tag} (the first time takes about a minute and a network)")
     _build(target, tag)
     for image in docker.images.list(REPOSITORY):
         for old in image.tags:
-            if (
-                old.startswith(f"{REPOSITORY}:{target}-")
-                and old != tag
-                and "envoy" not in old.removeprefix(f"{REPOSITORY}:{target}")
-            ):
+            if old.rpartition("-")[0] == f"{REPOSITORY}:{target}" and old != tag:
                 with contextlib.suppress(DockerException):
                     docker.images.remove(old)
-    return tag
 
 
 def _build(target: str, tag: str) -> None:

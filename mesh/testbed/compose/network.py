@@ -32,6 +32,11 @@ class Subnet:
         """The address of this machine in it."""
         return str(ipaddress.ip_network(self.text)[1])
 
+    @property
+    def others(self) -> str:
+        """The part of it from which Docker may give addresses to what is no pod."""
+        return f"{ipaddress.ip_network(self.text)[0]}/29"
+
     def address(self, number: int) -> str:
         """Return the address of pod ``number``; addresses are used again after 240 pods."""
         network = ipaddress.ip_network(self.text)

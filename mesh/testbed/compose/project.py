@@ -68,7 +68,13 @@ class Project:
                 "mesh": {
                     "labels": self._labels,
                     "ipam": {
-                        "config": [{"subnet": self.subnet.text, "gateway": self.subnet.gateway}]
+                        "config": [
+                            {
+                                "subnet": self.subnet.text,
+                                "gateway": self.subnet.gateway,
+                                "ip_range": self.subnet.others,
+                            }
+                        ]
                     },
                 },
                 "control": {"labels": self._labels},
@@ -79,7 +85,8 @@ class Project:
     def _labels(self) -> dict[str, str]:
         return {RUN_LABEL: str(self.run.path)}
 
-    def _hardened(self, command: Sequence[str], *, user: int, memory: str, pids: int = 256) -> Spec:
+    def hardened(self, command: Sequence[str], *, user: int, memory: str, pids: int = 256) -> Spec:
+        """Return a container of the kit's image without rights, with limits."""
         return {
             "image": self.image,
             "pull_policy": "never",
@@ -100,7 +107,7 @@ class Project:
 
     def _part(self, spec: ChildSpec, *, user: int, memory: str, gate: str = "") -> Spec:
         words = ["python", "-m", "mesh.testbed.compose.entry", json.dumps(to_plain(spec))]
-        return self._hardened([*words, gate] if gate else words, user=user, memory=memory)
+        return self.hardened([*words, gate] if gate else words, user=user, memory=memory)
 
     def control(self, pilot: ChildSpec, mixer: ChildSpec) -> dict[str, Spec]:
         """Return control plane and Mixer; neither is on the pods' network."""
@@ -132,7 +139,7 @@ class Project:
         """
         owner = f"{pod.name}-pod"
         words = ["python", "-m", "mesh.testbed.compose.door"]
-        door = self._hardened(
+        door = self.hardened(
             [
                 *words,
                 str(pod.folder),
@@ -177,7 +184,7 @@ class Project:
         return made
 
     def _init(self, pod: LocalPod, owner: str) -> Spec:
-        init = self._hardened(["nft", self._rules(pod)], user=0, memory="32m", pids=16)
+        init = self.hardened(["nft", self._rules(pod)], user=0, memory="32m", pids=16)
         init["cap_add"] = ["NET_ADMIN"]
         init["network_mode"] = f"service:{owner}"
         init["depends_on"] = {owner: {"condition": "service_started", "restart": True}}
@@ -198,7 +205,7 @@ class Project:
         worker, kind, file = (Path(command[2]), command[3], Path(command[4]))
         words = ["python", "-P", str(DOOR), str(code_door.SOCKET), "python", "-P"]
         words += [str(code_door.WHERE / worker.name), kind, str(code_door.WHERE / file.name)]
-        code = self._hardened(words, user=CODE_UID, memory="256m", pids=32)
+        code = self.hardened(words, user=CODE_UID, memory="256m", pids=32)
         code["ulimits"] |= {"cpu": 120, "fsize": 16 << 20, "nofile": 256}
         code["network_mode"] = "none"
         code["ipc"] = "none"
@@ -231,7 +238,7 @@ class Project:
         words = ["python", "-m", "services.server", name]
         words += [",".join(f"{address}:{port}" for port in ports), "--version", version]
         words += ["--options", json.dumps(options), "--journal", str(pod.journal)]
-        app = self._hardened(words, user=rules.APP_UID, memory="128m", pids=64)
+        app = self.hardened(words, user=rules.APP_UID, memory="128m", pids=64)
         app["ipc"] = "none"
         app["environment"] = {"HOSTNAME": pod.name, **environment}
         if not self.captured and pod.injected:

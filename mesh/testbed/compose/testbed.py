@@ -6,7 +6,7 @@ Requests "as a pod's application" go through the pod's ``door`` and are captured
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import SystemRandom
@@ -24,6 +24,7 @@ from mesh.testbed.base import Answer
 from mesh.testbed.client import TestbedError
 from mesh.testbed.compose import docker as engine
 from mesh.testbed.compose import door, image, network
+from mesh.testbed.compose import profiles as profiles_beside
 from mesh.testbed.compose.deployment import START_SECONDS, ComposeDeployment
 from mesh.testbed.compose.docker import Compose
 from mesh.testbed.compose.network import Subnet
@@ -40,9 +41,17 @@ FILE = "compose.yaml"
 class ComposeTestbed(MeshTestbed):
     """A mesh of ``topology`` in containers."""
 
-    def __init__(self, topology: Topology, *, captured: bool = True, **options: Any) -> None:
+    def __init__(
+        self,
+        topology: Topology,
+        *,
+        captured: bool = True,
+        profiles: Sequence[str] = (),
+        **options: Any,
+    ) -> None:
         super().__init__(topology, **options)
         self.captured = captured
+        self.profiles = profiles_beside.check(profiles)
         self._warden: Warden | None = None
         self._relays: dict[str, Relay] = {}
 
@@ -53,7 +62,11 @@ class ComposeTestbed(MeshTestbed):
         try:
             sweep(client)
             reap()
-            built = image.ensure(client, self.engine, print)
+            target = image.ENVOY_TARGET if self.engine == "envoy" else image.KIT_TARGET
+            built = image.ensure(client, target, print)
+            load = ""
+            if profiles_beside.LOCUST in self.profiles:
+                load = image.ensure(client, image.LOAD_TARGET, print)
             self._folder = RunFolder.create()
         except StateError as problem:
             raise TestbedError(str(problem)) from None
@@ -65,6 +78,7 @@ class ComposeTestbed(MeshTestbed):
                     taken.append(pool["Subnet"])
             subnet = network.choose(taken, SystemRandom())
             deployment = self._make(client, built, subnet, self._folder)
+            deployment.load_image = load
             self._deployment = deployment
             deployment.start(self._apply_ingress)
             self._save()
@@ -85,7 +99,7 @@ class ComposeTestbed(MeshTestbed):
             seed=self.seed,
             folder=run,
             docker=client,
-            compose=Compose(run.name, run.path / FILE),
+            compose=Compose(run.name, run.path / FILE, self.profiles),
             project=Project(run, built, subnet, self.captured),
             certificate_seconds=self.certificate_seconds,
             sampling=self.sampling,
@@ -129,6 +143,7 @@ class ComposeTestbed(MeshTestbed):
             era=state["era"],
             seed=state["seed"],
             captured=state["captured"],
+            profiles=state["profiles"],
         )
         made = bed._make(engine.client(), state["image"], Subnet(state["subnet"]), run)
         bed._take_up(run, made, state)
@@ -141,6 +156,7 @@ class ComposeTestbed(MeshTestbed):
             "image": project.image,
             "subnet": project.subnet.text,
             "captured": self.captured,
+            "profiles": self.profiles,
         }
 
     @property
@@ -173,6 +189,14 @@ class ComposeTestbed(MeshTestbed):
         if found.name not in self._relays:
             self._relays[found.name] = Relay(str(found.folder / door.CLIENT))
         return f"http://127.0.0.1:{self._relays[found.name].port}"
+
+    def pages(self) -> dict[str, str]:
+        """Return the addresses of what stands beside the mesh: ``grafana`` -> URL."""
+        names = [name for each in self.profiles for name in profiles_beside.PAGES[each]]
+        ports = profiles_beside.PORTS
+        return {
+            name: f"http://127.0.0.1:{self.containers.port(name, ports[name])}" for name in names
+        }
 
     # What can be done with it.
 

@@ -1,0 +1,64 @@
+"""Labs in containers have the score that they have on this machine, on both engines.
+
+Labs 1 to 4 run with every change, all of them at night (``make test-compose-all``).
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from grader.lab import all_labs
+from mesh.testbed.client import TestbedError
+from mesh.testbed.compose import docker as engine
+
+ROOT = Path(__file__).parents[2]
+ALWAYS = range(1, 5)
+
+
+def _docker() -> bool:
+    try:
+        engine.check_compose()
+        engine.client().close()
+    except TestbedError:
+        return False
+    return True
+
+
+pytestmark = [
+    pytest.mark.compose,
+    pytest.mark.skipif(not _docker(), reason="no Docker with Compose v2 answers on this machine"),
+]
+
+
+CASES = [
+    pytest.param(
+        lab.number,
+        name,
+        id=f"{lab.number}-{name}",
+        marks=[
+            pytest.mark.xdist_group(f"lab-{lab.number}-{name}"),
+            *([] if lab.number in ALWAYS else [pytest.mark.nightly]),
+        ],
+    )
+    for lab in all_labs()
+    for name in lab.engines
+]
+
+
+@pytest.mark.parametrize(("lab", "engine_name"), CASES)
+def test_a_solution_has_the_whole_score(tmp_path: Path, lab: int, engine_name: str) -> None:
+    words = ["lab", str(lab), "--solution", "--runtime", "compose", "--engine", engine_name]
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "grader.cli", *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^score: (\d+)/\1$", done.stdout, re.MULTILINE), done.stdout
