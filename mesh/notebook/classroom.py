@@ -28,9 +28,10 @@ from mesh.notebook.show import Live, show
 from mesh.notebook.traffic import Question, Seen, batches
 from mesh.state import runs
 from mesh.testbed.base import ApplyError, Document
+from mesh.testbed.choose import attach_to, testbed_for
 from mesh.testbed.client import TestbedError
 from mesh.testbed.load_topology import load_topology
-from mesh.testbed.local import LocalTestbed
+from mesh.testbed.mesh_testbed import MeshTestbed
 from mesh.topology import Pod
 
 ERA = "istio-1.9"
@@ -61,7 +62,7 @@ class ClassroomError(Exception):
 class Classroom:
     """One mesh; ``owned`` is False when somebody else's kept mesh was taken up."""
 
-    def __init__(self, bed: LocalTestbed, *, owned: bool) -> None:
+    def __init__(self, bed: MeshTestbed, *, owned: bool) -> None:
         self.bed = bed
         self._owned = owned
         self._stretch = itertools.count(1)
@@ -198,14 +199,13 @@ class Classroom:
 def open_classroom(topology: Mapping[str, Any] | None = None) -> Classroom:
     """Start the mesh of the notebooks, or take up the one that ``MESH`` names."""
     runtime = os.environ.get("RUNTIME") or "local"
-    if runtime != "local":
-        raise ClassroomError(f"The notebooks run locally, not on {runtime!r}: leave RUNTIME away.")
     name = os.environ.get("MESH", "")
     if name:
         room = Classroom(_attach(name), owned=False)
     else:
         engine = os.environ.get("ENGINE") or "mitmproxy"
-        bed = LocalTestbed(load_topology(topology or TOPOLOGY), engine=engine, era=ERA)
+        wanted = load_topology(topology or TOPOLOGY)
+        bed = testbed_for(runtime, wanted, engine=engine, era=ERA)
         try:
             bed.start()
         except TestbedError as problem:
@@ -217,8 +217,8 @@ def open_classroom(topology: Mapping[str, Any] | None = None) -> Classroom:
     return room
 
 
-def _attach(name: str) -> LocalTestbed:
+def _attach(name: str) -> MeshTestbed:
     for run in runs():
         if run.name == name:
-            return LocalTestbed.attach(run)
+            return attach_to(run)
     raise ClassroomError(f"No mesh is called {name!r}: `meshctl status` names those that run.")

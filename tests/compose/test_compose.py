@@ -398,6 +398,31 @@ def test_a_pod_whose_container_ends_is_mended(mesh: ComposeTestbed, part: str) -
         assert time.monotonic() < end, (mesh.run.path / "warden.log").read_text()
 
 
+@pytest.mark.parametrize("part", ["pilot", "mixer"])
+def test_a_part_of_the_control_plane_that_ends_is_started_again(
+    mesh: ComposeTestbed, part: str
+) -> None:
+    container = f"{mesh.run.name}-{part}-1"
+    before = started(container)
+    subprocess.run(["docker", "kill", container], check=True, capture_output=True)
+    end = time.monotonic() + LIMIT
+    while started(container) == before or not takes_changes(mesh):
+        assert time.monotonic() < end, (mesh.run.path / "warden.log").read_text()
+    assert answers(mesh)
+
+
+def takes_changes(mesh: ComposeTestbed) -> bool:
+    """Whether something can be applied, and its traffic is counted."""
+    try:
+        mesh.apply([("mtls.yaml", DISABLE)])
+        mesh.delete([("PeerAuthentication", "tutorial", "default")])
+        mesh.telemetry()
+        with urlopen(mesh.metrics_url) as answer:
+            return bool(answer.status == 200)
+    except (TestbedError, OSError):
+        return False
+
+
 def started(container: str) -> str:
     """When the container was started last, if it runs now."""
     words = ["docker", "inspect", "-f", "{{.State.Running}} {{.State.StartedAt}}", container]

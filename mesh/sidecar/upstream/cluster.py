@@ -310,6 +310,7 @@ class Cluster:
                 default.pending_requests.overflows + default.requests.overflows
             ),
             "upstream_rq_retry_overflow": default.retries.overflows,
+            "upstream_rq_retry": 0,  # as in Envoy it is there before the first one
             **self.counters,
         }
         values.update(

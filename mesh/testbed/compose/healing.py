@@ -76,16 +76,26 @@ def _out_of_service(running: ComposeDeployment, pod: LocalPod) -> None:
 
 
 def _rejoin(running: ComposeDeployment, pod: LocalPod) -> None:
-    """Bring rules, sidecar and application into the owner's new network."""
+    """Bring rules, sidecar and application into the owner's new network.
+
+    The sidecar takes longest, and waits at its gate: it starts beside the rules.  The application
+    comes after them, or it could send something that nobody captures.
+    """
     others = [each for each in running.containers_of(pod) if not each.endswith("-pod")]
     rules = [each for each in others if each.endswith("-init")]
-    for each in rules:
-        container = running.container(each)
-        container.start()
-        container.wait(timeout=60)
-    with ThreadPoolExecutor(2) as pool:
-        parts = [each for each in others if each not in rules]
-        list(pool.map(lambda each: running.container(each).restart(timeout=0), parts))
+
+    def restart(service: str) -> None:
+        running.container(service).restart(timeout=0)
+
+    with ThreadPoolExecutor(3) as pool:
+        sidecar = [pool.submit(restart, each) for each in others if each.endswith("-sidecar")]
+        for each in rules:
+            container = running.container(each)
+            container.start()
+            container.wait(timeout=60)
+        left = [each for each in others if each not in rules and not each.endswith("-sidecar")]
+        for done in (*sidecar, *[pool.submit(restart, each) for each in left]):
+            done.result()
 
 
 def _into_service(running: ComposeDeployment, pod: LocalPod) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -44,13 +45,26 @@ Spec = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """What the file is made of; ``captured``: whether iptables may be used (NET_ADMIN)."""
+    """What the file is made of; ``captured``: whether iptables may be used (NET_ADMIN).
+
+    ``ports`` are the ports of this machine that were given to ports of containers so far: they stay,
+    whatever is started again.
+    """
 
     run: RunFolder
     image: str
     subnet: Subnet
     captured: bool = True
-    labels: Mapping[str, str] = field(default_factory=dict)
+    ports: dict[str, int] = field(default_factory=dict)
+
+    def _publish(self, service: str, number: int) -> str:
+        """Return the line that lets a port of this machine lead to a container's port."""
+        key = f"{service}:{number}"
+        if key not in self.ports:
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                self.ports[key] = free.getsockname()[1]
+        return f"127.0.0.1:{self.ports[key]}:{number}"
 
     def file(self, services: Mapping[str, Spec]) -> dict[str, Any]:
         """Return the whole Compose file."""
@@ -120,7 +134,7 @@ class Project:
         telemetry = self._part(mixer, user=user, memory="512m", gate=str(folder / "control" / GATE))
         telemetry["volumes"] = [sockets, bind(folder / "control"), bind(folder / "p", write=False)]
         telemetry["networks"] = {"control": {}}
-        telemetry["ports"] = [f"127.0.0.1::{METRICS_PORT}"]
+        telemetry["ports"] = [self._publish("mixer", METRICS_PORT)]
         return {"pilot": plane, "mixer": telemetry}
 
     def pod(
@@ -160,7 +174,8 @@ class Project:
             # Whom Docker's resolver asks about names that it does not know: the sidecar (``rules``).
             door["dns"] = ["127.0.0.1"]
         if pod.node.gateway_ports and pod.pod is None:  # nobody outside calls the egress gateway
-            door["ports"] = [f"127.0.0.1::{port}" for port in pod.node.gateway_ports.values()]
+            listening = pod.node.gateway_ports.values()
+            door["ports"] = [self._publish(owner, port) for port in listening]
         made = {owner: door}
         ready: dict[str, Any] = {owner: {"condition": "service_started", "restart": True}}
         if self.captured:

@@ -6,7 +6,8 @@ Requests "as a pod's application" go through the pod's ``door`` and are captured
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from random import SystemRandom
@@ -33,6 +34,7 @@ from mesh.testbed.compose.relay import Relay
 from mesh.testbed.compose.warden import Warden
 from mesh.testbed.mesh_testbed import MeshTestbed, read_state
 from mesh.testbed.plain import from_plain
+from mesh.testbed.tap import Relay as WireRelay
 from mesh.topology import Topology
 
 FILE = "compose.yaml"
@@ -146,6 +148,7 @@ class ComposeTestbed(MeshTestbed):
             profiles=state["profiles"],
         )
         made = bed._make(engine.client(), state["image"], Subnet(state["subnet"]), run)
+        made.project.ports.update(state["ports"])
         bed._take_up(run, made, state)
         return bed
 
@@ -157,6 +160,7 @@ class ComposeTestbed(MeshTestbed):
             "subnet": project.subnet.text,
             "captured": self.captured,
             "profiles": self.profiles,
+            "ports": project.ports,
         }
 
     @property
@@ -244,6 +248,16 @@ class ComposeTestbed(MeshTestbed):
             raise TestbedError(f"{found.name} has no application to ask")
         place = str(found.folder / door.APP)
         return request.send(place, path, method="GET", headers=None, body=b"")
+
+    @contextmanager
+    def tap(self, name: str) -> Iterator[WireRelay]:
+        """Refuse: a pod cannot reach the relay of this machine."""
+        owner = f"{self.run.name}-{self.find(name).name}-pod-1"
+        raise TestbedError(
+            "tap listens by a relay of this machine, which containers do not reach: capture at the "
+            f"pod's interface instead (`docker run --network container:{owner} --cap-add NET_RAW`)"
+        )
+        yield  # a context manager, as in every runtime
 
     def logs(self, name: str) -> str:
         """Return what a pod's containers, ``pilot`` or ``mixer`` printed."""

@@ -203,8 +203,8 @@ def test_what_cannot_be_opened_is_said(monkeypatch: pytest.MonkeyPatch, home: Pa
     from mesh.notebook import ClassroomError, open_classroom
     from mesh.testbed.client import TestbedError
 
-    monkeypatch.setenv("RUNTIME", "compose")
-    with pytest.raises(ClassroomError, match="leave RUNTIME away"):
+    monkeypatch.setenv("RUNTIME", "cluster")
+    with pytest.raises(TestbedError, match="no runtime 'cluster': local or compose"):
         open_classroom()
     monkeypatch.setenv("RUNTIME", "local")
     monkeypatch.setenv("MESH", "nobody")
