@@ -34,7 +34,7 @@ from mesh.testbed.podset import PodSet
 from mesh.topology import Pod, Topology
 
 if TYPE_CHECKING:
-    from mesh.testbed.tap import Relay
+    from mesh.testbed.tap import Wire
 
 STATE_FILE = "mesh.json"
 MOST_REPLICAS = 10
@@ -292,7 +292,7 @@ class MeshTestbed(ABC):
             self._save()
 
     @contextmanager
-    def tap(self, name: str) -> Iterator[Relay]:
+    def tap(self, name: str) -> Iterator[Wire]:
         """Listen on the wire to a pod while the block runs (``mesh.testbed.tap``)."""
         from mesh.testbed.tap import Relay
 

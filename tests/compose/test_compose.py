@@ -94,16 +94,6 @@ spec:
   action: DENY
   rules: [{{from: [{{source: {{ipBlocks: [{address}]}}}}]}}]
 """
-SNIFF = """
-import socket, sys
-sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.ntohs(3))
-print("listening", flush=True)
-sock.settimeout(60)
-seen = b""
-while b"GET / HTTP" not in seen and b"\\x17\\x03\\x03" not in seen:
-    seen = sock.recv(65535)
-print("plain text" if b"GET / HTTP" in seen else "TLS", flush=True)
-"""
 HOSTILE = """
 import os, socket, subprocess
 found = {}
@@ -257,16 +247,14 @@ def test_an_application_s_plain_request_passes_both_sidecars(mesh: ComposeTestbe
 
 def sniffed(mesh: ComposeTestbed, pod: str) -> str:
     """Return what a capture on the pod's interface sees of one request to it."""
-    owner = f"{mesh.run.name}-{mesh.find(pod).name}-pod-1"
-    words = ["docker", "run", "--rm", "--network", f"container:{owner}", "--user", "0"]
-    words += ["--cap-drop", "ALL", "--cap-add", "NET_RAW", mesh.containers.project.image]
-    with subprocess.Popen(
-        [*words, "python", "-c", SNIFF], stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "listening\n"
+    seen = b""
+    with mesh.tap(pod) as wire:
         assert mesh.request("http://preference:8080/", from_pod="customer").status == 200
-        return process.stdout.readline().strip()
+        while b"GET / HTTP" not in seen and b"\x17\x03\x03" not in seen:
+            chunk = wire.next()
+            assert chunk is not None
+            seen += chunk.data if chunk.to_pod else b""
+    return "plain text" if b"GET / HTTP" in seen else "TLS"
 
 
 def test_the_wire_shows_tls_and_without_it_plain_text(mesh: ComposeTestbed) -> None:

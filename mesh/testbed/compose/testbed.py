@@ -24,7 +24,7 @@ from mesh.testbed import request
 from mesh.testbed.base import Answer
 from mesh.testbed.client import TestbedError
 from mesh.testbed.compose import docker as engine
-from mesh.testbed.compose import door, image, network
+from mesh.testbed.compose import door, image, network, wire
 from mesh.testbed.compose import profiles as profiles_beside
 from mesh.testbed.compose.deployment import START_SECONDS, ComposeDeployment
 from mesh.testbed.compose.docker import Compose
@@ -34,7 +34,7 @@ from mesh.testbed.compose.relay import Relay
 from mesh.testbed.compose.warden import Warden
 from mesh.testbed.mesh_testbed import MeshTestbed, read_state
 from mesh.testbed.plain import from_plain
-from mesh.testbed.tap import Relay as WireRelay
+from mesh.testbed.tap import Wire
 from mesh.topology import Topology
 
 FILE = "compose.yaml"
@@ -250,14 +250,16 @@ class ComposeTestbed(MeshTestbed):
         return request.send(place, path, method="GET", headers=None, body=b"")
 
     @contextmanager
-    def tap(self, name: str) -> Iterator[WireRelay]:
-        """Refuse: a pod cannot reach the relay of this machine."""
-        owner = f"{self.run.name}-{self.find(name).name}-pod-1"
-        raise TestbedError(
-            "tap listens by a relay of this machine, which containers do not reach: capture at the "
-            f"pod's interface instead (`docker run --network container:{owner} --cap-add NET_RAW`)"
-        )
-        yield  # a context manager, as in every runtime
+    def tap(self, name: str) -> Iterator[Wire]:
+        """Listen at a pod's own interface while the block runs (``mesh.testbed.compose.wire``)."""
+        found = self.find(name)
+        if found.pod is None:
+            raise TestbedError(f"no sidecar sends to {found.name}: name another pod")
+        owner = f"{self.run.name}-{found.name}-pod-1"
+        image = self.containers.project.image
+        ports = found.pod.ports.values()
+        with wire.listen(self.run, owner, image, found.node.address, ports) as heard:
+            yield heard
 
     def logs(self, name: str) -> str:
         """Return what a pod's containers, ``pilot`` or ``mixer`` printed."""
