@@ -13,6 +13,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -202,12 +203,19 @@ class ComposeDeployment(ContainerPlan):
         self.await_in_force(self.pods.values())
 
     def revive_control(self) -> None:
-        """Start control plane and Mixer where they have ended, and register the pods anew."""
-        for name in ("pilot", "mixer"):
-            self.container(name).start()
+        """Start a control plane that has ended, Mixer with it, and register the pods anew."""
+        with ThreadPoolExecutor(1) as pool:
+            mixer = pool.submit(self.container("mixer").restart, timeout=0)
+            self.container("pilot").start()
+            mixer.result()
         self.await_pilot()
         pods = [pod for pod in self.pods.values() if not pod.outside]
         self.pilot.add_pods([(node_of(pod), pod.pod) for pod in pods])
+        self.open_gate(self.folder.path / "control" / GATE, "mixer", "")
+
+    def revive_mixer(self) -> None:
+        """Start Mixer again, whether it has ended or is about to."""
+        self.container("mixer").restart(timeout=0)
         self.open_gate(self.folder.path / "control" / GATE, "mixer", "")
 
     @property

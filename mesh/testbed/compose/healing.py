@@ -16,7 +16,6 @@ from docker.errors import DockerException
 
 from mesh.testbed.client import TestbedError
 from mesh.testbed.compose.deployment import ComposeDeployment
-from mesh.testbed.compose.project import GATE
 from mesh.testbed.pods import LocalPod
 from mesh.testbed.podset import node_of
 
@@ -44,7 +43,7 @@ class Healer:
         Raises TestbedError when it cannot be mended.
         """
         if service in ("pilot", "mixer"):
-            return _heal_control(running, service)
+            return self._heal_control(running, service)
         pod = pod_of(running, service)
         if pod is None or service.endswith("-init"):
             return False
@@ -62,6 +61,23 @@ class Healer:
         for each in running.containers_of(pod):
             self.known[each] = started(running, each)
         _into_service(running, pod)
+        return True
+
+    def _heal_control(self, running: ComposeDeployment, service: str) -> bool:
+        """Start control plane and Mixer again; Mixer ends with the control plane."""
+        if (
+            running.halted.exists()
+            or self.known.get(service, "") == started(running, service) != ""
+        ):
+            return False
+        if service == "mixer" and not started(running, "pilot"):
+            return False  # the control plane's own end brings both back
+        if service == "mixer":
+            running.revive_mixer()
+        else:
+            running.revive_control()
+        for each in ("pilot", "mixer"):
+            self.known[each] = started(running, each)
         return True
 
 
@@ -104,17 +120,3 @@ def _into_service(running: ComposeDeployment, pod: LocalPod) -> None:
     running.await_in_force([pod])
     running.pilot.add_pods([(node_of(pod), pod.pod)])
     running.await_in_force(running.pods.values())
-
-
-def _heal_control(running: ComposeDeployment, service: str) -> bool:
-    """Start control plane and Mixer again; Mixer ends with the control plane."""
-    if running.halted.exists():
-        return False
-    if service == "mixer" and running.container("pilot").status != "running":
-        return False  # the control plane's own end brings both back
-    if service == "mixer":
-        running.container(service).start()
-        running.open_gate(running.folder.path / "control" / GATE, service, "")
-    else:
-        running.revive_control()
-    return True
