@@ -63,17 +63,19 @@ class ComposeDeployment(ContainerPlan):
 
     # Readiness.
 
-    def _await(self, ready: Callable[[], bool], service: str) -> None:
-        """Ask until it is so; TestbedError when the container ends, or after too long."""
+    def _await(self, ready: Callable[[], bool], *services: str) -> None:
+        """Ask until it is so; TestbedError when one of the containers ends, or after too long."""
         end = time.monotonic() + START_SECONDS
         looked = time.monotonic()
         while not ready():
             now = time.monotonic()
             if now - looked > 1:
                 looked = now
-                self.check_running(service)
+                for service in services:
+                    self.check_running(service)
             if now > end:
-                raise TestbedError(f"{service} is not ready after {START_SECONDS:g} s")
+                names = ", ".join(services)
+                raise TestbedError(f"{names}: not ready after {START_SECONDS:g} s")
             time.sleep(PAUSE)
 
     def check_running(self, service: str) -> None:
@@ -123,9 +125,10 @@ class ComposeDeployment(ContainerPlan):
     def await_doors(self, pods: Iterable[LocalPod]) -> None:
         """Wait until each pod's application takes connections, and its traffic is captured."""
         for pod in pods:
-            self._await(partial(_says_ready, pod), f"{pod.name}-pod")
-            if pod.has_application:
-                self.check_running(pod.name)
+            own = [f"{pod.name}-pod", *([pod.name] if pod.has_application else [])]
+            self._await(partial(_says_ready, pod), *own)
+            for each in own:
+                self.check_running(each)
 
     def await_in_force(self, pods: Iterable[LocalPod]) -> None:
         """Wait until pods have their configuration; a sidecar that ended is not waited for."""

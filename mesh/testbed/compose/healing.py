@@ -47,20 +47,29 @@ class Healer:
         pod = pod_of(running, service)
         if pod is None or service.endswith("-init"):
             return False
+        owner, sidecar = f"{pod.name}-pod", f"{pod.name}-sidecar"
         try:
             if self.known.get(service) == started(running, service):
                 return False
-            running.container(service).start()
+            lost = not started(running, owner) or service == owner
+            broken = lost or (
+                pod.injected and (service == sidecar or not started(running, sidecar))
+            )
+            if broken:
+                _out_of_service(running, pod)
+            if lost:
+                running.container(owner).start()
+                _rejoin(running, pod)
+            else:  # what ended, and what ended unseen before
+                for each in running.containers_of(pod):
+                    if not each.endswith("-init"):
+                        running.container(each).start()
         except (TestbedError, DockerException):
             return False  # it is being removed: the pod is replaced, or the mesh ends
-        if service in (pod.name, f"{pod.name}-code"):
-            return True  # the sidecar and the rules are still there
-        _out_of_service(running, pod)
-        if service.endswith("-pod"):
-            _rejoin(running, pod)
         for each in running.containers_of(pod):
             self.known[each] = started(running, each)
-        _into_service(running, pod)
+        if broken:
+            _into_service(running, pod)
         return True
 
     def _heal_control(self, running: ComposeDeployment, service: str) -> bool:

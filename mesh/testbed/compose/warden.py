@@ -14,6 +14,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
@@ -23,6 +25,10 @@ from mesh.state import KEPT, RunFolder
 
 if TYPE_CHECKING:
     from mesh.testbed.compose.healing import Healer
+
+
+AGAIN = 1.0
+"""Seconds until a Docker that does not answer is asked again: there is nothing to listen to."""
 
 
 @dataclass(slots=True)
@@ -67,19 +73,24 @@ def watch(run: RunFolder) -> None:
     """Heal what ends, from the moment on that the mesh has started; until the process ends."""
     from docker.errors import DockerException
 
+    from mesh.testbed.client import TestbedError
     from mesh.testbed.compose import docker, healing
     from mesh.testbed.compose.project import RUN_LABEL
 
-    client, healer = docker.client(), healing.Healer()
+    healer = healing.Healer()
     chosen = {"label": f"{RUN_LABEL}={run.path}", "type": "container", "event": "die"}
-    while True:
+    # What ended before this process listened, or while Docker did not answer, is told later.
+    since = int(run.path.stat().st_ctime)
+    while run.path.exists():
         try:
-            for event in client.events(decode=True, filters=chosen):
-                service = event["Actor"]["Attributes"].get("com.docker.compose.service", "")
-                _heal(run, healer, service)
-        except (DockerException, OSError) as problem:
+            with closing(docker.client()) as client:
+                for event in client.events(decode=True, filters=chosen, since=since):
+                    since = int(event["time"])
+                    service = event["Actor"]["Attributes"].get("com.docker.compose.service", "")
+                    _heal(run, healer, service)
+        except (DockerException, TestbedError, OSError) as problem:
             print(f"Docker's events broke off: {problem}", flush=True)
-            return
+            time.sleep(AGAIN)
 
 
 def _heal(run: RunFolder, healer: Healer, service: str) -> None:
