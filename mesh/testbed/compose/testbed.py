@@ -84,6 +84,7 @@ class ComposeTestbed(MeshTestbed):
             self._deployment = deployment
             deployment.start(self._apply_ingress)
             self._save()
+            self._warden.await_listening()
         except (PilotError, DockerException, ValueError) as problem:
             self.stop()
             raise TestbedError(str(problem)) from None

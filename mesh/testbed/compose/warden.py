@@ -4,7 +4,8 @@ It lives as long as the mesh, and mends pods whose containers ended (``healing``
 closes, however it died) and the mesh was not kept, the warden removes containers, networks and
 run folder.  Should it be killed itself, the next command sweeps up (``testbed.sweep``).
 
-Run as ``python -m mesh.testbed.compose.warden RUN``, with the pipe as standard input.
+Run as ``python -m mesh.testbed.compose.warden RUN FD``, with the pipe as standard input; FD is closed when
+it listens to Docker.
 """
 
 from __future__ import annotations
@@ -36,27 +37,42 @@ class Warden:
     """The testbed's side of it."""
 
     process: subprocess.Popen[bytes]
+    listening: int
+    """The end of a pipe that the warden closes when it listens to Docker."""
 
     @classmethod
     def launch(cls, run: RunFolder) -> Warden:
         """Start the warden of a run folder and make it the folder's owner."""
+        ours, its = os.pipe()
         with (run.path / "warden.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "mesh.testbed.compose.warden", str(run.path)],
+                [sys.executable, "-m", "mesh.testbed.compose.warden", str(run.path), str(its)],
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
                 cwd="/",
                 env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[3])},
+                pass_fds=[its],
             )
+        os.close(its)
         run.hand_over(process.pid)
-        return cls(process)
+        return cls(process, ours)
+
+    def await_listening(self) -> None:
+        """Return when it hears what ends from now on (or is gone itself)."""
+        if self.listening >= 0:
+            os.read(self.listening, 1)
+            os.close(self.listening)
+            self.listening = -1
 
     def end(self) -> None:
         """End it without its doing anything more."""
         self.process.kill()
         self.process.wait()
+        if self.listening >= 0:
+            os.close(self.listening)
+            self.listening = -1
         if self.process.stdin is not None:
             self.process.stdin.close()
 
@@ -69,8 +85,11 @@ class Warden:
                 os.kill(owner.pid, signal.SIGKILL)
 
 
-def watch(run: RunFolder) -> None:
-    """Heal what ends, from the moment on that the mesh has started; until the process ends."""
+def watch(run: RunFolder, listening: int) -> None:
+    """Heal what ends, from the moment on that the mesh has started; until the process ends.
+
+    ``listening`` is closed when that begins.
+    """
     from docker.errors import DockerException
 
     from mesh.testbed.client import TestbedError
@@ -84,7 +103,11 @@ def watch(run: RunFolder) -> None:
     while run.path.exists():
         try:
             with closing(docker.client()) as client:
-                for event in client.events(decode=True, filters=chosen, since=since):
+                events = client.events(decode=True, filters=chosen, since=since)
+                if listening >= 0:
+                    os.close(listening)
+                    listening = -1
+                for event in events:
                     since = int(event["time"])
                     service = event["Actor"]["Attributes"].get("com.docker.compose.service", "")
                     _heal(run, healer, service)
@@ -108,12 +131,12 @@ def _heal(run: RunFolder, healer: Healer, service: str) -> None:
         print(f"{service} had ended and could not be mended: {problem}", flush=True)
 
 
-def main(folder: str) -> None:
+def main(folder: str, listening: int) -> None:
     """Watch; at the end of the command clean up, or go on with a kept mesh."""
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     run = RunFolder(Path(folder))
-    Thread(target=watch, args=(run,), name="watch", daemon=True).start()
+    Thread(target=watch, args=(run, listening), name="watch", daemon=True).start()
     while os.read(0, 1):
         pass
     if (run.path / KEPT).exists():
@@ -126,4 +149,4 @@ def main(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], int(sys.argv[2]))
