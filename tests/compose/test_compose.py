@@ -153,13 +153,7 @@ TOPOLOGY = load_topology(
 )
 
 
-ENGINES = [
-    pytest.param(name, marks=pytest.mark.xdist_group(f"compose-{name}"))
-    for name in ("mitmproxy", "envoy")
-]
-
-
-@pytest.fixture(scope="module", params=ENGINES)
+@pytest.fixture(scope="module", params=["mitmproxy", "envoy"])
 def mesh(request: pytest.FixtureRequest) -> Iterator[ComposeTestbed]:
     """Run a mesh in containers; all tests of an engine share it."""
     with ComposeTestbed(TOPOLOGY, engine=request.param, seed="test") as bed:

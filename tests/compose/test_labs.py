@@ -39,10 +39,7 @@ CASES = [
         lab.number,
         name,
         id=f"{lab.number}-{name}",
-        marks=[
-            pytest.mark.xdist_group(f"lab-{lab.number}-{name}"),
-            *([] if lab.number in ALWAYS else [pytest.mark.nightly]),
-        ],
+        marks=[] if lab.number in ALWAYS else [pytest.mark.nightly],
     )
     for lab in all_labs()
     for name in lab.engines

@@ -1,8 +1,8 @@
 """Warden: the process that owns a mesh in containers, as the preloaded process owns a local one.
 
-It lives as long as the mesh, and mends pods whose containers ended (``healing``).  When the command that started the mesh is gone (its end of a pipe
-closes, however it died) and the mesh was not kept, the warden removes containers, networks and
-run folder.  Should it be killed itself, the next command sweeps up (``testbed.sweep``).
+It lives as long as the mesh, and mends pods whose containers ended (``healing``).  When the command
+that started the mesh is gone (its end of a pipe closes, however it died) and the mesh was not kept,
+the warden removes containers, networks and run folder.  Should it be killed itself, the next command sweeps up (``testbed.sweep``).
 
 Run as ``python -m mesh.testbed.compose.warden RUN FD``, with the pipe as standard input; FD is closed when
 it listens to Docker.
