@@ -195,8 +195,10 @@ conformance:
 	$(SETUP) core 'envoy?'
 	@.venv/bin/meshctl conform --engine both --write runs/conformance/latest.json $(if $(CASES),$(CASES),tests/conformance/cases)
 
-## bench: measure CPU per request, latency, memory and start-up; writes runs/bench/latest.json
-##   PART=hop|chain|bodies|routes|mesh|telemetry|tls|analyze|grading measures one part only
+## bench: measure CPU per request, latency, memory, start-up, and the control plane by the size of the
+##   mesh; writes runs/bench/latest.json
+##   PART=hop|chain|bodies|routes|mesh|telemetry|tls|analyze|grading|scale|clients|
+##   envoy measures one part only
 bench:
 	$(SETUP) core 'envoy?'
 	@$(PYTHON_BIN) -m mesh.bench $${PART:+--part "$$PART"} $(ARGS)

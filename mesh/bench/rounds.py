@@ -28,9 +28,10 @@ def table(title: str, rows: dict[str, Figures]) -> Table:
     """The figures as a table: a row a variant, a column a figure."""
     result = Table(title=title, title_justify="left")
     result.add_column("")
-    columns = list(next(iter(rows.values())))
+    columns = list(dict.fromkeys(column for figures in rows.values() for column in figures))
     for column in columns:
         result.add_column(column, justify="right")
     for name, figures in rows.items():
-        result.add_row(name, *(f"{figures[column]:.4g}" for column in columns))
+        cells = (f"{figures[column]:.4g}" if column in figures else "" for column in columns)
+        result.add_row(name, *cells)
     return result

@@ -20,7 +20,7 @@ from mesh.istio.eras import Era
 from mesh.istio.resource import Resource
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.registry import Registry
-from mesh.pilot.translate import RDS, SHORT, Translator, names, translate
+from mesh.pilot.translate import RDS, SHORT, Translator, names, translate, unpack
 from mesh.pilot.translate.scope import scoped
 from mesh.pilot.translate.view import MeshView, OutboundPolicy
 from mesh.sidecar.filters.routing import Action, CompiledRoute, RequestHead, RouteTable
@@ -105,7 +105,8 @@ def snapshots(
     translator = Translator(view)
     return {
         node.name: {
-            SHORT[kind]: dict(messages) for kind, messages in translator.snapshot(node).items()
+            SHORT[kind]: dict(messages)
+            for kind, messages in unpack(translator.snapshot(node)).items()
         }
         for node in nodes
     }

@@ -11,8 +11,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from betterproto2 import Message
-from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterDiscoveryType
 from envoy_data_plane.envoy.config.core.v3 import Node
 from envoy_data_plane.envoy.service.discovery.v3 import (
     AggregatedDiscoveryServiceBase,
@@ -22,10 +20,9 @@ from envoy_data_plane.envoy.service.discovery.v3 import (
 from grpclib import GRPCError
 from grpclib.const import Status
 
-from mesh.pilot.connection import Connection, Packed, Target
-from mesh.pilot.encode import encode
+from mesh.pilot.connection import Connection, Target
 from mesh.pilot.status import Nack, NodeStatus
-from mesh.pilot.translate import CDS, EDS, LDS, RDS, Snapshot
+from mesh.pilot.translate import CDS, EDS, LDS, RDS, Packed
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,35 +55,37 @@ class AdsServer(AggregatedDiscoveryServiceBase):
         self._streams: dict[str, _Stream] = {}
         self._changed: asyncio.Event = asyncio.Event()
         self._number = 0
+        self._behind: set[str] = set()
+        self._refusing: set[str] = set()
 
-    def publish(self, version: str, snapshots: Mapping[str, tuple[str, Snapshot]]) -> list[str]:
-        """Set the targets: node id -> (name, snapshot).  Returns the ids whose content changed.
+    def publish(
+        self,
+        version: str,
+        targets: Mapping[str, tuple[str, Packed]],
+        gone: Iterable[str] = (),
+    ) -> list[str]:
+        """Set targets: node id -> (name, resources).  Returns the ids whose content changed.
 
-        Nodes that are not among them are forgotten and their streams end.
+        The nodes ``gone`` are forgotten and their streams end; all others stay as they are.
         """
-        cache: dict[int, bytes] = {}
         changed: list[str] = []
-        for node_id, (name, snapshot) in snapshots.items():
-            packed: Packed = {
-                url: {key: _encode(message, cache) for key, message in resources.items()}
-                for url, resources in snapshot.items()
-            }
+        for node_id, (name, packed) in targets.items():
             old = self._targets.get(node_id)
             self._names[node_id] = name
             if old is not None and old.packed == packed:
                 continue
-            eds, rds = _needed(snapshot)
-            self._targets[node_id] = Target(version, packed, eds, rds)
+            self._targets[node_id] = Target(version, packed, *_needed(packed))
             changed.append(node_id)
             if node_id in self._streams:
                 self._streams[node_id].connection.target = self._targets[node_id]
                 self._streams[node_id].wake.set()
-        for node_id in set(self._targets) - set(snapshots):
-            del self._targets[node_id]
+            self._judge(node_id)
+        for node_id in gone:
+            self._targets.pop(node_id, None)
             if node_id in self._streams:
                 self._streams[node_id].closed = True
                 self._streams[node_id].wake.set()
-        self._notify()
+            self._judge(node_id)
         return changed
 
     async def in_force(
@@ -97,21 +96,22 @@ class AdsServer(AggregatedDiscoveryServiceBase):
         With ``connected_only`` a node without a stream is left out (it gets its configuration when
         it comes), one that leaves meanwhile is reported in ``missing``.  ``timeout`` in seconds.
         """
-        wanted = set(self._targets if nodes is None else nodes) & set(self._targets)
+        asked = self._behind | self._refusing if nodes is None else nodes
+        wanted = {each for each in asked if each in self._targets}
         if connected_only:
-            wanted &= set(self._streams)
+            wanted = {each for each in wanted if each in self._streams}
         lost: set[str] = set()
         try:
             async with asyncio.timeout(timeout):
                 while True:
                     self._changed.clear()
                     if connected_only:
-                        lost |= wanted - set(self._streams)
-                    if all(self._is_in_force(each) for each in wanted - lost):
+                        lost |= {each for each in wanted if each not in self._streams}
+                    if not (wanted - lost) & self._behind:
                         break
                     await self._changed.wait()
         except TimeoutError:
-            late = sorted(each for each in wanted - lost if not self._is_in_force(each))
+            late = sorted((wanted - lost) & self._behind)
             names = [self._names.get(each, each) for each in late]
             reason = (
                 f"{', '.join(names)} did not acknowledge the configuration within {timeout:g} s: "
@@ -164,13 +164,13 @@ class AdsServer(AggregatedDiscoveryServiceBase):
                 stream.wake.clear()
                 while (response := connection.next_response()) is not None:
                     yield response
-                self._notify()
+                self._judge(connection.node_id)
                 await stream.wake.wait()
         finally:
             reader.cancel()
             if self._streams.get(connection.node_id) is stream:
                 del self._streams[connection.node_id]
-            self._notify()
+            self._judge(connection.node_id)
 
     def _open(self, first: DiscoveryRequest) -> _Stream:
         node = first.node or Node()
@@ -185,6 +185,7 @@ class AdsServer(AggregatedDiscoveryServiceBase):
         stream = _Stream(connection)
         old = self._streams.get(node_id)
         self._streams[node_id] = stream
+        self._judge(node_id)
         if old is not None:
             old.closed = True
             old.wake.set()
@@ -195,33 +196,23 @@ class AdsServer(AggregatedDiscoveryServiceBase):
             async for request in messages:
                 stream.connection.receive(request)
                 stream.wake.set()
-                self._notify()
+                self._judge(stream.connection.node_id)
         finally:
             stream.closed = True
             stream.wake.set()
 
-    def _is_in_force(self, node_id: str) -> bool:
+    def _judge(self, node_id: str) -> None:
+        """Note whether a node is behind its target, or refuses something, and tell who waits."""
         stream = self._streams.get(node_id)
-        return stream is not None and stream.connection.in_force
-
-    def _notify(self) -> None:
+        known = node_id in self._targets
+        in_force = stream is not None and stream.connection.in_force
+        refuses = stream is not None and bool(stream.connection.nacks())
+        (self._behind.add if known and not in_force else self._behind.discard)(node_id)
+        (self._refusing.add if known and refuses else self._refusing.discard)(node_id)
         self._changed.set()
 
 
-def _encode(message: Message, cache: dict[int, bytes]) -> bytes:
-    """Encode a message once for all nodes that share it (the snapshots keep it alive)."""
-    found = cache.get(id(message))
-    if found is None:
-        found = cache[id(message)] = encode(message)
-    return found
-
-
-def _needed(snapshot: Snapshot) -> tuple[frozenset[str], frozenset[str]]:
+def _needed(packed: Packed) -> tuple[frozenset[str], frozenset[str]]:
     """Return the names that a client will ask for: by EDS for its clusters, by RDS."""
-    eds = frozenset(
-        name
-        for name, cluster in snapshot[CDS].items()
-        if isinstance(cluster, Cluster) and cluster.type == ClusterDiscoveryType.EDS
-    )
-    routes = frozenset(snapshot[RDS]) if snapshot[LDS] else frozenset()
-    return eds & frozenset(snapshot[EDS]), routes
+    routes = frozenset(packed[RDS]) if packed[LDS] else frozenset()
+    return frozenset(packed[EDS]) & packed[CDS].keys(), routes

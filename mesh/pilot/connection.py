@@ -15,10 +15,7 @@ from envoy_data_plane.envoy.service.discovery.v3 import DiscoveryRequest, Discov
 from envoy_data_plane.google.protobuf import Any
 
 from mesh.pilot.status import Nack, NodeStatus, TypeState
-from mesh.pilot.translate import CDS, EDS, LDS, RDS, SHORT, TYPES
-
-Packed = dict[str, dict[str, bytes]]
-"""Type URL -> resource name -> encoded message."""
+from mesh.pilot.translate import CDS, EDS, LDS, RDS, SHORT, TYPES, Packed
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +44,9 @@ class Connection:
         default_factory=lambda: {url: TypeState() for url in TYPES}
     )
     nonces: int = 0
+    _contents: dict[str, tuple[Target, frozenset[str], dict[str, bytes]]] = field(
+        default_factory=dict
+    )
 
     def receive(self, request: DiscoveryRequest) -> None:
         """Note a request: a first one, an acknowledgement, a refusal, or new names."""
@@ -126,9 +126,14 @@ class Connection:
         resources = self.target.packed[url]
         if state.names is None or url == LDS:
             return resources
+        target, names, content = self._contents.get(url, (None, None, {}))
+        if target is self.target and names is state.names:
+            return content
         old = state.sent or {}
         chosen = {name: resources.get(name, old.get(name)) for name in sorted(state.names)}
-        return {name: content for name, content in chosen.items() if content is not None}
+        content = {name: found for name, found in chosen.items() if found is not None}
+        self._contents[url] = (self.target, state.names, content)
+        return content
 
     def _settled(self, url: str) -> bool:
         """True when the node answered this type's content, and asked for all that it needs."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,11 +21,12 @@ from mesh.pilot.ads import AdsServer, Outcome
 from mesh.pilot.mixer_feed import MixerFeed
 from mesh.pilot.names_feed import NamesFeed
 from mesh.pilot.node import ProxyNode
-from mesh.pilot.registry import Registry
+from mesh.pilot.registry import PODS, SERVICE, Registry
 from mesh.pilot.status import Nack, NodeStatus
 from mesh.pilot.store import Key, Store, key_of
 from mesh.pilot.trace import trace
-from mesh.pilot.translate import Snapshot, Translator, envoy_filter, original_dst
+from mesh.pilot.translate import Packed, Translator, envoy_filter, original_dst
+from mesh.pilot.translate.configs import Change, Configs
 from mesh.pilot.translate.view import (
     LOCAL,
     SYSTEM_ROOTS,
@@ -40,6 +41,7 @@ from mesh.topology import Pod
 MIXER_KINDS = frozenset({"Telemetry", "QuotaSpec", "QuotaSpecBinding"})
 """What Mixer reads, beside everything of the group config.istio.io."""
 
+REGISTRY_WORDS = frozenset({SERVICE, PODS})
 UNTRANSLATABLE = "KIT0201"
 """Code of a Problem that only the translation finds."""
 
@@ -84,20 +86,32 @@ class ControlPlane:
     system_roots: str = SYSTEM_ROOTS
     registry: Registry = field(default_factory=Registry)
     nodes: dict[str, ProxyNode] = field(default_factory=dict)
-    resources: dict[Key, Resource] = field(default_factory=dict)
-    snapshots: dict[str, Snapshot] = field(default_factory=dict)
+    snapshots: dict[str, Packed] = field(default_factory=dict)
     providers: tuple[ExtensionProvider, ...] = ()
     mixer_settings: MixerSettings = field(default_factory=MixerSettings)
     mixer: MixerFeed = field(default_factory=MixerFeed)
     names: NamesFeed = field(default_factory=NamesFeed)
     tapped: set[tuple[str, str]] = field(default_factory=set)
     ads: AdsServer = field(init=False)
+    _configs: Configs[Resource] = field(default_factory=Configs)
+    _translator: Translator | None = None
+    _settings: object = None
+    _touched: set[Hashable] = field(default_factory=set)
+    """What was changed since the last push."""
+    _due: set[str] = field(default_factory=set)
+    """Nodes that have to be translated again."""
+    _unproven: set[str] = field(default_factory=set)
+    """Nodes of which nobody knows yet that nothing is warming."""
+    _tables: dict[str, dict[str, list[str]]] = field(default_factory=dict)
+    """What the DNS of each node answers."""
+    _news: bool = True
+    """Whether something changed that Mixer has to know."""
     _version: int = 0
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         self.ads = AdsServer(self.identify)
-        self.resources = {key_of(each): each for each in self.store.load()}
+        self._configs.update(self.store.load())
 
     def identify(self, node: Node) -> str | None:
         """Return the id of a registered node."""
@@ -115,29 +129,98 @@ class ControlPlane:
                 return node
         return None
 
+    @property
+    def resources(self) -> Mapping[Key, Resource]:
+        """What is applied, by kind, namespace and name."""
+        return self._configs.by_key
+
+    @property
+    def in_order(self) -> Iterable[Resource]:
+        """What is applied, in the order in which it was."""
+        return self._configs
+
     def push(self) -> None:
-        """Translate for every node and offer what changed."""
+        """Translate anew what depends on what changed since the last push, and offer it.
+
+        ValueError when something cannot be translated; then nothing is offered, and the next push
+        tries again.
+        """
         self._version += 1
-        view = MeshView(
-            self.registry,
-            tuple(self.resources.values()),
+        registered = self.registry.take_changed()
+        self._news |= any(each[0] in REGISTRY_WORDS for each in registered)
+        translator = self._current_translator()
+        self._due |= translator.forget(self._touched | registered)
+        self._touched = set()
+        made = {key: translator.snapshot(self.nodes[key]) for key in self._due if key in self.nodes}
+        gone = [key for key in self._due if key not in self.nodes]
+        for key in gone:
+            translator.remove(key)
+            self.snapshots.pop(key, None)
+        self.snapshots |= made
+        offered = {key: (self.nodes[key].name, made[key]) for key in made}
+        self._unproven.update(self.ads.publish(str(self._version), offered, gone))
+        if any(self.nodes[key].captured for key in made) or gone:
+            self._tables = {key: each for key, each in self._tables.items() if key not in gone}
+            self._tables |= {
+                key: translator.names(self.nodes[key]) for key in made if self.nodes[key].captured
+            }
+            self.names.offer(self._tables)
+        self._due = set()
+        if self._news:
+            self._news = False
+            self.mixer.offer(self._version)
+
+    def update(
+        self, new: Iterable[Resource], gone: Iterable[Key] = (), era: Era | None = None
+    ) -> None:
+        """Add, replace and remove resources, and push.  ValueError: everything is as it was."""
+        old_era, self.era = self.era, era or self.era
+        change = self._configs.update(new, gone)
+        self._note(change)
+        try:
+            self.push()
+        except ValueError:
+            self._note(self._configs.undo(change))
+            self.era = old_era
+            self.push()
+            raise
+
+    def _current_translator(self) -> Translator:
+        """Return the translator; a new one, for all nodes, when the era or an option changed."""
+        settings = (
             self.era,
             self.outbound_policy,
             self.world,
-            l5d_dtab=self.l5d_dtab,
-            runtime=self.runtime,
-            providers=self.providers,
-            mixer=self.mixer_settings,
-            system_roots=self.system_roots,
+            self.l5d_dtab,
+            self.runtime,
+            self.providers,
+            self.mixer_settings,
+            self.system_roots,
         )
-        translator = Translator(view)
-        self.snapshots = {key: translator.snapshot(node) for key, node in self.nodes.items()}
-        offered = {key: (node.name, self.snapshots[key]) for key, node in self.nodes.items()}
-        self.ads.publish(str(self._version), offered)
-        self.names.offer(
-            {key: translator.names(node) for key, node in self.nodes.items() if node.captured}
-        )
-        self.mixer.offer(self._version)
+        if self._translator is None or settings != self._settings:
+            self._settings = settings
+            view = MeshView(
+                self.registry,
+                self._configs,
+                self.era,
+                self.outbound_policy,
+                self.world,
+                l5d_dtab=self.l5d_dtab,
+                runtime=self.runtime,
+                providers=self.providers,
+                mixer=self.mixer_settings,
+                system_roots=self.system_roots,
+            )
+            self._translator = Translator(view)
+            self._due |= set(self.nodes)
+            self._news = True
+        return self._translator
+
+    def _note(self, change: Change[Resource]) -> None:
+        """Remember for the next push what an update of the resources touched."""
+        self._touched |= change.shelves
+        for key, old, _ in change.before:
+            self._news |= any(map(_for_mixer, (old, self.resources.get(key))))
 
     async def apply(
         self,
@@ -164,16 +247,13 @@ class ControlPlane:
             problems += envoy_filter.remarks(resources)
             if has_errors(problems):
                 return Applied(tuple(problems), seconds=self.clock() - began)
-            before, old_era = dict(self.resources), self.era
-            self.era = chosen
-            new = {key_of(each): each for each in resources}
-            gone = [] if keep is None else [key for key in before if key not in {*new, *keep}]
-            self.resources = {key: before[key] for key in before if key not in gone} | new
+            gone: list[Key] = []
+            if keep is not None:
+                stays = {*keep, *map(key_of, resources)}
+                gone = [key for key in self.resources if key not in stays]
             try:
-                self.push()
+                self.update(resources, gone, chosen)
             except ValueError as error:
-                self.resources, self.era = before, old_era
-                self.push()
                 problems.append(Problem(UNTRANSLATABLE, Level.ERROR, str(error)))
                 return Applied(tuple(problems), seconds=self.clock() - began)
             self.store.save(resources, chosen.name)
@@ -194,9 +274,7 @@ class ControlPlane:
         async with self._lock:
             began = self.clock()
             gone = [key for key in keys if key in self.resources]
-            for key in gone:
-                del self.resources[key]
-            self.push()
+            self.update((), gone)
             for key in gone:
                 self.store.delete(key)
             outcome = await self.in_force()
@@ -220,6 +298,8 @@ class ControlPlane:
                 if self.citadel is not None and node.id not in self.nodes:
                     tokens[node.id] = self.citadel.tokens.mint(node.id)
                 self.nodes[node.id] = node
+                self._due.add(node.id)
+                self._news = True
             if pod is not None:
                 self.registry.add_pod(pod)
         self.push()
@@ -232,6 +312,8 @@ class ControlPlane:
             gone = [k for k, n in self.nodes.items() if (n.pod, n.namespace) == (name, namespace)]
             for key in gone:
                 del self.nodes[key]
+                self._due.add(key)
+                self._news = True
                 if self.citadel is not None:
                     self.citadel.forget(key)
         self.push()
@@ -243,7 +325,8 @@ class ControlPlane:
         """
         async with self._lock:
             gone = list(names)
-            self.registry.draining |= {(namespace, name) for name, namespace in gone}
+            for name, namespace in gone:
+                self.registry.drain(name, namespace)
             self.push()
             outcome = await self.in_force()
             for name, namespace in gone:
@@ -273,10 +356,12 @@ class ControlPlane:
             named = tuple(self.nodes[each].name for each in late if each in self.nodes)
             reason = f"the DNS of {', '.join(named)} did not take the names within {limit:g} s."
             return replace(outcome, in_force=False, missing=named, reason=reason)
-        chosen = set(self.nodes if wanted is None else wanted)
-        for node_id, engine in self.ads.connected().items():
+        chosen = self._unproven & self.nodes.keys() if wanted is None else set(wanted)
+        connected = self.ads.connected()
+        for node_id in sorted(chosen):
             node = self.nodes.get(node_id)
-            if node is None or node_id not in chosen or engine != "envoy" or not node.admin_port:
+            if node is None or connected.get(node_id) != "envoy" or not node.admin_port:
+                self._unproven.discard(node_id)
                 continue
             wrong = await still_warming(node.admin, max(end - self.clock(), 0.1))
             if wrong:
@@ -284,6 +369,7 @@ class ControlPlane:
                     f"{node.name} acknowledged the configuration, but {wrong} after {limit:g} s."
                 )
                 return replace(outcome, in_force=False, missing=(node.name,), reason=reason)
+            self._unproven.discard(node_id)
         return outcome
 
     def mixer_state(self) -> dict[str, Any]:
@@ -297,11 +383,18 @@ class ControlPlane:
             "services": [service_to_dict(each) for each in self.registry.services.values()],
             "resources": [
                 {"file": each.source.file, "text": each.source.text, "namespace": each.namespace}
-                for each in self.resources.values()
-                if each.kind in MIXER_KINDS or each.api_version.startswith("config.istio.io/")
+                for each in self._configs
+                if _for_mixer(each)
             ],
         }
 
     def status(self) -> list[NodeStatus]:
         """Return the rows of ``proxy-status``."""
         return self.ads.status()
+
+
+def _for_mixer(resource: Resource | None) -> bool:
+    """True for what Mixer reads."""
+    if resource is None:
+        return False
+    return resource.kind in MIXER_KINDS or resource.api_version.startswith("config.istio.io/")

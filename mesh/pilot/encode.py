@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import struct
 import warnings
+import weakref
 from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple, cast
@@ -41,6 +42,14 @@ _FIXED = {
     "fixed32": (5, struct.Struct("<I")),
     "sfixed32": (5, struct.Struct("<i")),
 }
+_NUMBERS = {
+    "BoolValue": (0, 1),
+    "UInt32Value": (0, 2**32 - 1),
+    "Int32Value": (-(2**31), 2**31 - 1),
+    "UInt64Value": (0, 2**64 - 1),
+    "Int64Value": (-(2**63), 2**63 - 1),
+}
+"""The wrappers of whole numbers, with what they can hold."""
 _VARINT, _LENGTH = 0, 2
 """Wire types; those of ``_FIXED`` are 1 and 5."""
 
@@ -55,12 +64,44 @@ class _Field(NamedTuple):
     packed: Writer | None
 
 
+class _Seal(weakref.ref[Message]):
+    """The wire format of a message that is still there."""
+
+    __slots__ = ("key", "wire")
+    key: int
+    wire: bytes
+
+
+_seals: dict[int, _Seal] = {}
+
+
+def sealed[M: Message](message: M) -> M:
+    """The message itself, whose wire format is kept: it must not be changed any more.
+
+    A copy (``copy.copy``) is a message of its own, without the seal.
+    """
+    wire = encode(message)
+    seal = _seals[id(message)] = _Seal(message, _broken)
+    seal.key, seal.wire = id(message), wire
+    return message
+
+
+def _broken(seal: weakref.ref[Message]) -> None:
+    """Called when the message is gone."""
+    if isinstance(seal, _Seal) and _seals.get(seal.key) is seal:
+        del _seals[seal.key]
+
+
 def encode(message: Message) -> bytes:
     """The message in wire format, as ``bytes(message)`` would write it."""
+    seal = _seals.get(id(message))
+    if seal is not None:
+        return seal.wire
     out = bytearray()
+    values = vars(message)
     for name, default, write, repeated, packed in _fields(type(message)):
-        value = getattr(message, name)
-        if value is None or value == default:
+        value = values[name]
+        if value is None or value is default or value == default:
             continue
         if packed is not None:
             out += packed(value)
@@ -121,8 +162,22 @@ def _writer(number: int, proto_type: str, unwrap: Callable[[], Any] | None) -> W
         return lambda value: tag + _sized(value)
     if unwrap is not None:  # a Duration, a wrapper: the message has Python's own value in its place
         wrapper = unwrap()
+        if wrapper.__name__ in _NUMBERS:
+            return _wrapped(tag, *_NUMBERS[wrapper.__name__])
         return lambda value: tag + _sized(encode(wrapper.from_wrapped(value)))
     return lambda value: tag + _sized(encode(value))
+
+
+def _wrapped(tag: bytes, lowest: int, highest: int) -> Writer:
+    """What writes a number in its wrapper (a message with the one field ``value``)."""
+    inner = _tag(1, _VARINT)
+
+    def write(value: int) -> bytes:
+        if not lowest <= value <= highest:
+            raise ValueError(f"{value} is not between {lowest} and {highest}")
+        return tag + (_sized(inner + varint(value)) if value else b"\0")
+
+    return write
 
 
 def _packed(number: int, proto_type: str) -> Writer:
@@ -144,6 +199,11 @@ def _plain(proto_type: str) -> tuple[Writer, int]:
 
 def _tag(number: int, wire: int) -> bytes:
     return varint(number << 3 | wire)
+
+
+def length_delimited(number: int, data: bytes) -> bytes:
+    """A field with that number whose value (a message, a text) is already written."""
+    return _tag(number, _LENGTH) + _sized(data)
 
 
 def _sized(data: bytes) -> bytes:

@@ -18,6 +18,8 @@ from mesh.citadel.identity import spiffe_id
 from mesh.topology import DOMAIN_SUFFIX, ISTIO, TLS_MODE
 
 NodeType = Literal["sidecar", "router"]
+NODE = "node"
+"""Word for a node (by its id) in ``mesh.pilot.memo``."""
 METADATA_KEY = "MESH_LAB"
 """Key of the kit's own fields in the node metadata."""
 

@@ -30,7 +30,7 @@ from mesh.pilot.handler import Handler, outcome_to_dict
 from mesh.pilot.names_feed import Table
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.tap_api import Tap
-from mesh.pilot.translate import SHORT
+from mesh.pilot.translate import SHORT, unpack
 from mesh.pilot.wire import pod_from_dict, service_from_dict
 from mesh.redact import redacted
 
@@ -75,7 +75,7 @@ class Resources(Handler):
                     "line": each.source.root.line,
                     "text": each.source.text,
                 }
-                for each in self.plane.resources.values()
+                for each in self.plane.in_order
             ]
         )
 
@@ -154,7 +154,7 @@ class SnapshotOf(Handler):
 
     def get(self, name: str) -> None:
         """Return a node's whole xDS as JSON: CDS, EDS, LDS, RDS -> name -> resource."""
-        snapshot = self.plane.snapshots[self.node(name).id]
+        snapshot = unpack(self.plane.snapshots[self.node(name).id])
         self.answer(
             {
                 SHORT[url]: {key: redacted(message.to_dict()) for key, message in resources.items()}
@@ -173,7 +173,7 @@ class ProxyConfig(Handler):
             raise HTTPError(
                 404, reason=f'no view "{view}"; there are: {", ".join(proxy_config.VIEWS)}'
             )
-        snapshot = self.plane.snapshots[self.node(name).id]
+        snapshot = unpack(self.plane.snapshots[self.node(name).id])
         self.answer({"columns": proxy_config.COLUMNS[view], "rows": rows(snapshot)})
 
 

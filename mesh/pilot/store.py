@@ -12,7 +12,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from mesh.istio import Resource, era, load_text
 
@@ -25,7 +25,23 @@ class StoreError(Exception):
     """A file of the store cannot be written, or does not hold what it should."""
 
 
-def key_of(resource: Resource) -> Key:
+class Named(Protocol):
+    """What is needed of ``mesh.istio.Resource``."""
+
+    @property
+    def qualified_kind(self) -> str:
+        """The kind, with its group where two kinds have one name."""
+
+    @property
+    def namespace(self) -> str:
+        """``metadata.namespace``."""
+
+    @property
+    def name(self) -> str:
+        """``metadata.name``."""
+
+
+def key_of(resource: Named) -> Key:
     """Return what makes a resource the same one: kind, namespace and name."""
     return resource.qualified_kind, resource.namespace, resource.name
 

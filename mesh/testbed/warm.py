@@ -20,7 +20,6 @@ from mesh.pilot.encode import encode
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.registry import Registry
 from mesh.pilot.translate import Translator
-from mesh.pilot.translate.messages import pack
 from mesh.pilot.translate.view import MeshView
 from mesh.testbed.load_topology import ingress_yaml, standard_topology
 from mesh.topology import ISTIO, TLS_MODE, Pod
@@ -88,8 +87,8 @@ def warm_up() -> None:
         ),
     ]
     for node in nodes:
-        for url, messages in translator.snapshot(node).items():
-            packed = [pack(message) for message in messages.values()]
+        for url, contents in translator.snapshot(node).items():
+            packed = [Packed(type_url=url, value=content) for content in contents.values()]
             response = DiscoveryResponse(version_info="1", type_url=url, resources=packed)
             for each in DiscoveryResponse.parse(encode(response)).resources:
                 _read(each.unpack())

@@ -6,13 +6,19 @@ ends here, everything that moves a request starts from here.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from betterproto2 import Message
 from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterDiscoveryType
+from envoy_data_plane.envoy.config.endpoint.v3 import ClusterLoadAssignment
+from envoy_data_plane.envoy.config.listener.v3 import Listener
+from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration
 
-from mesh.pilot.node import ProxyNode
+from mesh.pilot.encode import encode
+from mesh.pilot.memo import note
+from mesh.pilot.node import NODE, ProxyNode
 from mesh.pilot.translate import (
     clusters,
     connect,
@@ -31,78 +37,181 @@ from mesh.pilot.translate import (
 from mesh.pilot.translate.messages import CDS, EDS, LDS, RDS, SHORT, TYPES
 from mesh.pilot.translate.view import MeshView
 
+SNAPSHOT = "snapshot"
+"""Word for a node's resources in the memo."""
+Packed = dict[str, dict[str, bytes]]
+"""Type URL -> resource name -> message in wire format: all that one proxy has to have.
+
+Messages are written as soon as they are made and not kept: the bytes are a hundredth of their size.
+"""
 Snapshot = dict[str, dict[str, Message]]
-"""Type URL -> resource name -> message: all that one proxy has to have."""
+"""The same, to read."""
+KINDS: dict[str, type[Message]] = {
+    CDS: Cluster,
+    EDS: ClusterLoadAssignment,
+    LDS: Listener,
+    RDS: RouteConfiguration,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What proxies with the same scope share."""
+    """What is made of one service, or of all services, for proxies with the same scope."""
 
-    view: MeshView
-    clusters: dict[str, Message]
-    endpoints: dict[str, Message]
+    clusters: dict[str, bytes]
+    endpoints: dict[str, bytes]
 
 
 class Translator:
-    """Translates one view for many nodes; what is equal for several of them is made once."""
+    """Translates one view for many nodes; each part is made once, until what it is made of changes.
+
+    ``forget`` says what changed and returns the ids of the nodes whose resources may differ now.
+    """
 
     def __init__(self, view: MeshView) -> None:
         self.view = view
-        self._parts: dict[Hashable, _Part] = {}
+        self._nodes: dict[str, ProxyNode] = {}
 
-    def snapshot(self, node: ProxyNode) -> Snapshot:
-        """Return the resources of ``node``."""
-        part = self._part(node)
-        tables = [
-            gateway.route_configuration(part.view, node, port)
-            for port in gateway.servers(part.view, node)
-        ]
-        tables += gateway_chains.tables(part.view, node)
-        inbound = clusters.inbound_clusters(part.view, node)
-        chosen = envoy_filter.key(part.view, node)
-        envoy_filter.apply(part.view, chosen, inbound, envoy_filter.INBOUND, node.services)
-        own: dict[str, Message] = dict(inbound)
-        if node.captured:
-            tables += routes.captured(part.view, node)
-        elif node.outbound_port:
-            tables.append(routes.http_proxy(part.view, node))
-            own |= connect.clusters(node) | outside_tls.clusters(part.view)
+    def forget(self, changed: Iterable[Hashable]) -> set[str]:
+        """Forget what was made of what changed; return the nodes that are concerned."""
+        gone = self.view.memo.forget(changed)
+        return {each[1] for each in gone if isinstance(each, tuple) and each[0] == SNAPSHOT}
+
+    def snapshot(self, node: ProxyNode) -> Packed:
+        """Return the resources of ``node``; nobody may change the tables."""
+        if self._nodes.get(node.id) != node:
+            self.forget([(NODE, node.id)])
+            self._nodes[node.id] = node
+        return self.view.memo.get((SNAPSHOT, node.id), lambda: self._snapshot(node))
+
+    def remove(self, node_id: str) -> None:
+        """Forget a node."""
+        if self._nodes.pop(node_id, None) is not None:
+            self.forget([(NODE, node_id)])
+
+    def _snapshot(self, node: ProxyNode) -> Packed:
+        note((NODE, node.id))
+        view = self._scoped(node)
+        filters = envoy_filter.key(view, node)
+        shared = view.ask("shared", filters, lambda: self._shared(view, filters))
+
+        def own(
+            question: str, make: Callable[[MeshView, ProxyNode], dict[str, bytes]]
+        ) -> dict[str, bytes]:
+            """Ask for what only this node has."""
+
+            def made() -> dict[str, bytes]:
+                note((NODE, node.id))
+                return make(view, node)
+
+            return view.ask(question, node.id, made)
+
+        self.names(node)  # who changes the names that its DNS answers concerns it
         return {
-            CDS: {**part.clusters, **own},
-            EDS: dict(part.endpoints),
-            LDS: dict(listeners.listeners(part.view, node)),
-            RDS: {table.name: table for table in tables},
+            CDS: {**shared.clusters, **own("own clusters", _own_clusters)},
+            EDS: shared.endpoints,
+            LDS: own("listeners", _listeners),
+            RDS: own("route tables", _tables),
         }
 
     def names(self, node: ProxyNode) -> name_table.Table:
         """Return what the DNS of ``node`` answers."""
-        return name_table.table(self._part(node).view, node) if node.captured else {}
+        view = self._scoped(node)
 
-    def _part(self, node: ProxyNode) -> _Part:
-        filters = envoy_filter.key(self.view, node)
-        key = scope.key(self.view, node), filters
-        if key not in self._parts:
-            view = scope.scoped(self.view, node)
-            outbound = clusters.outbound_clusters(view)
-            router = node.type == "router"
-            context = envoy_filter.GATEWAY if router else envoy_filter.OUTBOUND
-            envoy_filter.apply(view, filters, outbound, context)
-            found: dict[str, Message] = dict(outbound)
-            assignments: dict[str, Message] = {
-                name: endpoints.load_assignment(view, name, checked=bool(cluster.health_checks))
-                for name, cluster in found.items()
-                if isinstance(cluster, Cluster) and cluster.type is ClusterDiscoveryType.EDS
-            }
-            found |= outbound_policy.clusters(view)
-            found |= tracing.cluster(view)
-            self._parts[key] = _Part(view, found, assignments)
-        return self._parts[key]
+        def made() -> name_table.Table:
+            note((NODE, node.id))
+            return name_table.table(view, node)
+
+        return view.ask("names", node.id, made)
+
+    def _scoped(self, node: ProxyNode) -> MeshView:
+        key = scope.key(self.view, node)
+        return self.view.memo.get((scope.SCOPE, key), lambda: scope.scoped(self.view, node))
+
+    def _shared(self, view: MeshView, filters: tuple[envoy_filter.Key, ...]) -> _Part:
+        found = _Part({}, {})
+        for hostname in view.services:
+            part = view.ask(
+                "clusters", (hostname, filters), partial(self._of_service, view, filters, hostname)
+            )
+            found.clusters.update(part.clusters)
+            found.endpoints.update(part.endpoints)
+        found.clusters.update(view.ask("fixed clusters", None, lambda: _fixed_clusters(view)))
+        return found
+
+    def _of_service(
+        self, view: MeshView, filters: tuple[envoy_filter.Key, ...], hostname: str
+    ) -> _Part:
+        service = view.service(hostname)
+        made = clusters.outbound_clusters(view, service) if service is not None else {}
+        context = envoy_filter.GATEWAY if view.router else envoy_filter.OUTBOUND
+        envoy_filter.apply(view, filters, made, context)
+        return _Part(
+            _encoded(made),
+            {
+                name: encode(
+                    endpoints.load_assignment(view, name, checked=bool(cluster.health_checks))
+                )
+                for name, cluster in made.items()
+                if cluster.type is ClusterDiscoveryType.EDS
+            },
+        )
+
+
+def _fixed_clusters(view: MeshView) -> dict[str, bytes]:
+    return _encoded(outbound_policy.clusters(view) | tracing.cluster(view))
+
+
+def _own_clusters(view: MeshView, node: ProxyNode) -> dict[str, bytes]:
+    inbound = clusters.inbound_clusters(view, node)
+    chosen = envoy_filter.key(view, node)
+    envoy_filter.apply(view, chosen, inbound, envoy_filter.INBOUND, node.services)
+    if node.outbound_port and not node.captured:
+        inbound |= connect.clusters(node) | outside_tls.clusters(view)
+    return _encoded(inbound)
+
+
+def _listeners(view: MeshView, node: ProxyNode) -> dict[str, bytes]:
+    return _encoded(listeners.listeners(view, node))
+
+
+def _tables(view: MeshView, node: ProxyNode) -> dict[str, bytes]:
+    found = [gateway.route_configuration(view, node, each) for each in gateway.servers(view, node)]
+    made = _encoded({each.name: each for each in found + gateway_chains.tables(view, node)})
+    if node.captured:
+        return made | _encoded({each.name: each for each in routes.captured(view, node)})
+    if node.outbound_port:
+        made[routes.HTTP_PROXY] = routes.http_proxy(view, node)
+    return made
+
+
+def _encoded(messages: Mapping[str, Message]) -> dict[str, bytes]:
+    return {name: encode(message) for name, message in messages.items()}
+
+
+def unpack(packed: Packed) -> Snapshot:
+    """Return resources to read."""
+    return {
+        url: {name: KINDS[url].parse(content) for name, content in resources.items()}
+        for url, resources in packed.items()
+    }
 
 
 def translate(view: MeshView, node: ProxyNode) -> Snapshot:
-    """Return the resources of one node (``Translator`` is for many)."""
-    return Translator(view).snapshot(node)
+    """Return the resources of one node, to read (``Translator`` is for many)."""
+    return unpack(Translator(view).snapshot(node))
 
 
-__all__ = ["CDS", "EDS", "LDS", "RDS", "SHORT", "TYPES", "Snapshot", "Translator", "translate"]
+__all__ = [
+    "CDS",
+    "EDS",
+    "LDS",
+    "RDS",
+    "SHORT",
+    "TYPES",
+    "Packed",
+    "Snapshot",
+    "Translator",
+    "translate",
+    "unpack",
+]

@@ -27,7 +27,8 @@ from envoy_data_plane.envoy.extensions.filters.http.rbac.v3 import Rbac as RbacF
 from mesh.istio.models import authorization_policy as model
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.translate import rbac
-from mesh.pilot.translate.view import Config, MeshView
+from mesh.pilot.translate.routing import Config
+from mesh.pilot.translate.view import MeshView
 from mesh.topology import ROOT_NAMESPACE
 
 FILTER = "envoy.filters.http.rbac"
@@ -63,7 +64,7 @@ def rules(view: MeshView, node: ProxyNode, adapt: Adapt = as_it_is) -> dict[str,
 
 def selected(view: MeshView, node: ProxyNode, action: str) -> Iterator[Config]:
     """Yield the policies with an action that hold for a node."""
-    for each in view.of_kind("AuthorizationPolicy"):
+    for each in _candidates(view, node):
         spec: model.AuthorizationPolicy = each.spec
         if (spec.action or "ALLOW") == action and _selects(view, each, spec, node):
             yield each
@@ -83,6 +84,13 @@ def policies(
                 name = f"{prefix}ns[{each.namespace}]-policy[{each.name}]-rule[{number}]"
                 found[name] = _policy(adapted, ports, each.namespace)
     return found
+
+
+def _candidates(view: MeshView, node: ProxyNode) -> list[Config]:
+    """Return the policies that may be meant; only gateways are named from other namespaces."""
+    if node.type == "router":
+        return view.of_kind("AuthorizationPolicy")
+    return view.of_kind("AuthorizationPolicy", node.namespace, ROOT_NAMESPACE)
 
 
 def _selects(

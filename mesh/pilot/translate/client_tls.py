@@ -47,7 +47,7 @@ def apply(
         return
     if mode == "DISABLE" or (mode is None and not view.era.auto_mtls):
         return
-    service = view.services.get(hostname)
+    service = view.service(hostname)
     if isinstance(service, EntryService) and service.external and mode is None:
         return
     endpoints = view.endpoints(hostname, port, labels)
@@ -79,16 +79,19 @@ def speaks_mtls(view: MeshView, hostname: str, endpoint: Endpoint, port: int) ->
     """True when the endpoint's sidecar takes mutual TLS on the service port."""
     if endpoint.labels.get(TLS_MODE) != ISTIO:
         return False
-    service = view.registry.service(hostname)
+    service = view.service(hostname)
     namespace = service.namespace if service is not None else ""
     labels = endpoint.labels
-    mode = peer_authentication.mode(view, namespace, labels, (hostname,), port)
-    return mode != "DISABLE"
+
+    def decide() -> bool:
+        return peer_authentication.mode(view, namespace, labels, (hostname,), port) != "DISABLE"
+
+    return view.ask("mTLS", (hostname, port, frozenset(labels.items())), decide)
 
 
 def identities(view: MeshView, hostname: str) -> list[str]:
     """Return the SPIFFE ids of all accounts that run a service, also where no pod runs now."""
-    service = view.services.get(hostname)
+    service = view.service(hostname)
     if service is None:
         return []
     if isinstance(service, EntryService):

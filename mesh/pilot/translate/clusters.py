@@ -12,7 +12,7 @@ from envoy_data_plane.envoy.config.cluster.v3 import (
     ClusterDiscoveryType,
     ClusterEdsClusterConfig,
 )
-from envoy_data_plane.envoy.config.core.v3 import Address, Metadata, Pipe
+from envoy_data_plane.envoy.config.core.v3 import Address, Pipe
 from envoy_data_plane.envoy.config.endpoint.v3 import (
     ClusterLoadAssignment,
     Endpoint,
@@ -34,23 +34,25 @@ from mesh.pilot.translate import (
 )
 from mesh.pilot.translate.destination_rule import Rule
 from mesh.pilot.translate.view import MeshView
-from mesh.topology import Port
+from mesh.topology import Port, Service
 
 
-def outbound_clusters(view: MeshView) -> dict[str, Cluster]:
-    """Return the clusters of all services that the view knows."""
+def outbound_clusters(view: MeshView, service: Service) -> dict[str, Cluster]:
+    """Return the clusters of a service that the view knows."""
     found: dict[str, Cluster] = {}
-    for hostname in sorted(view.registry.services):
-        rule = view.rule(hostname)
-        subsets = ["", *(each.name for each in rule.subsets)] if rule else [""]
-        for port in view.registry.services[hostname].ports:
-            for subset in subsets:
-                cluster = _outbound(view, hostname, port, subset, rule)
-                found[cluster.name] = cluster
+    rule = view.rule(service.hostname)
+    subsets = ["", *(each.name for each in rule.subsets)] if rule else [""]
+    for port in service.ports:
+        for subset in subsets:
+            cluster = _outbound(view, service, port, subset, rule)
+            found[cluster.name] = cluster
     return found
 
 
-def _outbound(view: MeshView, hostname: str, port: Port, subset: str, rule: Rule | None) -> Cluster:
+def _outbound(
+    view: MeshView, service: Service, port: Port, subset: str, rule: Rule | None
+) -> Cluster:
+    hostname = service.hostname
     policy = traffic_policy.effective(rule, subset, port.number)
     cluster = Cluster(
         name=names.outbound(port.number, subset, hostname),
@@ -63,13 +65,13 @@ def _outbound(view: MeshView, hostname: str, port: Port, subset: str, rule: Rule
         path = (
             f"/apis/networking.istio.io/v1/namespaces/{rule.namespace}/destination-rule/{rule.name}"
         )
-        cluster.metadata = Metadata(filter_metadata={"istio": messages.struct({"config": path})})
+        cluster.metadata = messages.origin(path)
     connection_pool.apply(cluster, policy.connection_pool, port.protocol)
     load_balancer.apply(cluster, policy.load_balancer, view.era)
     outlier_detection.apply(cluster, policy.outlier_detection, view.era)
     if locality.weighted(locality.setting(view, policy), policy.outlier_detection is not None):
         load_balancer.weigh_localities(cluster)
-    if original_dst.applies(view, view.services[hostname], policy):
+    if original_dst.applies(view, service, policy):
         original_dst.apply(cluster)
     chosen = rule.subset(subset) if rule is not None and subset else None
     labels = chosen.labels if chosen is not None else None

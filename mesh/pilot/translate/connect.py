@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import lru_cache
 
 from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterDiscoveryType
 from envoy_data_plane.envoy.config.core.v3 import Address, EnvoyInternalAddress, TrafficDirection
@@ -47,6 +48,7 @@ from envoy_data_plane.envoy.extensions.filters.network.http_connection_manager.v
     HttpConnectionManagerUpgradeConfig,
 )
 
+from mesh.pilot.encode import sealed
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.translate import connection_pool, messages
 
@@ -131,14 +133,18 @@ def refused(response: DirectResponseAction) -> Route:
     return Route(name=NAME, match=match, direct_response=response)
 
 
+@lru_cache(maxsize=1024)
 def _route(cluster: str) -> Route:
+    """Shared by all hosts of that kind; nobody may change it."""
     ends = RouteActionUpgradeConfig(
         upgrade_type=UPGRADE, connect_config=RouteActionUpgradeConfigConnectConfig()
     )
-    return Route(
-        name=NAME,
-        match=RouteMatch(connect_matcher=RouteMatchConnectMatcher()),
-        route=RouteAction(cluster=cluster, timeout=timedelta(0), upgrade_configs=[ends]),
+    return sealed(
+        Route(
+            name=NAME,
+            match=RouteMatch(connect_matcher=RouteMatchConnectMatcher()),
+            route=RouteAction(cluster=cluster, timeout=timedelta(0), upgrade_configs=[ends]),
+        )
     )
 
 

@@ -13,6 +13,7 @@ Shown by ``meshctl proxy-config cluster POD -o json`` (``circuitBreakers``).
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import cache, lru_cache
 
 from envoy_data_plane.envoy.config.cluster.v3 import (
     CircuitBreakers,
@@ -29,8 +30,10 @@ from envoy_data_plane.envoy.extensions.upstreams.http.v3 import (
     HttpProtocolOptionsExplicitHttpConfig,
     HttpProtocolOptionsUseDownstreamHttpConfig,
 )
+from envoy_data_plane.google.protobuf import Any
 
 from mesh.istio.models.destination_rule import ConnectionPoolSettings, HTTPSettings, TCPSettings
+from mesh.pilot.encode import sealed
 from mesh.pilot.translate import messages
 
 UNLIMITED = 2**32 - 1
@@ -45,20 +48,37 @@ def apply(cluster: Cluster, settings: ConnectionPoolSettings | None, protocol: s
     http = (settings.http if settings else None) or HTTPSettings()
     tcp = (settings.tcp if settings else None) or TCPSettings()
     cluster.connect_timeout = tcp.connect_timeout or CONNECT_TIMEOUT
-    cluster.circuit_breakers = CircuitBreakers(
-        thresholds=[
-            CircuitBreakersThresholds(
-                max_connections=tcp.max_connections or UNLIMITED,
-                max_pending_requests=http.http1_max_pending_requests or UNLIMITED,
-                max_requests=http.http2_max_requests or UNLIMITED,
-                max_retries=http.max_retries or UNLIMITED,
-                track_remaining=True,
-            )
-        ]
+    cluster.circuit_breakers = _limits(
+        tcp.max_connections or UNLIMITED,
+        http.http1_max_pending_requests or UNLIMITED,
+        http.http2_max_requests or UNLIMITED,
+        http.max_retries or UNLIMITED,
     )
-    cluster.typed_extension_protocol_options = {
-        HTTP_OPTIONS: messages.pack(_http_options(http, tcp, protocol))
-    }
+    options = _usual(protocol) if settings is None else _packed(http, tcp, protocol)
+    cluster.typed_extension_protocol_options = {HTTP_OPTIONS: options}
+
+
+@lru_cache(maxsize=1024)
+def _limits(connections: int, pending: int, requests: int, retries: int) -> CircuitBreakers:
+    """Return the limits; clusters with equal ones share the message, nobody may change it."""
+    limits = CircuitBreakersThresholds(
+        max_connections=connections,
+        max_pending_requests=pending,
+        max_requests=requests,
+        max_retries=retries,
+        track_remaining=True,
+    )
+    return sealed(CircuitBreakers(thresholds=[limits]))
+
+
+@cache
+def _usual(protocol: str) -> Any:
+    """Return the options of a cluster for which nothing is set; shared, nobody may change it."""
+    return _packed(HTTPSettings(), TCPSettings(), protocol)
+
+
+def _packed(http: HTTPSettings, tcp: TCPSettings, protocol: str) -> Any:
+    return sealed(messages.pack(_http_options(http, tcp, protocol)))
 
 
 def _http_options(http: HTTPSettings, tcp: TCPSettings, protocol: str) -> HttpProtocolOptions:

@@ -45,14 +45,11 @@ class DestinationRules:
 
     local: dict[str, Table] = field(default_factory=dict)
     exported: dict[str, Table] = field(default_factory=dict)
-    selects: bool = False
-    """Whether a caller's labels count: by a workloadSelector, or a failoverPriority."""
 
     def add(self, name: str, namespace: str, spec: DestinationRule) -> None:
         """Enter one more; it is later than all before."""
         selector = spec.workload_selector
         labels = tuple(sorted(((selector.match_labels if selector else None) or {}).items()))
-        self.selects |= bool(labels) or _has_failover_priority(spec)
         rule = Rule(
             names.resolve(spec.host, namespace),
             namespace,
@@ -92,7 +89,11 @@ class DestinationRules:
             yield from self.local.values()
 
 
-def _has_failover_priority(spec: DestinationRule) -> bool:
+def counts_labels(spec: DestinationRule) -> bool:
+    """True when a caller's labels count: by a workloadSelector, or a failoverPriority."""
+    selector = spec.workload_selector
+    if selector is not None and selector.match_labels:
+        return True
     policies = [spec.traffic_policy, *(each.traffic_policy for each in spec.subsets or [])]
     balancers = [each.load_balancer for each in policies if each is not None]
     for policy in policies:

@@ -79,7 +79,7 @@ def targets(view: MeshView) -> list[Target]:
     """Return everything that a name may be mapped to; a service goes before a subset of its name."""
     found: list[Target] = []
     taken: set[str] = set()
-    services = [view.registry.services[each] for each in sorted(view.registry.services)]
+    services = list(view.services.values())
     for service in services:
         words = tuple(names.aliases(service.hostname, view.client))
         taken.update(words)

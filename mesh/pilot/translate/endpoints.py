@@ -8,6 +8,8 @@ Shown by ``meshctl proxy-config endpoint POD``.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from envoy_data_plane.envoy.config.core.v3 import Address, HealthStatus, Locality, Metadata, Pipe
 from envoy_data_plane.envoy.config.endpoint.v3 import (
     ClusterLoadAssignment,
@@ -17,6 +19,7 @@ from envoy_data_plane.envoy.config.endpoint.v3 import (
 )
 
 from mesh.pilot import registry
+from mesh.pilot.encode import sealed
 from mesh.pilot.translate import client_tls, locality, messages, names, traffic_policy
 from mesh.pilot.translate.view import MeshView
 
@@ -55,19 +58,25 @@ def load_assignment(
 def _endpoint(
     view: MeshView, hostname: str, port: int, endpoint: registry.Endpoint, *, sick: bool
 ) -> LbEndpoint:
-    keys = messages.struct({"hash_key": endpoint.pod, "pod": endpoint.pod})
-    found = {"envoy.lb": keys}
-    if client_tls.speaks_mtls(view, hostname, endpoint, port):
+    mtls = client_tls.speaks_mtls(view, hostname, endpoint, port)
+    return _member(endpoint.address, endpoint.port, endpoint.pod, endpoint.weight, mtls, sick)
+
+
+@lru_cache(maxsize=4096)
+def _member(host: str, port: int, pod: str, weight: int, mtls: bool, sick: bool) -> LbEndpoint:
+    """Return a member; the clusters of its subsets share it, nobody may change it."""
+    found = {"envoy.lb": messages.struct({"hash_key": pod, "pod": pod})}
+    if mtls:
         found["envoy.transport_socket_match"] = messages.struct(client_tls.MATCH)
-    if endpoint.port:
-        address = messages.address(endpoint.address, endpoint.port)
-    else:
-        address = Address(pipe=Pipe(path=endpoint.address))
-    return LbEndpoint(
-        endpoint=Endpoint(address=address),
-        metadata=Metadata(filter_metadata=found),
-        load_balancing_weight=endpoint.weight or None,
-        health_status=HealthStatus.UNHEALTHY if sick else HealthStatus.UNKNOWN,
+    return sealed(
+        LbEndpoint(
+            endpoint=Endpoint(
+                address=messages.address(host, port) if port else Address(pipe=Pipe(path=host))
+            ),
+            metadata=Metadata(filter_metadata=found),
+            load_balancing_weight=weight or None,
+            health_status=HealthStatus.UNHEALTHY if sick else HealthStatus.UNKNOWN,
+        )
     )
 
 

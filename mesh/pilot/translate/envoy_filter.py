@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 from betterproto2 import Message
 from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterCommonLbConfig
@@ -43,7 +43,7 @@ Key = tuple[int, str, str]
 def key(view: MeshView, node: ProxyNode) -> tuple[Key, ...]:
     """Return which EnvoyFilters are for ``node``, in their order: by priority, the mesh's first."""
     found: list[Key] = []
-    for each in view.of_kind("EnvoyFilter"):
+    for each in view.of_kind("EnvoyFilter", node.namespace, ROOT_NAMESPACE):
         spec: EnvoyFilter = each.spec
         labels = (spec.workload_selector.labels if spec.workload_selector else None) or {}
         if each.namespace in (ROOT_NAMESPACE, node.namespace) and (
@@ -64,15 +64,20 @@ def apply(
 
     ``own`` are the host names that the application itself has: its clusters carry no name.
     """
-    specs = {(each.namespace, each.name): each.spec for each in view.of_kind("EnvoyFilter")}
     for _, namespace, name in chosen:
-        for patch in specs[namespace, name].config_patches or []:
+        for patch in spec_of(view, namespace, name).config_patches or []:
             if patch.apply_to != "CLUSTER" or _remark(patch) or not _for(patch, context):
                 continue
             extra = Cluster.from_dict(_value(patch))
             for cluster in clusters.values():
                 if _matches(patch, cluster.name, own):
                     _merge(cluster, extra)
+
+
+def spec_of(view: MeshView, namespace: str, name: str) -> EnvoyFilter:
+    """Return what an EnvoyFilter that ``key`` has named says."""
+    found = view.of_kind("EnvoyFilter", namespace)
+    return next(cast(EnvoyFilter, each.spec) for each in found if each.name == name)
 
 
 def _for(patch: ConfigPatch, context: str) -> bool:

@@ -20,7 +20,8 @@ from envoy_data_plane.envoy.config.route.v3 import (
 from mesh.istio.models.gateway import Server
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.translate import http_match, local_rate_limit, names, peer_metadata, virtual_service
-from mesh.pilot.translate.view import MeshView, Routing
+from mesh.pilot.translate.routing import Routing
+from mesh.pilot.translate.view import MeshView
 
 _SERVICE_PORTS = {8080: 80, 8443: 443}
 """The ingress gateway's Service leads 80 to 8080 and 443 to 8443, and a server may name either
@@ -80,9 +81,7 @@ def table(
         if server.tls is not None and server.tls.https_redirect:
             # Nothing but the way to HTTPS, also for hosts that no VirtualService has.
             redirected.update(each.rpartition("/")[2] for each in server.hosts)
-        for routing in view.virtual_services:
-            if gateway not in routing.gateways:
-                continue
+        for routing in view.bound_to(gateway):
             routes = virtual_service.routes(view, routing, node, gateway, port)
             for host in common_hosts(routing, server, gateway):
                 by_host.setdefault(host, []).extend(routes)

@@ -96,11 +96,7 @@ def _chains(
                 filter_chain_match=_by_name(server), filters=[manager], transport_socket=socket
             )
         ]
-    bound = [
-        each
-        for each in view.virtual_services
-        if name in each.gateways and gateway.common_hosts(each, server, name)
-    ]
+    bound = [each for each in view.bound_to(name) if gateway.common_hosts(each, server, name)]
     passed = _protocol(server) != TCP and gateway_tls.mode(server) == gateway_tls.PASSTHROUGH
     make = tcp.tls_chains if passed else tcp.tcp_chains
     made = [chain for each in bound for chain in make(view, each, node, name, port, log)]

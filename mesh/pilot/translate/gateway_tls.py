@@ -162,8 +162,8 @@ def material(view: MeshView, namespace: str, name: str) -> Material:
 
 def credential(view: MeshView, namespace: str, name: str) -> dict[str, bytes]:
     """Return the entries of a Secret; empty when there is none, ValueError when it is no base64."""
-    for each in view.of_kind("Secret"):
-        if (each.namespace, each.name) != (namespace, name):
+    for each in view.of_kind("Secret", namespace):
+        if each.name != name:
             continue
         spec: ConfigData = each.spec
         found: dict[str, bytes] = {}

@@ -15,7 +15,7 @@ from mesh.istio.models.base import StringMatch
 from mesh.istio.models.virtual_service import HTTPMatchRequest
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.translate import messages
-from mesh.pilot.translate.view import MESH, qualify_gateway
+from mesh.pilot.translate.routing import MESH, qualify_gateway
 
 _PSEUDO = {"uri", "scheme", "method", "authority"}
 

@@ -92,9 +92,8 @@ def _action(route: Route) -> str:
 
 
 def _changes(view: MeshView, node: ProxyNode) -> Iterator[tuple[str, Insert | Override]]:
-    specs = {(each.namespace, each.name): each.spec for each in view.of_kind("EnvoyFilter")}
     for _, namespace, name in envoy_filter.key(view, node):
-        for patch in specs[namespace, name].config_patches or []:
+        for patch in envoy_filter.spec_of(view, namespace, name).config_patches or []:
             try:
                 changes = read(patch)
             except (NoEffectError, BadLimitError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache, lru_cache
 from typing import Any as AnyType
 from typing import cast
 
@@ -11,6 +12,7 @@ from envoy_data_plane.envoy.config.core.v3 import (
     AggregatedConfigSource,
     ApiVersion,
     ConfigSource,
+    Metadata,
     RuntimeFractionalPercent,
     SocketAddress,
 )
@@ -20,8 +22,10 @@ from envoy_data_plane.google.protobuf import Any, Struct
 from envoy_data_plane.message_pool import default_message_pool
 
 from mesh.istio.models.base import StringMatch
-from mesh.pilot.encode import encode
+from mesh.pilot.encode import encode, sealed
+from mesh.pilot.plain import make_plain
 
+make_plain()
 PREFIX = "type.googleapis.com/"
 CDS = PREFIX + "envoy.config.cluster.v3.Cluster"
 EDS = PREFIX + "envoy.config.endpoint.v3.ClusterLoadAssignment"
@@ -42,9 +46,16 @@ def struct(data: dict[str, AnyType]) -> Struct:
     return cast(Struct, Struct.from_dict(data))
 
 
+@cache
 def ads() -> ConfigSource:
-    """The config source "by ADS, the same stream"."""
-    return ConfigSource(ads=AggregatedConfigSource(), resource_api_version=ApiVersion.V3)
+    """The config source "by ADS, the same stream"; one message for all, nobody may change it."""
+    return sealed(ConfigSource(ads=AggregatedConfigSource(), resource_api_version=ApiVersion.V3))
+
+
+@lru_cache(maxsize=4096)
+def origin(path: str) -> Metadata:
+    """The metadata that names the resource something comes from; shared, nobody may change it."""
+    return sealed(Metadata(filter_metadata={"istio": struct({"config": path})}))
 
 
 def address(host: str, port: int) -> Address:

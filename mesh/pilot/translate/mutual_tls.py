@@ -12,6 +12,8 @@ Shown by ``meshctl proxy-config secret POD``.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from envoy_data_plane.envoy.config.core.v3 import (
     ApiVersion,
     ConfigSource,
@@ -33,6 +35,7 @@ from envoy_data_plane.envoy.extensions.transport_sockets.tls.v3 import (
 from envoy_data_plane.envoy.type.matcher.v3 import StringMatcher
 
 from mesh.citadel.identity import SCHEME, TRUST_DOMAIN
+from mesh.pilot.encode import sealed
 from mesh.pilot.translate import messages
 
 TRANSPORT_SOCKET = "envoy.transport_sockets.tls"
@@ -48,11 +51,15 @@ PEERS = ["istio-peer-exchange", ALPN, "istio-http/1.0", "istio-http/1.1", "istio
 
 def upstream(identities: list[str], sni: str, *, http2: bool) -> TransportSocket:
     """Return the client's side: ``identities`` are the SPIFFE ids that may answer."""
-    names = [_uri(StringMatcher(exact=each)) for each in identities]
-    context = UpstreamTlsContext(
-        common_tls_context=_common(names, [ALPN, "h2"] if http2 else [ALPN]), sni=sni
-    )
+    context = UpstreamTlsContext(common_tls_context=_client(tuple(identities), http2), sni=sni)
     return TransportSocket(name=TRANSPORT_SOCKET, typed_config=messages.pack(context))
+
+
+@lru_cache(maxsize=1024)
+def _client(identities: tuple[str, ...], http2: bool) -> CommonTlsContext:
+    """Return what all clusters of a service have in common; nobody may change it."""
+    names = [_uri(StringMatcher(exact=each)) for each in identities]
+    return sealed(_common(names, [ALPN, "h2"] if http2 else [ALPN]))
 
 
 def downstream() -> TransportSocket:

@@ -27,11 +27,11 @@ def table(view: MeshView, node: ProxyNode) -> Table:
     found: Table = {}
     if not node.captured:
         return found
-    for hostname in sorted(set(view.services) - view.unlisted):
-        places = addresses(view, view.services[hostname])
-        if not places or looks_itself_up(view, view.services[hostname]):
+    for service in view.listed():
+        places = addresses(view, service)
+        if not places or looks_itself_up(view, service):
             continue
-        for name in names.aliases(hostname, node.namespace):
+        for name in names.aliases(service.hostname, node.namespace):
             found.setdefault(name.lower(), places)
     return found
 

@@ -14,6 +14,7 @@ Shown by ``meshctl proxy-config endpoint POD`` (OUTLIER CHECK).
 from __future__ import annotations
 
 from datetime import timedelta
+from functools import lru_cache
 
 from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterCommonLbConfig
 from envoy_data_plane.envoy.config.cluster.v3 import OutlierDetection as EnvoyOutlierDetection
@@ -21,14 +22,29 @@ from envoy_data_plane.envoy.type.v3 import Percent
 
 from mesh.istio.eras import Era
 from mesh.istio.models.destination_rule import OutlierDetection
+from mesh.pilot.encode import sealed
 
 
 def apply(cluster: Cluster, settings: OutlierDetection | None, era: Era) -> None:
     """Write the detection and the panic threshold into a cluster; nothing without settings."""
     if settings is None:
         return
+    cluster.outlier_detection = _detection(settings, era.consecutive_errors_honoured)
+    cluster.common_lb_config = ClusterCommonLbConfig(
+        healthy_panic_threshold=Percent(value=float(settings.min_health_percent or 0)),
+        # By default Envoy gathers changes of health for 1 s: a second ejection would take that long.
+        update_merge_window=timedelta(0),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _detection(settings: OutlierDetection, gateway: bool) -> EnvoyOutlierDetection:
+    """Return the detection; clusters with equal settings share it, nobody may change it.
+
+    ``gateway``: whether ``consecutiveErrors`` counts, as errors of the gateway.
+    """
     out = EnvoyOutlierDetection(enforcing_success_rate=0)
-    if era.consecutive_errors_honoured and settings.consecutive_errors:
+    if gateway and settings.consecutive_errors:
         out.consecutive_gateway_failure = settings.consecutive_errors
         out.enforcing_consecutive_gateway_failure = 100
         out.enforcing_consecutive_5xx = 0
@@ -52,9 +68,4 @@ def apply(cluster: Cluster, settings: OutlierDetection | None, era: Era) -> None
         out.base_ejection_time = settings.base_ejection_time
     if settings.max_ejection_percent:
         out.max_ejection_percent = settings.max_ejection_percent
-    cluster.outlier_detection = out
-    cluster.common_lb_config = ClusterCommonLbConfig(
-        healthy_panic_threshold=Percent(value=float(settings.min_health_percent or 0)),
-        # By default Envoy gathers changes of health for 1 s: a second ejection would take that long.
-        update_merge_window=timedelta(0),
-    )
+    return sealed(out)

@@ -33,7 +33,7 @@ from mesh.pilot.translate.view import MeshView
 
 def applies(view: MeshView, hostname: str, number: int) -> bool:
     """Whether a port is a TLS port of a ServiceEntry."""
-    service = view.services.get(hostname)
+    service = view.service(hostname)
     return isinstance(service, EntryService) and any(
         each.number == number and each.protocol in tcp.TLS_PROTOCOLS for each in service.ports
     )
@@ -41,12 +41,7 @@ def applies(view: MeshView, hostname: str, number: int) -> bool:
 
 def ports(view: MeshView) -> list[int]:
     """Return the ports for which a listener is needed."""
-    entries = {
-        port.number
-        for hostname in set(view.services) - view.unlisted
-        for port in view.services[hostname].ports
-        if applies(view, hostname, port.number)
-    }
+    entries = {port for ports in _hosts(view).values() for port in ports}
     return sorted(entries | outbound_policy.tls_ports(view))
 
 
@@ -71,6 +66,21 @@ def listeners(view: MeshView, node: ProxyNode, log: AccessLog) -> list[Listener]
     ]
 
 
+def _hosts(view: MeshView) -> dict[str, list[int]]:
+    """Return the TLS ports of the hosts outside of the mesh, by name."""
+    return view.ask("outside TLS", None, lambda: _find_hosts(view))
+
+
+def _find_hosts(view: MeshView) -> dict[str, list[int]]:
+    entries = view.of_kind("ServiceEntry")
+    hosts = sorted({host.lower() for each in entries for host in each.spec.hosts})
+    return {
+        hostname: [each.number for each in service.ports if applies(view, hostname, each.number)]
+        for hostname in hosts
+        if (service := view.service(hostname)) is not None and not view.unlisted(hostname)
+    }
+
+
 def _name(number: int) -> str:
     return f"0.0.0.0_{number}"
 
@@ -83,8 +93,8 @@ def fallback(view: MeshView, log: AccessLog) -> FilterChain:
 def chains(view: MeshView, node: ProxyNode, number: int, log: AccessLog) -> list[FilterChain]:
     """Return the chains of a port; of those with equal conditions the first stays."""
     found: list[FilterChain] = []
-    for hostname in sorted(set(view.services) - view.unlisted):
-        if not applies(view, hostname, number):
+    for hostname, opened in _hosts(view).items():
+        if number not in opened:
             continue
         ruled = tcp.ruled_chains(view, node, hostname, number, log)
         own = tcp.proxy(view, [(names.outbound(number, "", hostname), 1)], log)

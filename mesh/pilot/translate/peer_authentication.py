@@ -55,7 +55,7 @@ def _broad_to_narrow(
     mesh: list[PeerAuthentication] = []
     whole: list[PeerAuthentication] = []
     own: list[PeerAuthentication] = []
-    for each in view.of_kind("PeerAuthentication"):
+    for each in view.of_kind("PeerAuthentication", namespace, ROOT_NAMESPACE):
         spec: PeerAuthentication = each.spec
         wanted = (spec.selector.match_labels if spec.selector else None) or {}
         if not wanted and each.namespace == ROOT_NAMESPACE:

@@ -9,6 +9,8 @@ No Istio field sets it.  Shown by ``meshctl logs POD -o json`` (``downstream_pee
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from betterproto2 import Message
 from envoy_data_plane.envoy.config.core.v3 import (
     HeaderValue,
@@ -23,6 +25,7 @@ from envoy_data_plane.envoy.extensions.filters.http.header_to_metadata.v3 import
 )
 
 from mesh.accesslog import PEER_HEADER, PEER_KEY, PEER_NAMESPACE
+from mesh.pilot.encode import sealed
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.translate.service_entry import EntryService
 from mesh.pilot.translate.view import MeshView
@@ -46,11 +49,18 @@ def announce(view: MeshView, node: ProxyNode, host: VirtualHost) -> None:
     if not all(_inside(view, cluster) for cluster in _clusters(host)):
         hide(host)
         return
-    option = HeaderValueOption(
-        header=HeaderValue(key=PEER_HEADER, value=node.id),
-        append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
+    host.request_headers_to_add.append(_header(node.id))
+
+
+@lru_cache(maxsize=1024)
+def _header(value: str) -> HeaderValueOption:
+    """Shared by the virtual hosts of a node; nobody may change it."""
+    return sealed(
+        HeaderValueOption(
+            header=HeaderValue(key=PEER_HEADER, value=value),
+            append_action=HeaderValueOptionHeaderAppendAction.OVERWRITE_IF_EXISTS_OR_ADD,
+        )
     )
-    host.request_headers_to_add.append(option)
 
 
 def _clusters(host: VirtualHost) -> list[str]:
@@ -71,5 +81,5 @@ def _inside(view: MeshView, cluster: str) -> bool:
     """True for a service of the mesh (or one that is not there: nothing reaches it)."""
     if not cluster.startswith("outbound|"):
         return not cluster
-    service = view.registry.service(cluster.rpartition("|")[2])
+    service = view.service(cluster.rpartition("|")[2])
     return not (isinstance(service, EntryService) and service.external)

@@ -26,10 +26,8 @@ def effective(
     whole: legacy.Policy | None = None
     for each in view.of_kind("MeshPolicy"):
         mesh = mesh or each.spec
-    for each in view.of_kind("Policy"):
+    for each in view.of_kind("Policy", namespace):
         spec: legacy.Policy = each.spec
-        if each.namespace != namespace:
-            continue
         if not spec.targets:
             whole = whole or spec
         elif any(_targets(view, target, namespace, own, port) for target in spec.targets):

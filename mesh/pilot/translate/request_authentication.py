@@ -49,7 +49,7 @@ def filters(view: MeshView, node: ProxyNode) -> list[tuple[str, Message]]:
         if old is not None:
             return _origins(old)
     rules: list[JWTRule] = []
-    for each in view.of_kind("RequestAuthentication"):
+    for each in view.of_kind("RequestAuthentication", node.namespace, ROOT_NAMESPACE):
         spec: RequestAuthentication = each.spec
         wanted = (spec.selector.match_labels if spec.selector else None) or {}
         if each.namespace not in (node.namespace, ROOT_NAMESPACE) or spec.target_refs:

@@ -10,6 +10,8 @@ Source: istio/istio ``pilot/pkg/networking/core/route/retry/retry.go``.
 
 from __future__ import annotations
 
+from functools import cache
+
 from envoy_data_plane.envoy.config.route.v3 import (
     RetryPolicy,
     RetryPolicyRetryBackOff,
@@ -19,6 +21,7 @@ from envoy_data_plane.envoy.extensions.retry.host.previous_hosts.v3 import Previ
 
 from mesh.istio.eras import DefaultRetry, Era
 from mesh.istio.models.virtual_service import HTTPRetry
+from mesh.pilot.encode import sealed
 from mesh.pilot.translate.messages import pack
 
 PREVIOUS_HOSTS = "envoy.retry_host_predicates.previous_hosts"
@@ -35,7 +38,7 @@ def retry_policy(
     """
     default = era.default_retry
     if retries is None:
-        return _policy(default, hashing) if default is not None else None
+        return _usual(default, hashing) if default is not None else None
     if retries.attempts == 0:
         return None
     base = default or _ISTIO_1_0
@@ -62,6 +65,12 @@ def split_retry_on(text: str) -> tuple[list[str], list[int]]:
     if codes and "retriable-status-codes" not in tokens:
         tokens.append("retriable-status-codes")
     return tokens, codes
+
+
+@cache
+def _usual(default: DefaultRetry, hashing: bool) -> RetryPolicy:
+    """Return what routes have that say nothing about retries; shared, nobody may change it."""
+    return sealed(_policy(default, hashing))
 
 
 def _policy(default: DefaultRetry, hashing: bool) -> RetryPolicy:

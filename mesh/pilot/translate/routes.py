@@ -10,9 +10,14 @@ Shown by ``meshctl proxy-config route POD``.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
+
 from envoy_data_plane.envoy.config.route.v3 import Route, RouteConfiguration, VirtualHost
 
-from mesh.pilot.node import ProxyNode
+from mesh.pilot.encode import encode, length_delimited
+from mesh.pilot.memo import note
+from mesh.pilot.node import NODE, ProxyNode
 from mesh.pilot.translate import (
     connect,
     dtab,
@@ -23,36 +28,59 @@ from mesh.pilot.translate import (
     peer_metadata,
     virtual_service,
 )
+from mesh.pilot.translate.routing import MESH
 from mesh.pilot.translate.service_entry import EntryService
-from mesh.pilot.translate.view import MESH, MeshView
+from mesh.pilot.translate.view import MeshView
 from mesh.topology import Service
 
 HTTP_PROXY = "http_proxy"
 """Name of the outbound listener and of its route configuration, as in Istio."""
+_VIRTUAL_HOSTS = 2
+"""Number of the field in Envoy's message RouteConfiguration."""
 HTTP = ("http", "http2", "grpc", "grpc-web")
 
 
-def http_proxy(view: MeshView, node: ProxyNode) -> RouteConfiguration:
-    """Return the outbound route configuration of a sidecar that is its application's proxy."""
-    hosts: list[VirtualHost] = []
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A virtual host in wire format, and its domains."""
+
+    content: bytes
+    domains: tuple[str, ...]
+
+
+def http_proxy(view: MeshView, node: ProxyNode) -> bytes:
+    """Return the outbound route configuration of a sidecar that is its application's proxy, written.
+
+    A virtual host is written once and not again because another one changed: fields of one number
+    that follow each other are a list.
+    """
+    hosts: list[bytes] = []
     taken: set[str] = set()
-    for hostname in sorted(set(view.registry.services) - view.unlisted):
-        service = view.registry.services[hostname]
-        for port in service.ports:
-            tunnel = connect.route(node, hostname, port.number, http=port.protocol in HTTP)
-            if outside_tls.applies(view, hostname, port.number):
-                tunnel = [connect.by_server_name(port.number)]
-            host = _virtual_host(view, node, service, port.number)
-            if isinstance(service, EntryService) and port.protocol not in HTTP:
-                if not tunnel:
-                    continue  # a connection, not a request: see the listeners
-                host.routes = []
-            host.routes = [*host.routes, *tunnel]
-            _claim(host, taken)
-            hosts.append(host)
-    hosts.extend(_virtual_only(view, node, taken))
-    hosts.extend(outbound_policy.unknown_hosts(view, taken))
-    return _table(view, node, HTTP_PROXY, hosts)
+    for service in view.services.values():
+        for written in view.ask(
+            "virtual hosts",
+            (node.id, service.hostname),
+            partial(_of_service, view, node, service.hostname),
+        ):
+            if taken.isdisjoint(written.domains):
+                hosts.append(written.content)
+            else:
+                rest = VirtualHost.parse(written.content)
+                rest.domains = [domain for domain in rest.domains if domain not in taken]
+                hosts.append(encode(rest))
+            taken.update(written.domains)
+    more = _virtual_only(view, node, taken)
+    more += outbound_policy.unknown_hosts(view, taken)
+    for each in more:
+        peer_metadata.announce(view, node, each)
+    hosts += map(encode, more)
+    return b"".join(
+        [
+            encode(RouteConfiguration(name=HTTP_PROXY)),
+            *(length_delimited(_VIRTUAL_HOSTS, each) for each in hosts),
+            encode(RouteConfiguration(validate_clusters=False)),
+        ]
+    )
 
 
 def captured(view: MeshView, node: ProxyNode) -> list[RouteConfiguration]:
@@ -63,10 +91,7 @@ def captured(view: MeshView, node: ProxyNode) -> list[RouteConfiguration]:
 def http_ports(view: MeshView) -> list[int]:
     """Return the ports at which a sidecar expects HTTP; 80, which some service has in any cluster."""
     found = {
-        port.number
-        for hostname in set(view.registry.services) - view.unlisted
-        for port in view.registry.services[hostname].ports
-        if port.protocol in HTTP
+        port.number for service in view.listed() for port in service.ports if port.protocol in HTTP
     }
     return sorted(found | {80})
 
@@ -74,34 +99,43 @@ def http_ports(view: MeshView) -> list[int]:
 def _of_port(view: MeshView, node: ProxyNode, number: int) -> RouteConfiguration:
     hosts: list[VirtualHost] = []
     taken: set[str] = set()
-    for hostname in sorted(set(view.registry.services) - view.unlisted):
-        service = view.registry.services[hostname]
+    for service in view.listed():
         if any(each.number == number and each.protocol in HTTP for each in service.ports):
             host = _virtual_host(view, node, service, number)
             own = name_table.addresses(view, service)
-            host.domains = names.domains(hostname, node.namespace, number, True, own)
-            _claim(host, taken)
+            domains = names.domains(service.hostname, node.namespace, number, True, own)
+            host.domains = [domain for domain in domains if domain not in taken]
+            taken.update(host.domains)
             hosts.append(host)
     if number == 80:
         hosts.extend(_virtual_only(view, node, taken))
     hosts.extend(outbound_policy.unknown_hosts(view, taken))
     for host in hosts:
         host.routes = [each for each in host.routes if each.name != connect.NAME]
-    return _table(view, node, str(number), hosts)
-
-
-def _claim(host: VirtualHost, taken: set[str]) -> None:
-    """Leave the domains to a host that no other one has."""
-    host.domains = [domain for domain in host.domains if domain not in taken]
-    taken.update(host.domains)
-
-
-def _table(
-    view: MeshView, node: ProxyNode, name: str, hosts: list[VirtualHost]
-) -> RouteConfiguration:
-    for host in hosts:
         peer_metadata.announce(view, node, host)
-    return RouteConfiguration(name=name, virtual_hosts=hosts, validate_clusters=False)
+    return RouteConfiguration(name=str(number), virtual_hosts=hosts, validate_clusters=False)
+
+
+def _of_service(view: MeshView, node: ProxyNode, hostname: str) -> list[_Written]:
+    """Return the virtual hosts of a service's ports."""
+    note((NODE, node.id))
+    service = view.service(hostname)
+    found: list[_Written] = []
+    if service is None or view.unlisted(hostname):
+        return found
+    for port in service.ports:
+        tunnel = connect.route(node, hostname, port.number, http=port.protocol in HTTP)
+        if outside_tls.applies(view, hostname, port.number):
+            tunnel = [connect.by_server_name(port.number)]
+        host = _virtual_host(view, node, service, port.number)
+        if isinstance(service, EntryService) and port.protocol not in HTTP:
+            if not tunnel:
+                continue  # a connection, not a request: see the listeners
+            host.routes = []
+        host.routes = [*host.routes, *tunnel]
+        peer_metadata.announce(view, node, host)
+        found.append(_Written(encode(host), tuple(host.domains)))
+    return found
 
 
 def _virtual_host(view: MeshView, node: ProxyNode, service: Service, port: int) -> VirtualHost:
@@ -140,10 +174,10 @@ def _virtual_only(view: MeshView, node: ProxyNode, taken: set[str]) -> list[Virt
     """Return virtual hosts of names that exist in a VirtualService only (port 80, as in Istio)."""
     found: list[VirtualHost] = []
     for routing in view.virtual_services:
-        if MESH not in routing.gateways or not routing.spec.http or routing.gateway_api:
+        if not routing.spec.http or routing.gateway_api:
             continue
         for host in routing.hosts:
-            if host == "*" or host in view.registry.services or host in taken:
+            if host == "*" or host in taken or view.service(host) is not None:
                 continue
             domains = (
                 [host] if host.startswith("*") else names.domains(host, node.namespace, 80, True)

@@ -13,18 +13,18 @@ Shown by ``meshctl proxy-config cluster POD`` and ``meshctl proxy-config route P
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from typing import cast
 
-from mesh.istio.models.sidecar import IstioEgressListener, Sidecar
+from mesh.istio.models.sidecar import Sidecar
 from mesh.pilot.node import ProxyNode
-from mesh.pilot.registry import Registry
-from mesh.pilot.translate import export_to, names
-from mesh.pilot.translate.view import MESH, MeshView, OutboundPolicy, Routing
-from mesh.topology import ROOT_NAMESPACE, Service
+from mesh.pilot.translate.imports import Imports
+from mesh.pilot.translate.view import MeshView, OutboundPolicy
+from mesh.topology import ROOT_NAMESPACE
 
-HTTP_PROXY = "HTTP_PROXY"
+SCOPE = "scope"
+"""Word for a scope in the memo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def sidecar_of(view: MeshView, node: ProxyNode) -> Selected | None:
     if node.type != "sidecar":
         return None
     whole: dict[str, Selected] = {}
-    for each in view.of_kind("Sidecar"):
+    for each in view.of_kind("Sidecar", node.namespace, ROOT_NAMESPACE):
         spec: Sidecar = each.spec
         found = Selected(each.name, each.namespace, spec)
         wanted = (spec.workload_selector.labels if spec.workload_selector else None) or {}
@@ -56,121 +56,31 @@ def key(view: MeshView, node: ProxyNode) -> Hashable:
     """Return what the scope of ``node`` depends on: equal keys, equal scopes."""
     sidecar = sidecar_of(view, node)
     chosen = (sidecar.namespace, sidecar.name) if sidecar else None
-    labels = frozenset(node.labels.items()) if view.destination_rules.selects else None
+    labels = frozenset(node.labels.items()) if view.configs.rules_count_labels() else None
     return node.namespace, node.type, chosen, labels, node.locality
 
 
 def scoped(view: MeshView, node: ProxyNode) -> MeshView:
     """Return the view with only what ``node`` may know."""
-    own = node.namespace
-    services = {
-        hostname: service
-        for hostname, service in view.services.items()
-        if export_to.visible(service.export_to, service.namespace, own)
-    }
-    routings = _ordered(view.virtual_services, own)
     sidecar = sidecar_of(view, node)
-    policy, proxy, pool, unlisted = view.outbound_policy, None, None, frozenset[str]()
+    policy, proxy, pool, egress = view.outbound_policy, None, None, None
     if view.mesh_config.outbound_policy:
         policy = cast(OutboundPolicy, view.mesh_config.outbound_policy)
     if sidecar is not None:
-        spec = sidecar.spec
-        pool = spec.inbound_connection_pool
-        if spec.outbound_traffic_policy is not None:
-            policy = spec.outbound_traffic_policy.mode or "REGISTRY_ONLY"
-            proxy = spec.outbound_traffic_policy.egress_proxy
-        if spec.egress:
-            routings = [each for each in routings if _imports(spec.egress, each, own)]
-            listed = _import(spec.egress, services, own)
-            routed = {
-                hostname: services[hostname]
-                for routing in routings
-                for hostname in routing.destinations
-                if hostname in services and hostname not in listed
-            }
-            services, unlisted = {**listed, **routed}, frozenset(routed)
+        pool, egress = sidecar.spec.inbound_connection_pool, sidecar.spec.egress or None
+        if sidecar.spec.outbound_traffic_policy is not None:
+            policy = sidecar.spec.outbound_traffic_policy.mode or "REGISTRY_ONLY"
+            proxy = sidecar.spec.outbound_traffic_policy.egress_proxy
     return replace(
         view,
         whole=view,
-        registry=Registry(services, view.registry.pods, view.registry.draining),
-        imported=tuple(routings),
-        client=own,
+        origin=(SCOPE, key(view, node)),
+        imports=Imports(node.namespace, egress),
+        client=node.namespace,
         labels=node.labels,
         locality=node.locality,
         router=node.type == "router",
         outbound_policy=policy,
         egress_proxy=proxy,
         inbound_pool=pool,
-        unlisted=unlisted,
-    )
-
-
-def _ordered(routings: Iterable[Routing], client: str) -> list[Routing]:
-    """Return what ``client`` sees: its own private ones first, then what is exported, then public."""
-    seen = [each for each in routings if export_to.visible(each.export_to, each.namespace, client)]
-    return sorted(seen, key=lambda each: _rank(each, client))
-
-
-def _rank(routing: Routing, client: str) -> int:
-    named = export_to.namespaces(routing.export_to, routing.namespace)
-    if routing.namespace == client and named == {client}:
-        return 0
-    return 2 if export_to.PUBLIC in named else 1
-
-
-def _hosts(listener: IstioEgressListener, own: str) -> Mapping[str, list[str]]:
-    """Return the host patterns of a listener by namespace."""
-    found: dict[str, list[str]] = {}
-    for text in listener.hosts:
-        namespace, _, host = text.partition("/")
-        found.setdefault(own if namespace == "." else namespace, []).append(host)
-    return found
-
-
-def _patterns(hosts: Mapping[str, list[str]], namespace: str) -> list[str]:
-    """Return what is imported from a namespace."""
-    return [*hosts.get(namespace, []), *hosts.get("*", [])]
-
-
-def _port(listener: IstioEgressListener) -> int:
-    """Return the port that a listener has for itself; 0 for all that is left."""
-    if listener.port is None or (listener.port.protocol or "").upper() == HTTP_PROXY:
-        return 0
-    return listener.port.number or 0
-
-
-def _import(
-    listeners: list[IstioEgressListener], services: Mapping[str, Service], own: str
-) -> dict[str, Service]:
-    """Return the services that some listener imports, each with the ports it is imported for."""
-    taken = {_port(each) for each in listeners} - {0}
-    found: dict[str, Service] = {}
-    for hostname, service in services.items():
-        numbers: set[int] = set()
-        for listener in listeners:
-            patterns = _patterns(_hosts(listener, own), service.namespace)
-            if not any(names.covers(each, hostname) for each in patterns):
-                continue
-            port, all_ports = _port(listener), {each.number for each in service.ports}
-            numbers |= {port} & all_ports if port else all_ports - taken
-        if numbers:
-            ports = tuple(each for each in service.ports if each.number in numbers)
-            found[hostname] = (
-                service if len(ports) == len(service.ports) else replace(service, ports=ports)
-            )
-    return found
-
-
-def _imports(listeners: list[IstioEgressListener], routing: Routing, own: str) -> bool:
-    """True when a listener imports one of the hosts of a VirtualService of the mesh.
-
-    A VirtualService for ``*.example`` is imported with ``a.example``, a HTTPRoute is not.
-    """
-    if MESH not in routing.gateways:
-        return True
-    return any(
-        names.covers(pattern, host) or (not routing.gateway_api and names.covers(host, pattern))
-        for listener in listeners
-        for pattern in _patterns(_hosts(listener, own), routing.namespace)
-        for host in routing.hosts
     )

@@ -87,14 +87,12 @@ class Places:
     world: World = field(default_factory=dict)
 
 
-def services(entries: Iterable[Placed]) -> dict[str, EntryService]:
-    """Return the hosts of all ServiceEntries; several entries of one host are joined."""
-    found: dict[str, EntryService] = {}
+def service(entries: Iterable[Placed], host: str) -> EntryService | None:
+    """Return the service that ServiceEntries make of a host; several entries of it are joined."""
+    found: EntryService | None = None
     for each in entries:
-        for host in each.spec.hosts:
-            new = _service(host.lower(), each.namespace, each.spec)
-            old = found.get(new.host)
-            found[new.host] = new if old is None else _joined(old, new)
+        new = _service(host, each.namespace, each.spec)
+        found = new if found is None else _joined(found, new)
     return found
 
 
@@ -165,9 +163,9 @@ def identities(service: EntryService, places: Places) -> list[str]:
             continue
         wanted = part.selector.items()
         found |= {
-            spiffe_id(namespace, pod.service_account)
-            for (namespace, _), pod in places.registry.pods.items()
-            if namespace == part.namespace and wanted <= pod.labels.items()
+            spiffe_id(part.namespace, pod.service_account)
+            for pod in places.registry.pods_in(part.namespace)
+            if wanted <= pod.labels.items()
         }
         found |= {
             spiffe_id(each.namespace, each.spec.service_account or "default")
@@ -202,8 +200,8 @@ def _of_part(service: EntryService, part: Part, port: Port, places: Places) -> I
 def _selected(
     part: Part, selector: Mapping[str, str], port: Port, target: int, places: Places
 ) -> Iterable[Endpoint]:
-    for (namespace, _), pod in sorted(places.registry.pods.items()):
-        if namespace == part.namespace and selector.items() <= pod.labels.items():
+    for pod in places.registry.pods_in(part.namespace):
+        if selector.items() <= pod.labels.items():
             listening = pod.ports.get(target)
             if listening is not None:
                 yield Endpoint(pod.address, listening, pod.name, pod.labels, pod.locality)

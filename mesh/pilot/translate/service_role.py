@@ -29,7 +29,8 @@ from mesh.citadel.identity import SCHEME
 from mesh.istio.models import legacy_rbac as model
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.translate import authorization_policy, client_tls, names, rbac
-from mesh.pilot.translate.view import Config, MeshView
+from mesh.pilot.translate.routing import Config
+from mesh.pilot.translate.view import MeshView
 
 
 def filters(view: MeshView, node: ProxyNode) -> list[tuple[str, Message]]:
@@ -43,9 +44,7 @@ def filters(view: MeshView, node: ProxyNode) -> list[tuple[str, Message]]:
         return []
     enforced: dict[str, Policy] = {}
     shadow: dict[str, Policy] = {}
-    for role in view.of_kind("ServiceRole"):
-        if role.namespace != node.namespace:
-            continue
+    for role in view.of_kind("ServiceRole", node.namespace):
         permissions = [
             found
             for rule in role.spec.rules or []
@@ -131,10 +130,10 @@ def _constraint(key: str, value: str, node: ProxyNode) -> Permission:
 def _holders(view: MeshView, role: Config, permissive: bool) -> list[Principal]:
     """Return who holds a role by bindings that are enforced, or only permissive."""
     found: list[Principal] = []
-    for each in view.of_kind("ServiceRoleBinding"):
+    for each in view.of_kind("ServiceRoleBinding", role.namespace):
         spec: model.ServiceRoleBinding = each.spec
         named = spec.role_ref.name if spec.role_ref else spec.role
-        if each.namespace != role.namespace or named != role.name:
+        if named != role.name:
             continue
         if (spec.mode == "PERMISSIVE") is permissive:
             found += [_subject(view, subject, each.namespace) for subject in spec.subjects or []]

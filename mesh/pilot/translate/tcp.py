@@ -36,7 +36,8 @@ from envoy_data_plane.envoy.extensions.filters.network.tcp_proxy.v3 import (
 from mesh.istio.models.virtual_service import RouteDestination
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.translate import messages, names, traffic_policy
-from mesh.pilot.translate.view import MESH, MeshView, Routing, qualify_gateway
+from mesh.pilot.translate.routing import MESH, Routing, qualify_gateway
+from mesh.pilot.translate.view import MeshView
 
 FILTER = "envoy.filters.network.tcp_proxy"
 TLS_INSPECTOR = "envoy.filters.listener.tls_inspector"
@@ -58,8 +59,8 @@ def outbound(view: MeshView, node: ProxyNode, log: AccessLog) -> list[Listener]:
     found = []
     for key, listen in node.tcp_ports.items():
         hostname, _, number = key.rpartition(":")
-        service = view.services.get(hostname)
-        if service is None or hostname in view.unlisted:
+        service = view.service(hostname)
+        if service is None or view.unlisted(hostname):
             continue
         port = next((each for each in service.ports if each.number == int(number)), None)
         if port is not None:
@@ -156,15 +157,7 @@ def subnets(match: L4Match) -> list[CidrRange]:
 
 def _routing(view: MeshView, node: ProxyNode, hostname: str, encrypted: bool) -> Routing | None:
     """Return the VirtualService whose TCP (or TLS) rules hold for a host."""
-    found: dict[str, Routing] = {}
-    for routing in view.virtual_services:
-        rules = routing.spec.tls if encrypted else routing.spec.tcp
-        if MESH in routing.gateways and rules:
-            for host in routing.hosts:
-                if routing.concerns(node.namespace, host):
-                    found.setdefault(host, routing)
-    best = names.most_specific(found, hostname)
-    return found[best] if best else None
+    return view.virtual_service(hostname, node.namespace, "tls" if encrypted else "tcp")
 
 
 def ruled_chains(

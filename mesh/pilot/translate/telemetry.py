@@ -19,7 +19,7 @@ def in_force(view: MeshView, node: ProxyNode) -> list[Telemetry]:
     mesh: list[Telemetry] = []
     whole: list[Telemetry] = []
     own: list[Telemetry] = []
-    for each in view.of_kind("Telemetry"):
+    for each in view.of_kind("Telemetry", node.namespace, ROOT_NAMESPACE):
         spec: Telemetry = each.spec
         wanted = (spec.selector.match_labels if spec.selector else None) or {}
         if not wanted and each.namespace == ROOT_NAMESPACE:

@@ -106,8 +106,8 @@ def _tcp(view: MeshView, node: ProxyNode, log: AccessLog) -> list[Listener]:
     """Return a listener for each address and port of a TCP service."""
     found: dict[str, Listener] = {}
     taken = {*outside_tls.ports(view), *routes.http_ports(view)}
-    for hostname in sorted(set(view.services) - view.unlisted):
-        service = view.services[hostname]
+    for service in view.listed():
+        hostname = service.hostname
         for port in service.ports:
             if port.protocol in routes.HTTP or outside_tls.applies(view, hostname, port.number):
                 continue

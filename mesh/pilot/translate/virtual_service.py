@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from envoy_data_plane.envoy.config.core.v3 import Metadata
 from envoy_data_plane.envoy.config.route.v3 import (
     Route,
     RouteAction,
@@ -36,7 +35,8 @@ from mesh.pilot.translate import (
     retries,
     traffic_policy,
 )
-from mesh.pilot.translate.view import MeshView, Routing
+from mesh.pilot.translate.routing import Routing
+from mesh.pilot.translate.view import MeshView
 
 NO_TIMEOUT = timedelta(0)
 
@@ -77,8 +77,7 @@ def _route(
     if block is not None and block.name:
         name = f"{name}.{block.name}" if name else block.name
     route = Route(name=name, match=http_match.route_match(block))
-    config = messages.struct({"config": routing.config(number)})
-    route.metadata = Metadata(filter_metadata={"istio": config})
+    route.metadata = messages.origin(routing.config(number))
     operations = headers.operations(http)
     route.request_headers_to_add = operations.request_add
     route.request_headers_to_remove = operations.request_remove

@@ -23,13 +23,14 @@ from grpclib.client import Channel
 from grpclib.server import Server
 
 from mesh.pilot.ads import AdsServer
-from mesh.pilot.translate import CDS, EDS, LDS, RDS, Snapshot
+from mesh.pilot.translate import CDS, EDS, LDS, RDS, Packed
 
 Run = Callable[[AdsServer, str], Awaitable[None]]
 
 
-def snapshot(cluster: str) -> Snapshot:
-    return {CDS: {cluster: Cluster(name=cluster)}, EDS: {}, LDS: {"l": Listener(name="l")}, RDS: {}}
+def snapshot(cluster: str) -> Packed:
+    clusters = {cluster: bytes(Cluster(name=cluster))}
+    return {CDS: clusters, EDS: {}, LDS: {"l": bytes(Listener(name="l"))}, RDS: {}}
 
 
 class Client:
@@ -120,7 +121,9 @@ def test_a_refusal_comes_back_with_its_reason() -> None:
             client = Client(connect())
             await settle(client)
             await ads.in_force(["n"], 10, connected_only=False)
-            ads.publish("2", {"n": ("pod.ns", {**snapshot("a"), LDS: {"m": Listener(name="m")}})})
+            ads.publish(
+                "2", {"n": ("pod.ns", {**snapshot("a"), LDS: {"m": bytes(Listener(name="m"))}})}
+            )
             waiting = asyncio.create_task(ads.in_force(None, 10))
             client.answer(await client.take(), error="no such filter")
             outcome = await waiting

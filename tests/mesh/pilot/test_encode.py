@@ -1,11 +1,16 @@
 """What ``encode`` writes is what the library writes, for real configurations and for odd values."""
 
+from copy import copy
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from betterproto2 import Message
-from envoy_data_plane.envoy.config.cluster.v3 import Cluster, ClusterDiscoveryType
+from envoy_data_plane.envoy.config.cluster.v3 import (
+    CircuitBreakersThresholds,
+    Cluster,
+    ClusterDiscoveryType,
+)
 from envoy_data_plane.envoy.config.core.v3 import Metadata, Node
 from envoy_data_plane.envoy.config.route.v3 import RetryPolicy, RouteAction
 from envoy_data_plane.envoy.service.discovery.v3 import DiscoveryResponse
@@ -15,10 +20,10 @@ from hypothesis import strategies as st
 
 from mesh.istio import load_text
 from mesh.istio.eras import era
-from mesh.pilot.encode import EncodingCodec, encode, varint
+from mesh.pilot.encode import EncodingCodec, encode, sealed, varint
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.registry import Registry
-from mesh.pilot.translate import Translator
+from mesh.pilot.translate import translate
 from mesh.pilot.translate.messages import pack, struct
 from mesh.pilot.translate.view import MeshView
 from mesh.topology import Pod, Service, Workload
@@ -58,7 +63,7 @@ def snapshot() -> list[tuple[str, Message]]:
     resources = load_text(RULES, "", era=era("istio-current"), namespace="default").resources
     view = MeshView(registry, tuple(resources), era("istio-current"))
     node = ProxyNode("n", "default", inbound_ports={8080: 1}, outbound_port=2, access_log="/a")
-    found = Translator(view).snapshot(node)
+    found = translate(view, node)
     return [(name, each) for content in found.values() for name, each in content.items()]
 
 
@@ -117,3 +122,20 @@ def test_nested_messages(data: dict[str, Any]) -> None:
 def test_the_server_writes_by_it() -> None:
     response = DiscoveryResponse(version_info="1", resources=[pack(Cluster(name="b"))])
     assert EncodingCodec().encode(response, DiscoveryResponse) == bytes(response)
+
+
+def test_a_number_that_does_not_fit_is_refused() -> None:
+    limits = CircuitBreakersThresholds(max_requests=7)
+    assert encode(limits) == bytes(limits)
+    limits.max_requests = 2**32
+    with pytest.raises(ValueError, match="4294967296 is not between"):
+        encode(limits)
+
+
+def test_a_sealed_message_is_written_once() -> None:
+    message = Cluster(name="a")
+    wire = encode(sealed(message))
+    assert encode(message) is encode(message)
+    other = copy(message)
+    other.name = "b"
+    assert encode(other) != wire

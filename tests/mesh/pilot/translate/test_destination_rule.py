@@ -74,7 +74,6 @@ def test_rules_for_other_namespaces_are_not_merged() -> None:
 def test_a_workload_selector_picks_callers() -> None:
     selector = {"workloadSelector": {"matchLabels": {"app": "front"}}}
     found = rules(("all", "tutorial", {}), ("front", "tutorial", selector))
-    assert found.selects
     assert (name(found, "tutorial", app="front"), name(found, "tutorial", app="back")) == (
         "front",
         "all",

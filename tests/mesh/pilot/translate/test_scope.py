@@ -45,7 +45,7 @@ def sidecar(
 
 
 def known(view: MeshView, node: ProxyNode) -> list[str]:
-    return sorted(scoped(view, node).registry.services)
+    return sorted(scoped(view, node).services)
 
 
 def hosts(view: MeshView, node: ProxyNode) -> set[str]:
@@ -97,10 +97,10 @@ def test_an_egress_listener_has_its_port_for_itself(registry: Registry, node: Pr
         " {hosts: ['./*']}]}"
     )
     view = scoped(made(registry, sidecar(spec)), node)
-    assert [port.number for port in view.registry.services[SHOP].ports] == [9090]
+    assert [port.number for port in view.services[SHOP].ports] == [9090]
     spec = "{egress: [{port: {number: 9090, protocol: HTTP, name: http}, hosts: ['./*']}, {hosts: ['*/*']}]}"
     view = scoped(made(registry, sidecar(spec)), node)
-    assert [port.number for port in view.registry.services[SHOP].ports] == [8080]
+    assert [port.number for port in view.services[SHOP].ports] == [8080]
 
 
 def test_which_sidecar_holds(registry: Registry, node: ProxyNode) -> None:

@@ -6,7 +6,14 @@ from typing import Any
 from mesh.istio.models.service_entry import ServiceEntry
 from mesh.istio.models.workload_entry import WorkloadEntry
 from mesh.pilot.registry import Registry
-from mesh.pilot.translate.service_entry import NOWHERE, Places, endpoints, identities, services
+from mesh.pilot.translate.service_entry import (
+    NOWHERE,
+    EntryService,
+    Places,
+    endpoints,
+    identities,
+    service,
+)
 
 WORLD = {
     "one.example.com:80": ("127.0.0.1", 11),
@@ -29,12 +36,20 @@ def entry(*, namespace: str = "tutorial", **fields: Any) -> Entry:
     return Entry("shop", namespace, ServiceEntry.model_validate(spec))
 
 
+def made(*entries: Entry, host: str = "shop.example.com") -> EntryService:
+    joined = service(entries, host)
+    assert joined is not None
+    return joined
+
+
 def found(
     *entries: Entry, host: str = "shop.example.com", port: int = 80, labels: Any = None, **more: Any
 ) -> list[tuple[str, int, str]]:
     places = Places(**{"registry": Registry(), "world": WORLD, **more})
-    service = services(entries)[host]
-    return [(e.address, e.port, e.pod) for e in endpoints(service, port, labels, places)]
+    return [
+        (e.address, e.port, e.pod)
+        for e in endpoints(made(*entries, host=host), port, labels, places)
+    ]
 
 
 def test_dns_looks_the_hosts_up() -> None:
@@ -120,7 +135,7 @@ def test_who_may_answer_for_a_host_in_the_mesh(registry: Registry) -> None:
     place = "spiffe://cluster.local/ns/tutorial/sa"
 
     def who(**more: Any) -> list[str]:
-        return identities(services([entry(**fields, **more)])["shop.example.com"], places)
+        return identities(made(entry(**fields, **more)), places)
 
     assert who(location="MESH_INTERNAL") == [f"{place}/recommendation", f"{place}/vm"]
     assert who() == []  # outside of the mesh nobody has such an identity
@@ -133,9 +148,9 @@ def test_several_entries_of_one_host_are_joined() -> None:
     second = entry(
         resolution="DNS", ports=more, endpoints=[{"address": "two.example.com"}], namespace="sales"
     )
-    service = services([first, second])["shop.example.com"]
-    assert service.namespace == "tutorial"
-    assert [(port.number, port.protocol) for port in service.ports] == [
+    joined = made(first, second)
+    assert joined.namespace == "tutorial"
+    assert [(port.number, port.protocol) for port in joined.ports] == [
         (80, "http"),
         (443, "https"),
     ]
@@ -143,7 +158,6 @@ def test_several_entries_of_one_host_are_joined() -> None:
 
 
 def test_where_it_stands() -> None:
-    service = services([entry(location="MESH_INTERNAL", addresses=["10.1.2.3", "10.0.0.0/8"])])
-    made = service["shop.example.com"]
-    assert (made.external, made.addresses, made.resolution) == (False, ("10.1.2.3",), "NONE")
-    assert services([entry()])["shop.example.com"].external
+    inside = made(entry(location="MESH_INTERNAL", addresses=["10.1.2.3", "10.0.0.0/8"]))
+    assert (inside.external, inside.addresses, inside.resolution) == (False, ("10.1.2.3",), "NONE")
+    assert made(entry()).external

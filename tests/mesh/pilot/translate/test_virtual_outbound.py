@@ -8,7 +8,7 @@ from mesh.istio import load_text
 from mesh.istio.eras import ISTIO_1_28
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.registry import Registry
-from mesh.pilot.translate import CDS, LDS, RDS, Translator
+from mesh.pilot.translate import CDS, LDS, RDS, Translator, unpack
 from mesh.pilot.translate.view import COMPOSE, MeshView
 from mesh.pilot.virtual_address import ENTRIES, SERVICES, allocate, of_services
 from mesh.topology import Port, Service
@@ -53,7 +53,7 @@ def translator(yaml: str = "", **options: Any) -> Translator:
 
 
 def listeners(yaml: str = "", **options: Any) -> dict[str, Any]:
-    return dict(translator(yaml, **options).snapshot(ME)[LDS])
+    return dict(unpack(translator(yaml, **options).snapshot(ME))[LDS])
 
 
 def cluster(chain: Any) -> str:
@@ -92,7 +92,7 @@ def test_what_is_for_nobody_meets_the_policy_and_no_connection_goes_in_a_circle(
 
 
 def test_each_port_has_a_route_table_with_the_hosts_of_that_port() -> None:
-    snapshot = translator(ENTRY).snapshot(ME)
+    snapshot = unpack(translator(ENTRY).snapshot(ME))
     tables: Any = snapshot[RDS]
     assert sorted(tables) == ["80", "8080"]
     hosts = {each.name: each.domains for each in tables["8080"].virtual_hosts}
