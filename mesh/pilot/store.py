@@ -70,9 +70,12 @@ class Store:
         return [resource for _, resource in found]
 
     def save(self, resources: list[Resource], era_name: str) -> None:
-        """Write resources; all are on the disk before the first one takes its place."""
+        """Write resources; all are on the disk before the first one takes its place.
+
+        Of several that are the same one the last counts, as in what is in force.
+        """
         pending: list[tuple[Path, Path]] = []
-        for resource in resources:
+        for resource in {key_of(each): each for each in resources}.values():
             self.newest += 1
             header = {
                 "key": list(key_of(resource)),

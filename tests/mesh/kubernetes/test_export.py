@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,11 @@ LABS = sorted(
     for each in (ROOT / "labs").glob("*/solution")
     if (number := int(each.parent.name[:2])) != MIXERS
 )
-CRDS = ROOT.parent / "shared" / "reference" / "istio-crds" / "crd-all.yaml"
+CRDS = Path(
+    os.environ.get(
+        "ISTIO_CRDS", ROOT.parent / "shared" / "reference" / "istio-crds" / "crd-all.yaml"
+    )
+)
 MESH_KINDS = ("istio.io", "gateway.networking.k8s.io")
 
 

@@ -45,3 +45,14 @@ def test_a_foreign_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "x.yaml").write_text("a: 1\n")
     with pytest.raises(StoreError, match="was not written by the control plane"):
         Store(tmp_path).load()
+
+
+def test_one_that_is_applied_twice_at_once_is_written_once(tmp_path: Path) -> None:
+    text = "apiVersion: networking.istio.io/v1\nkind: VirtualService\nmetadata: {{name: a}}\nspec: {{hosts: [{}]}}\n"
+    both = "---\n".join(text.format(host) for host in ("one", "two"))
+    store = Store(tmp_path)
+    store.load()
+    resources = load_text(both, "a.yaml", era=ISTIO_1_28, namespace="x").resources
+    store.save(resources, ISTIO_1_28.name)
+    (found,) = Store(tmp_path).load()
+    assert found.spec.hosts == ["two"]  # type: ignore[attr-defined]
