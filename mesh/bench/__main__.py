@@ -18,7 +18,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from mesh.bench import analysis, chain, scale, scaling, streams, testbeds, tls
+from mesh.bench import analysis, chain, scale, scaling, testbeds, tls
 from mesh.bench.grading import submissions
 from mesh.bench.proxies import load, proxies
 from mesh.bench.rounds import Figures, interleaved, table
@@ -120,8 +120,10 @@ PARTS = {
     ),
     "grading": Part("Submissions of lab 1", grading),
     "scale": Part("The control plane by services in the mesh, CPU", lambda _options: scale.rows()),
-    "clients": Part("500 ADS clients at once", lambda _options: {"": streams.clients(500)}),
-    "envoy": Part("A real Envoy with 2,000 clusters", lambda _options: {"": streams.envoy(2000)}),
+    "clients": Part("500 ADS clients at once", lambda _options: {"": scale.alone("clients", 500)}),
+    "envoy": Part(
+        "A real Envoy with 2,000 clusters", lambda _options: {"": scale.alone("envoy", 2000)}
+    ),
 }
 
 

@@ -43,6 +43,12 @@ ROUNDS = 15
 WHOLE = 10_000
 """The largest mesh that is translated whole."""
 MEGABYTE = 1_000_000
+_LEAN = """
+from mesh import lean
+lean.prepare("mesh.pilot.main")
+from mesh.bench.scale import main
+raise SystemExit(main())
+"""
 PICTURE = ROOT / "docs" / "pictures" / "scale.svg"
 
 
@@ -95,13 +101,21 @@ def _not_called(made: synthetic.Made, number: int) -> int:
 
 def of_all(sizes: list[int], whole: int) -> dict[str, Figures]:
     """Measure each size in a process of its own, one after the other."""
-    found: dict[str, Figures] = {}
-    for size in sizes:
-        command = [sys.executable, "-m", "mesh.bench.scale", "--one", str(size)]
-        command += ["--whole", str(whole)]
-        done = subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT)
-        found[str(size)] = json.loads(done.stdout)
+    return {str(size): alone("size", size, whole) for size in sizes}
+
+
+def alone(task: str, number: int, whole: int = WHOLE) -> Figures:
+    """Do a task in a process of its own, which imports what a control plane's does."""
+    command = [sys.executable, "-c", _LEAN, "--task", task, str(number), "--whole", str(whole)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    found: Figures = json.loads(done.stdout)
     return found
+
+
+def _do(task: str, number: int, whole: int) -> Figures:
+    if task == "size":
+        return measure(number, whole=number <= whole)
+    return streams.clients(number) if task == "clients" else streams.envoy(number)
 
 
 def growth(found: dict[str, Figures], figure: str) -> float:
@@ -144,10 +158,10 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=500, help="ADS clients; 0: none")
     parser.add_argument("--clusters", type=int, default=2_000, help="of the real Envoy; 0: none")
     parser.add_argument("--plot", type=Path, default=PICTURE)
-    parser.add_argument("--one", type=int, default=0, help=argparse.SUPPRESS)
+    parser.add_argument("--task", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.one:
-        print(json.dumps(measure(options.one, whole=options.one <= options.whole)))
+    if options.task:
+        print(json.dumps(_do(options.task[0], int(options.task[1]), options.whole)))
         return 0
     console = Console(width=None if sys.stdout.isatty() else 120)
     found = of_all([int(each) for each in options.sizes.split(",")], options.whole)
@@ -156,11 +170,11 @@ def main() -> int:
         console.print(f"{figure}: x {growth(found, figure):.2g} from 1,000 services to the largest")
     result: dict[str, object] = {"sizes": found}
     if options.clients:
-        held = streams.clients(options.clients)
+        held = alone("clients", options.clients)
         result["clients"] = held
         console.print(table("ADS clients at once", {str(options.clients): held}))
     if options.clusters:
-        real = streams.envoy(options.clusters)
+        real = alone("envoy", options.clusters)
         result["envoy"] = real
         console.print(table("A real Envoy", {"": real}))
     path = ROOT / "runs" / "bench" / "scale.json"

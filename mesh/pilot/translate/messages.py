@@ -23,9 +23,7 @@ from envoy_data_plane.message_pool import default_message_pool
 
 from mesh.istio.models.base import StringMatch
 from mesh.pilot.encode import encode, sealed
-from mesh.pilot.plain import make_plain
 
-make_plain()
 PREFIX = "type.googleapis.com/"
 CDS = PREFIX + "envoy.config.cluster.v3.Cluster"
 EDS = PREFIX + "envoy.config.endpoint.v3.ClusterLoadAssignment"
