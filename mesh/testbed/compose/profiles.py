@@ -88,6 +88,7 @@ def locust(harden: Harden, image: str, gateway: str) -> dict[str, Spec]:
         made[f"locust-worker-{number}"] = harden(words, user=1000, memory="256m")
     for spec in made.values():
         spec |= {"image": image, "profiles": [LOCUST], "networks": {"mesh": {}}}
+        spec["ulimits"] |= {"nofile": 10000}  # what Locust asks for
     return made
 
 
