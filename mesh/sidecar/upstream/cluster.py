@@ -333,9 +333,10 @@ def _pool_settings(message: ClusterMessage) -> PoolSettings:
         options: Any = unpack(packed, f"cluster {message.name!r}")
         common = options.common_http_protocol_options or common
     limit = message.max_requests_per_connection or 0
-    idle = 3600.0
+    idle, age = 3600.0, 0.0
     if common is not None:
         idle = seconds(common.idle_timeout, idle)
+        age = seconds(common.max_connection_duration, age)
         limit = common.max_requests_per_connection or limit
     http2 = message.http2_protocol_options is not None
     downstream_protocol = False
@@ -347,6 +348,7 @@ def _pool_settings(message: ClusterMessage) -> PoolSettings:
         connect_timeout=seconds(message.connect_timeout, 5.0),
         idle_timeout=idle,
         max_requests=limit,
+        max_age=age,
         http2=http2,
         downstream_protocol=downstream_protocol,
     )

@@ -77,6 +77,7 @@ class UpstreamConnection(asyncio.Protocol):
         self._sending = False
         self.busy = False
         self.owner: object = None
+        self.expiry: asyncio.TimerHandle | None = None
         self.closed = False
         self.reusable = True
         self.requests = 0

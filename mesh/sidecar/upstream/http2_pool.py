@@ -104,6 +104,8 @@ class Http2Pool:
             raise
         connection.on_gone = limit.release
         self._connections.append(connection)
+        if self._settings.max_age:
+            asyncio.get_running_loop().call_later(self._settings.max_age, connection.drain)
         return connection
 
     def _on_free(self, connection: Http2Connection) -> None:

@@ -27,12 +27,14 @@ from mesh.sidecar.upstream.transport_socket import connect
 class PoolSettings:
     """Times in seconds; ``max_requests`` 0 means no limit; ``idle_timeout`` 0 never closes.
 
+    ``max_age``: after which a connection takes no further request, 0 for never.
     ``http2``: always; ``downstream_protocol``: for requests that came by HTTP/2.
     """
 
     connect_timeout: float = 5.0
     idle_timeout: float = 3600.0
     max_requests: int = 0
+    max_age: float = 0.0
     http2: bool = False
     downstream_protocol: bool = False
 
@@ -84,7 +86,16 @@ class HostPool:
             self.connect_failures += 1
             raise connection_termination()
         self._all.add(connection)
+        if self._settings.max_age:
+            loop = asyncio.get_running_loop()
+            connection.expiry = loop.call_later(self._settings.max_age, self._too_old, connection)
         return connection
+
+    def _too_old(self, connection: UpstreamConnection) -> None:
+        connection.reusable = False
+        if connection in self._idle:
+            self._idle.remove(connection)
+            connection.close()
 
     async def connect[P: asyncio.Protocol](
         self, factory: Callable[[], P], alpn: list[bytes] | None = None
@@ -155,6 +166,8 @@ class HostPool:
         return False
 
     def _on_closed(self, connection: UpstreamConnection) -> None:
+        if connection.expiry is not None:
+            connection.expiry.cancel()
         if connection in self._all:
             self._all.discard(connection)
             if connection.on_gone is not None:
