@@ -40,11 +40,11 @@ def until(done: Callable[[], bool], request: Future[Any], seconds: float) -> boo
 def crowd_of(lab: Lab, gate: str, count: int) -> dict[str, int]:
     """Send up to ``count`` requests of preference to recommendation that are held; what became of each.
 
-    The answer has the counts ``served``, ``waiting``, ``refused`` and ``other``.  ``gate`` names the
-    hold.  Ends early after two that were refused, unless all are asked for (``count`` < ``MOST``).
+    The answer has the counts ``served``, ``waiting``, ``refused`` (503), ``answered`` (anything else, by
+    somebody who did not hold it) and ``other`` (nothing is known).  ``gate`` names the hold.  Ends early after two that were refused, unless all are asked for (``count`` < ``MOST``).
     """
     pods = [pod.name for pod in lab.testbed.pods() if pod.service == "recommendation"]
-    found = Counter({"served": 0, "waiting": 0, "refused": 0, "other": 0})
+    found = Counter({"served": 0, "waiting": 0, "refused": 0, "answered": 0, "other": 0})
     script = json.dumps([{"hold": f"{gate}-{lab.nonce}"}])
 
     def ask(request_id: str) -> int:
@@ -82,8 +82,8 @@ def crowd_of(lab: Lab, gate: str, count: int) -> dict[str, int]:
                 if until(settled, request, 20):
                     found[seen[0]] += 1
                 else:
-                    refused = request.done() and request.result() == 503
-                    found["refused" if refused else "other"] += 1
+                    status = request.result() if request.done() else 0
+                    found["refused" if status == 503 else "answered" if status else "other"] += 1
                 if count == MOST and found["refused"] == 2:
                     break
         finally:

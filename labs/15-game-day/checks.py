@@ -477,6 +477,8 @@ def of_crowd(evidence: Evidence) -> Level:
     kept = sum(min(found[name], count) for name, count in wanted.items())
     total = max(sum(wanted.values()), sum(found.values()))
     said = f"{found['served']} were under way, {found['waiting']} waited, {found['refused']} were refused"
+    if found["answered"]:
+        said += f", {found['answered']} did not come to recommendation"
     return Level(kept, total, own["connections"] / MOST, said)
 
 
