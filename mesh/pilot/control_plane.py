@@ -7,8 +7,10 @@ changes, push over ADS, and know who took it.
 from __future__ import annotations
 
 import asyncio
+import gc
 import time
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -151,7 +153,10 @@ class ControlPlane:
         translator = self._current_translator()
         self._due |= translator.forget(self._touched | registered)
         self._touched = set()
-        made = {key: translator.snapshot(self.nodes[key]) for key in self._due if key in self.nodes}
+        with _without_collector():
+            made = {
+                key: translator.snapshot(self.nodes[key]) for key in self._due if key in self.nodes
+            }
         gone = [key for key in self._due if key not in self.nodes]
         for key in gone:
             translator.remove(key)
@@ -391,6 +396,21 @@ class ControlPlane:
     def status(self) -> list[NodeStatus]:
         """Return the rows of ``proxy-status``."""
         return self.ads.status()
+
+
+@contextmanager
+def _without_collector() -> Iterator[None]:
+    """Pause the garbage collector: a translation makes no cycles.
+
+    It would look for some in the whole mesh again and again, a third of the time at 10,000 services.
+    """
+    was = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was:
+            gc.enable()
 
 
 def _for_mixer(resource: Resource | None) -> bool:
