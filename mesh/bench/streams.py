@@ -30,6 +30,7 @@ from mesh.envoy.bootstrap import bootstrap
 from mesh.envoy.supervisor import find_binary
 from mesh.pilot.control_plane import ControlPlane
 from mesh.pilot.encode import EncodingCodec
+from mesh.pilot.main import BACKLOG
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.store import Store
 from mesh.pilot.translate import CDS, EDS, LDS, RDS
@@ -138,7 +139,7 @@ async def _serving(made: synthetic.Made, nodes: int) -> AsyncIterator[tuple[Cont
         plane.add_pods([(synthetic.node(number), None) for number in range(nodes)])
         socket = str(Path(folder) / "ads")
         server = Server([plane.ads], codec=EncodingCodec())
-        await server.start(path=socket)
+        await server.start(path=socket, backlog=BACKLOG)
         try:
             yield plane, socket
         finally:

@@ -29,6 +29,10 @@ from mesh.topology import Service
 _LONGEST_PATH = 100
 
 
+BACKLOG = 1024
+"""Sidecars that may connect at the same moment; asyncio's 100 turn the others away."""
+
+
 @dataclass(frozen=True, slots=True)
 class PilotOptions:
     """How to run.
@@ -98,7 +102,7 @@ async def _serve(options: PilotOptions) -> None:
     end = asyncio.Event()
     _watch(options.lifeline_fd, end)
     ads = Server([plane.ads], codec=EncodingCodec())
-    await ads.start(path=str(options.ads_socket))
+    await ads.start(path=str(options.ads_socket), backlog=BACKLOG)
     options.ads_socket.chmod(options.socket_mode)
     api = HTTPServer(application(plane), max_body_size=MAX_BODY)
     api.add_sockets([bind_unix_socket(str(options.api_socket), mode=options.socket_mode)])
