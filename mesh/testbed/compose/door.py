@@ -29,11 +29,12 @@ _UNRESOLVED = b"DNS resolution failure"
 
 
 async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Pass bytes on until their end."""
+    """Pass bytes on until their end; a connection that was reset has ended, too."""
     with contextlib.suppress(OSError):
         while data := await reader.read(65536):
             writer.write(data)
             await writer.drain()
+    with contextlib.suppress(OSError, RuntimeError):
         writer.write_eof()
 
 
