@@ -8,6 +8,7 @@ client: an ``asyncio.Protocol``, one request at a time, strict about the framing
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import Callable
 from typing import cast
 
@@ -23,6 +24,9 @@ from mesh.sidecar.upstream.response_head import read_response_head
 
 _WITHOUT_BODY = frozenset((b"GET", b"HEAD", b"DELETE", b"TRACE", b"CONNECT"))
 """A request of any other method says ``content-length: 0`` when it has no body."""
+
+_PEER_LEFT = getattr(select, "POLLRDHUP", 0)
+"""Linux tells of an end that nobody has read; elsewhere only what ``poll`` says unasked counts."""
 
 PATIENCE = 0.001
 """Seconds for the rest of a short body to follow its head: then both are written in one piece."""
@@ -89,6 +93,19 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self.transport = cast(asyncio.Transport, transport)
+
+    @property
+    def left(self) -> bool:
+        """Whether the peer has closed, also when asyncio has yet to read that.
+
+        Envoy reads until nothing is there, so it knows of an end that came with the answer; asyncio
+        reads once a turn, and a retry without a pause would take the dead connection.
+        """
+        if self.closed or self.transport.is_closing():
+            return True
+        watched = select.poll()
+        watched.register(self.transport.get_extra_info("socket").fileno(), _PEER_LEFT)
+        return bool(watched.poll(0))
 
     def send(self, request: UpstreamRequest) -> asyncio.Future[UpstreamResponse]:
         """Write ``request`` and return the coming answer; a streamed body follows as it arrives."""

@@ -71,7 +71,7 @@ class HostPool:
         """Take an idle connection, or None when one has to be opened."""
         while self._idle:
             connection = self._idle.pop()
-            if not connection.closed and connection.reusable:
+            if connection.reusable and not connection.left:
                 return connection
         return None
 

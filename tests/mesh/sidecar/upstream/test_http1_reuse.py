@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import sys
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -98,3 +101,28 @@ async def test_a_connection_lost_after_a_long_answer_is_told_to_the_next_request
         assert await until_idle(pool) is connection
         with pytest.raises(UpstreamResetError):
             await connection.send(request(b"/close"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells of an end nobody has read")
+async def test_a_peer_that_left_is_not_asked_though_the_loop_has_not_read_of_it() -> None:
+    left = threading.Event()
+
+    def once(server: socket.socket) -> None:
+        peer, _ = server.accept()
+        with peer:
+            while b"\r\n\r\n" not in peer.recv(65536):
+                pass
+            peer.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        left.set()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=once, args=(server,))
+        thread.start()
+        pool = HostPool("127.0.0.1", server.getsockname()[1], PoolSettings())
+        connection = await pool.open()
+        answered = connection.send(request(b"/"))
+        answered.add_done_callback(lambda _: left.wait())  # the loop reads nothing meanwhile
+        await answered
+        assert pool.take() is None
+        pool.abort()
+        thread.join()
