@@ -235,9 +235,28 @@ class Http1Server:
         return tunnel.run(early)
 
     def reset(self) -> None:
-        """Cut the answer off."""
+        """Cut the answer off: nothing more comes, and after the delayed close the connection ends.
+
+        So does Envoy (``delayed_close_timeout``, a second): a caller whose own time limit is shorter
+        says UT, not that the answer broke.
+        """
         self._closing = True
-        self._transport.close()
+        transport = self._transport
+        if transport.is_closing():
+            return
+        if not self._hcm.delayed_close_timeout:
+            transport.close()
+            return
+        self._lingering = True
+        self._await_close()
+
+    def _await_close(self) -> None:
+        """Let the client close; do so when it does not."""
+        if not self._transport.is_reading():
+            self._transport.resume_reading()
+        self._head_timer = self._loop.call_later(
+            self._hcm.delayed_close_timeout, self._transport.close
+        )
 
     def finished(self, exchange: Exchange) -> None:
         """Look for the next request of the connection."""
@@ -272,10 +291,8 @@ class Http1Server:
         if not transport.can_write_eof() or not self._hcm.delayed_close_timeout:
             transport.close()
             return
-        if not transport.is_reading():
-            transport.resume_reading()
         transport.write_eof()
-        self._head_timer = self._loop.call_later(self._hcm.delayed_close_timeout, transport.close)
+        self._await_close()
 
     # Flow control and the end
 
