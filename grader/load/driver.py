@@ -27,6 +27,7 @@ import json
 import os
 import sys
 import time
+from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -79,7 +80,7 @@ class Visitor(FastHttpUser):
         return response
 
 
-class Visits:
+class Visits(ABC):
     """What the users of one process do by a plan: take a ticket (a request's number), ask, record."""
 
     def __init__(self, plan: Plan) -> None:
@@ -91,9 +92,9 @@ class Visits:
         index: int | None = self.tickets.get()
         return index
 
+    @abstractmethod
     def add(self, seen: Observation) -> None:
         """Keep what was seen."""
-        raise NotImplementedError
 
     def visit(self, user: Visitor) -> None:
         """Take a ticket, ask, record; without a ticket the user goes home."""
