@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from grader.evidence.record import Evidence
 from grader.load.observation import Observation
+from grader.verdict import Outcome, failed, passed, ungradable
 
 TRANSPORT_LIMIT = 0.01
 """Above this share of lost connections a run says more about the machine than about the mesh."""
@@ -73,6 +74,17 @@ def refused(evidence: Evidence, observations: Sequence[Observation]) -> str:
     elif bad[0].body.strip():
         where = f"; the first said {bad[0].body.strip()[:100]!r}"
     return f"{len(bad)} of {len(observations)} requests were answered {codes}{where}"
+
+
+def all_served(evidence: Evidence, probe: str, help: str) -> Outcome:
+    """Every visit of a probe was answered with 200; ``help`` is for a student whose are not."""
+    seen = evidence.probe(probe)
+    if problem := too_many_lost(seen):
+        return ungradable(problem)
+    if bad := refused(evidence, seen):
+        said = next(item.body for item in seen if item.status != 200)
+        return failed(bad, help=help, evidence=f"the first said: {said.strip()[:200]}")
+    return passed(f"All {len(seen)} visits were served.")
 
 
 def repaired(evidence: Evidence, observations: Sequence[Observation]) -> str:

@@ -15,8 +15,8 @@ from typing import Any
 from grader.checks import check, probe
 from grader.collect import Lab
 from grader.evidence.record import Evidence
-from grader.evidence.traffic import refused, too_many_lost
-from grader.verdict import Outcome, failed, passed, ungradable
+from grader.evidence.traffic import all_served
+from grader.verdict import Outcome, failed, passed
 
 TOKENS = Path(__file__).with_name("tokens")
 PAIRS = (
@@ -169,17 +169,12 @@ def wrong(asked: Mapping[str, list[int]], status: int) -> list[str]:
 @check(points=2, needs=("visits",))
 def customers_are_served(evidence: Evidence) -> Outcome:
     """Visits come through: gateway, customer, preference, recommendation."""
-    seen = evidence.probe("visits")
-    if problem := too_many_lost(seen):
-        return ungradable(problem)
-    if bad := refused(evidence, seen):
-        return failed(
-            bad,
-            help="Which sidecar refuses first, and whose name is in its caller's certificate? "
-            "`meshctl explain` tells of a request which policy decided.",
-            evidence=f"the first said: {next(i.body for i in seen if i.status != 200).strip()[:200]}",
-        )
-    return passed(f"All {len(seen)} visits were served.")
+    return all_served(
+        evidence,
+        "visits",
+        help="Which sidecar refuses first, and whose name is in its caller's certificate? "
+        "`meshctl explain` tells of a request which policy decided.",
+    )
 
 
 @check(points=3, needs=("strangers",))

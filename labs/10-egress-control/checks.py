@@ -17,8 +17,8 @@ from typing import Any
 from grader.checks import check, probe
 from grader.collect import Lab
 from grader.evidence.record import Evidence
-from grader.evidence.traffic import refused, too_many_lost
-from grader.verdict import Outcome, failed, passed, ungradable
+from grader.evidence.traffic import all_served
+from grader.verdict import Outcome, failed, passed
 from mesh.testbed.client import NoAnswerError
 
 NEWS = "edition.cnn.com"
@@ -261,17 +261,12 @@ NO_NEWS_HELP = "First let the two pages out: read the check before this one."
 @check(points=1, needs=("visits",))
 def customers_are_served(evidence: Evidence) -> Outcome:
     """Visits come through: gateway, customer, preference, and from there to the news."""
-    seen = evidence.probe("visits")
-    if problem := too_many_lost(seen):
-        return ungradable(problem)
-    if bad := refused(evidence, seen):
-        return failed(
-            bad,
-            help="preference asks http://edition.cnn.com/health. Follow one of these requests with "
-            "`meshctl logs`: sidecar, egress gateway, world.",
-            evidence=f"the first said: {next(i.body for i in seen if i.status != 200).strip()[:200]}",
-        )
-    return passed(f"All {len(seen)} visits were served.")
+    return all_served(
+        evidence,
+        "visits",
+        help="preference asks http://edition.cnn.com/health. Follow one of these requests with "
+        "`meshctl logs`: sidecar, egress gateway, world.",
+    )
 
 
 @check(points=2, needs=("news",))

@@ -17,7 +17,7 @@ from typing import Any
 from grader.checks import check, probe
 from grader.collect import Lab
 from grader.evidence.record import Evidence
-from grader.evidence.traffic import refused, too_many_lost
+from grader.evidence.traffic import all_served, too_many_lost
 from grader.load.observation import Observation
 from grader.verdict import Outcome, failed, passed, ungradable
 
@@ -302,17 +302,12 @@ def wrong(asked: Mapping[str, int], status: int) -> list[str]:
 @check(points=1, needs=("visits",))
 def customers_are_served(evidence: Evidence) -> Outcome:
     """A few visits come through."""
-    seen = evidence.probe("visits")
-    if problem := too_many_lost(seen):
-        return ungradable(problem)
-    if bad := refused(evidence, seen):
-        return failed(
-            bad,
-            help="The body of the answer says who refuses, handler and all. A rule holds for every "
-            "workload of its namespace, unless `match` says otherwise.",
-            evidence=f"the first said: {next(i.body for i in seen if i.status != 200).strip()[:200]}",
-        )
-    return passed(f"All {len(seen)} visits were served.")
+    return all_served(
+        evidence,
+        "visits",
+        help="The body of the answer says who refuses, handler and all. A rule holds for every "
+        "workload of its namespace, unless `match` says otherwise.",
+    )
 
 
 @check(points=2, needs=("methods",))
