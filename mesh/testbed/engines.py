@@ -12,7 +12,7 @@ from mesh.testbed.child import ChildSpec
 from mesh.testbed.client import TestbedError
 from mesh.testbed.plain import to_plain
 
-_REUSE_PORT = {
+REUSE_PORT = {
     "level": socket.SOL_SOCKET,
     "name": getattr(socket, "SO_REUSEPORT", socket.SO_REUSEADDR),
     "int_value": 1,
@@ -82,7 +82,7 @@ class EnvoyEngine:
 
         config = bootstrap(node.to_xds().to_dict(), str(ads_socket), node.admin)
         if not node.admin_socket:
-            config["admin"]["socket_options"] = [_REUSE_PORT]
+            config["admin"]["socket_options"] = [REUSE_PORT]
         return ChildSpec(
             name=f"sidecar {node.pod}",
             module="mesh.envoy.supervisor",

@@ -33,10 +33,19 @@ def engines() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, CaseResult]:
+def results(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, CaseResult]:
+    """Run the chosen cases together: those of one topology share a mesh."""
+    chosen = {
+        item.callspec.params.get("name")
+        for item in request.session.items
+        if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+    }
+    cases = [case for case in CASES if case[1].name in chosen]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MESH_LAB_HOME", str(tmp_path_factory.mktemp("home").resolve()))
-        found = run_cases(CASES, engines(), start)
+        found = run_cases(cases, engines(), start)
     return {result.case.name: result for result in found}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import socket
 import struct
 from collections.abc import Awaitable, Callable
@@ -70,14 +71,17 @@ def test_the_pods_own_resolver_is_read(tmp_path: Path) -> None:
 
 
 def free_ports() -> list[int]:
-    """Return two ports that are free for UDP and TCP now."""
+    """Return two ports that are free for UDP and TCP, none that the kernel hands out by itself."""
     found: list[int] = []
     while len(found) < 2:
-        with socket.socket() as stream, socket.socket(type=socket.SOCK_DGRAM) as datagrams:
-            stream.bind(("127.0.0.1", 0))
-            with contextlib.suppress(OSError):
-                datagrams.bind(stream.getsockname())
-                found.append(stream.getsockname()[1])
+        with (
+            contextlib.suppress(OSError),
+            socket.socket() as stream,
+            socket.socket(type=socket.SOCK_DGRAM) as datagrams,
+        ):
+            stream.bind(("127.0.0.1", random.randrange(10_000, 32_000)))
+            datagrams.bind(stream.getsockname())
+            found.append(stream.getsockname()[1])
     return found
 
 

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import urllib.parse
 import urllib.request
@@ -52,22 +51,21 @@ def scraped(url: str, query: str, value: float) -> dict[str, str]:
 def prometheus(bed: LocalTestbed, tmp_path: Path) -> Iterator[str]:
     file = tmp_path / "prometheus.yml"
     file.write_text(config(bed.metrics_url, "1s"), encoding="utf-8")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     command = [str(PROMETHEUS), f"--config.file={file}", f"--storage.tsdb.path={tmp_path / 'db'}"]
-    command += [f"--web.listen-address=127.0.0.1:{port}", "--log.level=info"]
+    command += ["--web.listen-address=127.0.0.1:0", "--log.level=info"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stderr is not None
-        said = ""
+        said = address = ""
         for line in process.stderr:
             said = line
+            if '"Listening on"' in line:
+                address = line.partition("address=")[2].strip()
             if "Server is ready" in line:
                 break
         else:
             pytest.fail(f"Prometheus ended: {said}")
-        yield f"http://127.0.0.1:{port}/api/v1"
+        yield f"http://{address}/api/v1"
     finally:
         process.kill()
         process.wait()

@@ -21,6 +21,8 @@ from mesh.pilot.client import PilotClient, PilotError
 from mesh.pilot.main import PilotOptions
 from mesh.pilot.main import run as run_pilot
 from mesh.pilot.node import ProxyNode
+from mesh.testbed.engines import REUSE_PORT
+from mesh.testbed.ports import Ports
 from mesh.topology import Pod, Service
 
 pytestmark = pytest.mark.envoy
@@ -85,12 +87,6 @@ class Pilot:
         os.waitpid(pid, 0)
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 @pytest.fixture
 def pilot() -> Iterator[Pilot]:
     with tempfile.TemporaryDirectory(prefix="pilot-") as name:
@@ -104,16 +100,18 @@ def pilot() -> Iterator[Pilot]:
 @pytest.fixture
 def node(pilot: Pilot) -> Iterator[ProxyNode]:
     """A sidecar of recommendation on the real Envoy, in force."""
-    inbound, log = free_port(), pilot.folder / "envoy.log"
+    ports = Ports()
+    inbound, outbound, admin = ports.take(3)
+    log = pilot.folder / "envoy.log"
     found = ProxyNode(
         "recommendation-v1-0",
         "tutorial",
         labels={"version": "v1"},
         services=(HOST,),
         inbound_ports={8080: inbound},
-        outbound_port=free_port(),
+        outbound_port=outbound,
         app_socket=str(pilot.folder / "app"),
-        admin_port=free_port(),
+        admin_port=admin,
         access_log=str(pilot.folder / "access.jsonl"),
     )
     pod = Pod(
@@ -128,6 +126,7 @@ def node(pilot: Pilot) -> Iterator[ProxyNode]:
     )
     pilot.client.add_pods([(found, pod)])
     config = bootstrap(found.to_xds().to_dict(), str(pilot.folder / "ads"), found.admin_port)
+    config["admin"]["socket_options"] = [REUSE_PORT]
     supervisor = fork(lambda: run_envoy(EnvoyOptions(config, log)))
     try:
         outcome = pilot.client.in_force([found.name], timeout=20)
@@ -136,6 +135,7 @@ def node(pilot: Pilot) -> Iterator[ProxyNode]:
     finally:
         os.kill(supervisor, signal.SIGTERM)
         os.waitpid(supervisor, 0)
+        ports.close()
 
 
 def status_of(node: ProxyNode) -> int:

@@ -42,6 +42,7 @@ with warnings.catch_warnings():
 import mesh.sidecar.xds  # noqa: F401  registers the types inside Any
 from mesh.accesslog import JSON_FORMAT
 from mesh.envoy.supervisor import EnvoyMissingError, find_binary
+from mesh.testbed.ports import Ports
 
 TYPE = "type.googleapis.com/"
 KINDS: dict[str, Any] = {
@@ -219,10 +220,18 @@ async def upstream(handler: Handler = echo, path: str = "") -> AsyncIterator[Ups
             writer.close()
 
 
+_ports = Ports()
+
+
 def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    """Return a port that is held until the test ends, for a proxy that sets SO_REUSEPORT."""
+    return _ports.take(1)[0]
+
+
+@pytest.fixture(autouse=True)
+def _release_ports() -> Iterator[None]:
+    yield
+    _ports.close()
 
 
 def cluster(name: str, *endpoints: int | str, **extra: Any) -> dict[str, Any]:

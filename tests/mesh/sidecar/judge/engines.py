@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mesh.testbed.engines import REUSE_PORT
 from tests.mesh.sidecar.judge.conftest import envoy_binary
 
 ENGINES = ("envoy", "mitmproxy")
@@ -74,8 +75,9 @@ async def proxy(
         assert "Traceback" not in errors, errors
         return
     admin = kit.free_port()
+    address = {"socketAddress": {"address": "127.0.0.1", "portValue": admin}}
     bootstrap = {
-        "admin": {"address": {"socketAddress": {"address": "127.0.0.1", "portValue": admin}}},
+        "admin": {"address": address, "socketOptions": [REUSE_PORT]},
         "staticResources": {"listeners": listeners, "clusters": clusters},
     }
     path = folder / "envoy.json"
