@@ -1,6 +1,11 @@
 """Which tests stay together when several run at a time (``make test ARGS="-n 2 --dist loadgroup"``)."""
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# No test asserts a time: how long an example takes says what else the machine does.
+settings.register_profile("kit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("kit")
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:

@@ -36,7 +36,7 @@ def test_a_one_sided_test_would_pass_all_traffic_on_v1() -> None:
     assert behaviour(CANARY, 0.0).p_fail == pytest.approx(1)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(
     p0=st.sampled_from([0.05, 0.1, 0.2, 0.25, 0.5, 0.75, 0.9]),
     gap=st.sampled_from([0.5, 0.7, 0.9]),

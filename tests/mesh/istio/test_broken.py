@@ -18,7 +18,7 @@ from mesh.istio import ERAS, Loaded, era, load_text, validate
 from mesh.istio.kinds import KINDS, Kind
 from mesh.istio.models.base import child_model, fields_of, is_map, words_of
 
-QUICK = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=60, suppress_health_check=list(HealthCheck))
 
 WORDS = st.sampled_from(
     ["r", "v1", "10s", "1.5h", "0s", "*", "*.x", "a/b", "", "/", "5xx,reset", "(", "[a-z]+", "80"]

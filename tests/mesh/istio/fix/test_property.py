@@ -89,7 +89,7 @@ def damaged(seed: str, number: int, times: int) -> str:
     return "\n".join(lines)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(
     st.sampled_from(SEEDS),
     st.integers(0, 10**9),
@@ -109,7 +109,7 @@ def test_damaged_yaml(seed: str, number: int, times: int, era: object) -> None:
     assert broken or not still, "a readable text stays readable"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     st.text(
         alphabet=st.sampled_from("ab: -\n\t#{}[]&*!|>'\"\\%@`1\r\0é🙂\u00a0\u2028"), max_size=80

@@ -113,4 +113,4 @@ class Breaker(RuleBasedStateMachine):
 
 
 TestBreaker = Breaker.TestCase
-TestBreaker.settings = settings(max_examples=60, deadline=None)
+TestBreaker.settings = settings(max_examples=60)

@@ -294,4 +294,4 @@ class Detection(RuleBasedStateMachine):
 
 
 TestDetection = Detection.TestCase
-TestDetection.settings = settings(max_examples=60, deadline=None)
+TestDetection.settings = settings(max_examples=60)

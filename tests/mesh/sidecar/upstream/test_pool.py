@@ -133,4 +133,4 @@ class Pool(RuleBasedStateMachine):
 
 
 TestPool = Pool.TestCase
-TestPool.settings = settings(max_examples=30, stateful_step_count=20, deadline=None)
+TestPool.settings = settings(max_examples=30, stateful_step_count=20)
