@@ -15,7 +15,7 @@ PYTHON_BIN := .venv/bin/python
 SETUP := @sh scripts/bootstrap.sh
 # Options that count as given unless they are empty, 0 or no.
 given = $(filter-out 0 no false,$($(1)))
-engine_group = $(if $(filter envoy,$(ENGINE)),envoy)
+engine_group = $(if $(filter envoy both,$(ENGINE)),envoy)
 lab_options = $(if $(call given,SOLUTION),--solution) \
 	$${WORK:+--work "$$WORK"} $${RUNTIME:+--runtime "$$RUNTIME"} $${ENGINE:+--engine "$$ENGINE"} \
 	$${STUDENT:+--student "$$STUDENT"} $${WORKERS:+--workers "$$WORKERS"} \
@@ -170,11 +170,12 @@ prove:
 	@.venv/bin/grade prove $${LAB:+--lab "$$LAB"} $${ENGINE:+--engine "$$ENGINE"}
 
 ## prove-flake: RUNS=n right answers, half of them with every processor busy; prints the bound
-##   JOBS=n labs at once
+##   JOBS=n labs at once, ENGINE=both for both engines; the same command again goes on after a stop,
+##   ANEW=1 forgets what was tried
 prove-flake:
 	$(SETUP) core $(engine_group)
 	@.venv/bin/grade prove-flake $${RUNS:+--runs "$$RUNS"} $${LAB:+--lab "$$LAB"} \
-		$${ENGINE:+--engine "$$ENGINE"} $${JOBS:+--jobs "$$JOBS"}
+		$${ENGINE:+--engine "$$ENGINE"} $${JOBS:+--jobs "$$JOBS"} $(if $(call given,ANEW),--anew)
 
 ## lint: check style, formatting, types and spelling
 lint:

@@ -134,13 +134,15 @@ def prove(
 def prove_flake(
     runs: Annotated[int, typer.Option("--runs", min=1, help="Runs of right answers.")] = 20,
     lab: OneLab = None,
-    engine: Engine = "mitmproxy",
+    engine: Annotated[str, typer.Option("--engine", help="mitmproxy, envoy or both.")] = "mitmproxy",
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Labs at the same time.")] = 1,
+    anew: Annotated[bool, typer.Option("--anew", help="Forget the runs on disk.")] = False,
 ) -> None:
-    """Repeat right answers, quiet and under CPU stress, and report the bound."""
+    """Repeat right answers, quiet and under CPU stress; run it again to go on after a stop."""
+    from grader.proof.flake import FLAKE
     from grader.proof.flake import prove_flake as run
 
-    raise typer.Exit(run(lab, runs, engine, jobs))
+    raise typer.Exit(run(lab, runs, engine, jobs, FLAKE, anew))
 
 
 def export(

@@ -12,9 +12,9 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 
@@ -38,11 +38,15 @@ from mesh.istio.validate import validate
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What the checks said: those that failed, those that could not be judged, and the time."""
+    """What the checks said: those that failed, those that could not be judged, and the time.
+
+    ``why`` has the rationale of both, by name.
+    """
 
     failed: frozenset[str]
     ungradable: frozenset[str]
     seconds: float
+    why: Mapping[str, str] = field(default_factory=dict)
 
 
 class Bench:
@@ -92,6 +96,7 @@ class Bench:
             frozenset(item.name for item in items if item.verdict is Verdict.FAIL),
             frozenset(item.name for item in items if item.verdict is Verdict.UNGRADABLE),
             time.monotonic() - begin,
+            {item.name: item.rationale for item in items if item.verdict is not Verdict.PASS},
         )
 
     def _measure(

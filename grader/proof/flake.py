@@ -3,6 +3,8 @@
 What a grader may never do is fail a right answer.  No number of runs proves that it never will;
 ``n`` runs without a failure bound the rate: below ``1 - 0.05^(1/n)`` with 95 % confidence (some
 ``3/n``).  The exact bound (Clopper and Pearson) is printed, beside what the tests promise.
+
+Each run is on disk when it is done (``flake_log.py``): the same command again goes on.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
@@ -23,25 +26,65 @@ from grader.checks import load_checks
 from grader.evidence.sequential import ALPHA
 from grader.lab import LabDefinition, LabError, all_labs, find_lab
 from grader.proof.bench import Bench, stress
-from grader.proof.variants import variants
+from grader.proof.flake_log import FlakeLog, Run, digest_of
+from grader.proof.variants import Variant, variants
 from grader.report.terminal import make_console
-from grader.run import Options, check_options, guarded, mesh_failures
+from grader.run import ENGINES, Options, check_options, guarded, mesh_failures
 from mesh.state import write_atomic
+from services.lifeline import watch
 
 FLAKE = Path("runs/prove/flake.json")
 AGAIN = (sys.executable, "-m", "grader.proof.flake")
+LOADS = ("quiet", "stress")
+BOTH = "both"
+"""In place of an engine: the runs are spread over labs and engines."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Share:
+    """``runs`` right answers of one lab on one engine; ``digest`` says of which kit."""
+
+    lab: LabDefinition
+    engine: str
+    runs: int
+    digest: str
+
+    def log(self, out: Path) -> FlakeLog:
+        """What was tried of it before, beside ``out``."""
+        name = f"lab-{self.lab.number:02d}-{self.engine}.jsonl"
+        return FlakeLog(out.with_suffix("") / name, self.digest)
+
+
+@dataclass(frozen=True, slots=True)
 class Count:
-    """Runs of right answers of one lab under one load."""
+    """Runs of right answers of one lab on one engine under one load.
+
+    ``promised`` is the rate of false fails that the lab's tests allow themselves, by run.
+    """
 
     lab: int
+    engine: str
     load: str
-    runs: int = 0
-    false_fails: int = 0
-    ungradable: int = 0
-    seconds: float = 0.0
+    runs: int
+    false_fails: int
+    ungradable: int
+    seconds: float
+    promised: float
+
+
+def count(lab: LabDefinition, engine: str, load: str, runs: Sequence[Run]) -> Count:
+    """Add runs up; every check is taken for one random test, though most of them are exact."""
+    promised = len(load_checks(lab.folder / "checks.py").checks) * ALPHA
+    return Count(
+        lab.number,
+        engine,
+        load,
+        len(runs),
+        sum(bool(each.failed) for each in runs),
+        sum(bool(each.ungradable) for each in runs),
+        round(sum(each.seconds for each in runs), 1),
+        promised,
+    )
 
 
 def upper_bound(failures: int, runs: int, confidence: float = 0.95) -> float:
@@ -55,101 +98,145 @@ def upper_bound(failures: int, runs: int, confidence: float = 0.95) -> float:
     return float(beta.ppf(confidence, failures + 1, runs - failures))
 
 
+def shares_of(lab_number: int | None, runs: int, engine: str) -> list[Share]:
+    """Spread ``runs`` over the labs, and over the engines for ``both``."""
+    engines = ENGINES if engine == BOTH else (engine,)
+    for each in engines:
+        check_options(Options(each))
+    labs = all_labs() if lab_number is None else (find_lab(lab_number),)
+    pairs = [(lab, each) for each in engines for lab in labs if each in lab.engines]
+    return [
+        Share(lab, each, share, digest_of(lab))
+        for number, (lab, each) in enumerate(pairs)
+        if (share := runs // len(pairs) + (number < runs % len(pairs)))
+    ]
+
+
 def prove_flake(
-    lab_number: int | None, runs: int, engine: str, jobs: int = 1, out: Path = FLAKE
+    lab_number: int | None,
+    runs: int,
+    engine: str,
+    jobs: int = 1,
+    out: Path = FLAKE,
+    anew: bool = False,
 ) -> int:
     """``grade prove-flake``: returns 1 when a right answer lost anything.
 
-    ``jobs`` labs at once, each in a process of its own: sooner done, and never quiet.
+    ``jobs`` labs at once, each in a process of its own: sooner done, and never quiet.  Runs of this
+    very kit that are on disk count; ``anew`` forgets them.
     """
     console = make_console()
 
     def run() -> int:
-        check_options(Options(engine))
-        labs = all_labs() if lab_number is None else (find_lab(lab_number),)
-        labs = tuple(lab for lab in labs if engine in lab.engines)
-        shares = [
-            (lab, share)
-            for number, lab in enumerate(labs)
-            if (share := runs // len(labs) + (number < runs % len(labs)))
-        ]
+        shares = shares_of(lab_number, runs, engine)
+        logs = [each.log(out) for each in shares]
+        for log in logs if anew else ():
+            log.forget()
+        if known := sum(len(log.runs) for log in logs):
+            console.print(f"{known} runs of this kit are on disk already, and count.")
         if jobs == 1 or len(shares) == 1:
-            counts = [each for lab, share in shares for each in repeat(console, lab, share, engine)]
+            for share, log in zip(shares, logs, strict=True):
+                repeat(console, share, log)
         else:
-            counts = side_by_side(console, shares, engine, jobs)
-        return summary(console, counts, out, labs)
+            side_by_side(console, shares, jobs, out)
+        counts = [
+            count(share.lab, share.engine, load, each)
+            for share in shares
+            for log in (share.log(out),)
+            for load in LOADS
+            if (each := log.of(load))
+        ]
+        return summary(console, counts, out)
 
     return guarded(console, run)
 
 
-def side_by_side(
-    console: Console, shares: list[tuple[LabDefinition, int]], engine: str, jobs: int
-) -> list[Count]:
+def side_by_side(console: Console, shares: list[Share], jobs: int, out: Path) -> None:
     """Several labs at once, by this very command for each; LabError when one could not run."""
-    with tempfile.TemporaryDirectory(prefix="prove-flake-") as folder:
 
-        def one(share: tuple[LabDefinition, int]) -> list[Count]:
-            lab, runs = share
-            out = Path(folder) / f"{lab.number}.json"
-            # In this process group: Ctrl-C and a closed terminal end them all.
-            with subprocess.Popen(
-                [*AGAIN, str(lab.number), str(runs), engine, str(out)],
-                stdout=subprocess.PIPE,
-                text=True,
-            ) as child:
-                assert child.stdout is not None
-                lines = [line.rstrip() for line in child.stdout]
-            told = [line for line in lines if line.startswith(("Lab ", " ✗"))]
-            console.print("\n".join(told), markup=False, soft_wrap=True)
-            if not out.exists():
-                said = lines[-1] if lines else f"it ended with exit code {child.returncode}"
-                raise LabError(f"Lab {lab.number} was not tried: {said}")
-            return [Count(**each) for each in json.loads(out.read_text())["counts"]]
+    def one(share: Share) -> None:
+        words = [
+            *AGAIN,
+            str(share.lab.number),
+            str(share.runs),
+            share.engine,
+            share.digest,
+            str(out),
+        ]
+        said = ""
+        # In this process group: Ctrl-C and a closed terminal end them all; a -9 does by the pipe.
+        with subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as child:
+            assert child.stdout is not None
+            for line in child.stdout:
+                said = line.strip() or said
+                if line.startswith(("Lab ", " ✗")):
+                    console.print(line.rstrip(), markup=False, soft_wrap=True)
+            child.stdout.close()
+            code = child.wait()
+        if code:
+            said = said or f"it ended with exit code {code}"
+            raise LabError(f"Lab {share.lab.number} was not tried to its end: {said}")
 
-        with ThreadPoolExecutor(jobs) as pool:
-            return [count for counts in pool.map(one, shares) for count in counts]
+    with ThreadPoolExecutor(jobs) as pool:
+        for _ in pool.map(one, shares):
+            pass
 
 
-def repeat(console: Console, lab: LabDefinition, runs: int, engine: str) -> list[Count]:
+def repeat(console: Console, share: Share, log: FlakeLog) -> None:
     """Half of the runs quiet, half under stress; the right variants take turns."""
-    found = []
+    lab, engine = share.lab, share.engine
     with tempfile.TemporaryDirectory(prefix="prove-") as folder:
         right = [each for each in variants(lab, Path(folder), generated=False) if each.right]
-        for load, share in (("quiet", runs - runs // 2), ("stress", runs // 2)):
-            count = Count(lab.number, load)
-            busy = stress() if load == "stress" else nullcontext()
-            if not share:
-                continue
-            with mesh_failures(), busy, Bench(lab, engine, Path(folder)) as bench:
-                for number in range(share):
-                    variant = right[number % len(right)]
-                    said = bench.judge(variant.files, anew=True)
-                    count.runs += 1
-                    count.false_fails += bool(said.failed)
-                    count.ungradable += bool(said.ungradable)
-                    count.seconds += said.seconds
-                    if said.failed or said.ungradable:
-                        names = ", ".join([*said.failed, *said.ungradable])
-                        console.print(f" ✗ lab {lab.number}, {load}, {variant.name}: {names}")
-            found.append(count)
-            console.print(
-                f"Lab {lab.number}, {load}: {count.runs} runs, {count.false_fails} false fails, "
-                f"{count.ungradable} ungradable, {count.seconds / count.runs:.1f} s a run"
-            )
-    return found
+        for load, wanted in zip(
+            LOADS, (share.runs - share.runs // 2, share.runs // 2), strict=True
+        ):
+            left = range(len(log.of(load)), wanted)
+            if left:
+                busy = stress() if load == "stress" else nullcontext()
+                with mesh_failures(), busy, Bench(lab, engine, Path(folder)) as bench:
+                    for number in left:
+                        log.add(once(console, bench, lab, load, right[number % len(right)]))
+            if log.of(load):
+                told = count(lab, engine, load, log.of(load))
+                console.print(
+                    f"Lab {lab.number}, {engine}, {load}: {told.runs} runs, "
+                    f"{told.false_fails} false fails (promised: {told.promised:.0e} a run), "
+                    f"{told.ungradable} ungradable, {told.seconds / told.runs:.1f} s a run",
+                    soft_wrap=True,
+                )
 
 
-def summary(
-    console: Console, counts: list[Count], out: Path, labs: tuple[LabDefinition, ...]
-) -> int:
+def once(console: Console, bench: Bench, lab: LabDefinition, load: str, variant: Variant) -> Run:
+    """Judge one right answer; what it lost is printed."""
+    said = bench.judge(variant.files, anew=True)
+    if said.failed or said.ungradable:
+        names = ", ".join(sorted({*said.failed, *said.ungradable}))
+        console.print(f" ✗ lab {lab.number}, {load}, {variant.name}: {names}", soft_wrap=True)
+        for name, why in said.why.items():
+            console.print(f" ✗   {name}: {why}", markup=False, soft_wrap=True)
+    return Run(
+        load,
+        variant.name,
+        sorted(said.failed),
+        sorted(said.ungradable),
+        round(said.seconds, 2),
+        dict(said.why),
+    )
+
+
+def summary(console: Console, counts: list[Count], out: Path) -> int:
     """The observed rate, its bound, and the promised one."""
     runs = sum(each.runs for each in counts)
     failures = sum(each.false_fails for each in counts)
-    checks = max(len(load_checks(lab.folder / "checks.py").checks) for lab in labs)
-    bound, promised = upper_bound(failures, runs), checks * ALPHA
+    expected = sum(each.runs * each.promised for each in counts)
+    bound = upper_bound(failures, runs)
     console.print(
-        f"\n{failures} false fails in {runs} runs of right answers: below {bound:.2%} with 95 % "
-        f"confidence; the tests promise at most {promised:.0e} a run ({checks} checks).\n{out}",
+        f"\n{failures} false fails in {runs} runs of right answers, where the tests allow "
+        f"themselves {expected:.4f}: below {bound:.2%} a run with 95 % confidence; promised are "
+        f"{expected / runs:.0e} a run.\n{sum(each.ungradable for each in counts)} could not be "
+        f"judged, which costs nobody a mark.\n{out}",
         soft_wrap=True,
     )
     data = {
@@ -157,7 +244,7 @@ def summary(
         "runs": runs,
         "false_fails": failures,
         "upper_bound_95": bound,
-        "promised_per_run": promised,
+        "promised_per_run": expected / runs,
         "counts": [asdict(each) for each in counts],
     }
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -165,6 +252,18 @@ def summary(
     return int(failures > 0)
 
 
+def main(number: str, runs: str, engine: str, digest: str, out: str) -> int:
+    """One lab's share, for ``side_by_side``: its end shows in the exit code, its runs on disk."""
+    watch(sys.stdin.fileno())
+    console = make_console()
+    share = Share(find_lab(int(number)), engine, int(runs), digest)
+
+    def run() -> int:
+        repeat(console, share, share.log(Path(out)))
+        return 0
+
+    return guarded(console, run)
+
+
 if __name__ == "__main__":
-    number, runs, engine, out = sys.argv[1:]
-    sys.exit(prove_flake(int(number), int(runs), engine, out=Path(out)))
+    sys.exit(main(*sys.argv[1:]))
