@@ -134,7 +134,9 @@ def prove(
 def prove_flake(
     runs: Annotated[int, typer.Option("--runs", min=1, help="Runs of right answers.")] = 20,
     lab: OneLab = None,
-    engine: Annotated[str, typer.Option("--engine", help="mitmproxy, envoy or both.")] = "mitmproxy",
+    engine: Annotated[
+        str, typer.Option("--engine", help="mitmproxy, envoy or both.")
+    ] = "mitmproxy",
     jobs: Annotated[int, typer.Option("--jobs", min=1, help="Labs at the same time.")] = 1,
     anew: Annotated[bool, typer.Option("--anew", help="Forget the runs on disk.")] = False,
 ) -> None:

@@ -99,12 +99,14 @@ def upper_bound(failures: int, runs: int, confidence: float = 0.95) -> float:
 
 
 def shares_of(lab_number: int | None, runs: int, engine: str) -> list[Share]:
-    """Spread ``runs`` over the labs, and over the engines for ``both``."""
+    """Spread ``runs`` over the labs, and over the engines for ``both``; LabError for none."""
     engines = ENGINES if engine == BOTH else (engine,)
     for each in engines:
         check_options(Options(each))
     labs = all_labs() if lab_number is None else (find_lab(lab_number),)
     pairs = [(lab, each) for each in engines for lab in labs if each in lab.engines]
+    if not pairs:
+        raise LabError(f"lab {lab_number} does not run on {engine}")
     return [
         Share(lab, each, share, digest_of(lab))
         for number, (lab, each) in enumerate(pairs)
@@ -153,35 +155,36 @@ def prove_flake(
 
 def side_by_side(console: Console, shares: list[Share], jobs: int, out: Path) -> None:
     """Several labs at once, by this very command for each; LabError when one could not run."""
+    children: list[subprocess.Popen[str]] = []
 
     def one(share: Share) -> None:
-        words = [
-            *AGAIN,
-            str(share.lab.number),
-            str(share.runs),
-            share.engine,
-            share.digest,
-            str(out),
-        ]
+        words = [*AGAIN, str(share.lab.number), str(share.runs), share.engine]
+        words += [share.digest, str(out)]
         said = ""
-        # In this process group: Ctrl-C and a closed terminal end them all; a -9 does by the pipe.
         with subprocess.Popen(
             words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as child:
+            children.append(child)
             assert child.stdout is not None
             for line in child.stdout:
                 said = line.strip() or said
                 if line.startswith(("Lab ", " ✗")):
                     console.print(line.rstrip(), markup=False, soft_wrap=True)
-            child.stdout.close()
+            # Not by the end of this block: that closes the child's lifeline first.
             code = child.wait()
         if code:
             said = said or f"it ended with exit code {code}"
             raise LabError(f"Lab {share.lab.number} was not tried to its end: {said}")
 
     with ThreadPoolExecutor(jobs) as pool:
-        for _ in pool.map(one, shares):
-            pass
+        try:
+            for _ in pool.map(one, shares):
+                pass
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            for child in children:
+                child.terminate()
+            raise
 
 
 def repeat(console: Console, share: Share, log: FlakeLog) -> None:
