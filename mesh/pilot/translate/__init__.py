@@ -34,6 +34,7 @@ from mesh.pilot.translate import (
     scope,
     tracing,
 )
+from mesh.pilot.translate.blocks import Block
 from mesh.pilot.translate.messages import CDS, EDS, LDS, RDS, SHORT, TYPES
 from mesh.pilot.translate.view import MeshView
 
@@ -56,10 +57,15 @@ KINDS: dict[str, type[Message]] = {
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """What is made of one service, or of all services, for proxies with the same scope."""
+    """What is made of some services for proxies with the same scope."""
 
     clusters: dict[str, bytes]
     endpoints: dict[str, bytes]
+
+    def add(self, other: _Part) -> None:
+        """Add what is made of other services."""
+        self.clusters.update(other.clusters)
+        self.endpoints.update(other.endpoints)
 
 
 class Translator:
@@ -130,13 +136,19 @@ class Translator:
 
     def _shared(self, view: MeshView, filters: tuple[envoy_filter.Key, ...]) -> _Part:
         found = _Part({}, {})
-        for hostname in view.services:
-            part = view.ask(
-                "clusters", (hostname, filters), partial(self._of_service, view, filters, hostname)
-            )
-            found.clusters.update(part.clusters)
-            found.endpoints.update(part.endpoints)
+        for block in view.blocks:
+            made = partial(self._of_block, view, filters, block)
+            found.add(view.ask("clusters of a block", (block, filters), made))
         found.clusters.update(view.ask("fixed clusters", None, lambda: _fixed_clusters(view)))
+        return found
+
+    def _of_block(
+        self, view: MeshView, filters: tuple[envoy_filter.Key, ...], block: Block
+    ) -> _Part:
+        found = _Part({}, {})
+        for hostname in block:
+            made = partial(self._of_service, view, filters, hostname)
+            found.add(view.ask("clusters", (hostname, filters), made))
         return found
 
     def _of_service(

@@ -56,7 +56,7 @@ def unknown_hosts(view: MeshView, taken: Collection[str]) -> list[VirtualHost]:
     body = DataSource(inline_string=DNS_FAILURE)
     failed = Route(direct_response=DirectResponseAction(status=503, body=body))
     found = [_host(UNRESOLVED, ["*"], failed)]
-    patterns = [each for each in taken if each.startswith("*")]
+    patterns = [each for each in taken if each.startswith("*")] if view.world else []
     reachable = [
         each
         for each in _domains(view)

@@ -10,6 +10,7 @@ Shown by ``meshctl proxy-config route POD``.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 
@@ -28,7 +29,8 @@ from mesh.pilot.translate import (
     peer_metadata,
     virtual_service,
 )
-from mesh.pilot.translate.routing import MESH
+from mesh.pilot.translate.blocks import Block
+from mesh.pilot.translate.routing import MESH, Routing
 from mesh.pilot.translate.service_entry import EntryService
 from mesh.pilot.translate.view import MeshView
 from mesh.topology import Service
@@ -48,39 +50,61 @@ class _Written:
     domains: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Block:
+    """The virtual hosts of a block of services, also as fields of their table."""
+
+    hosts: tuple[_Written, ...]
+    content: bytes
+    domains: frozenset[str]
+
+
 def http_proxy(view: MeshView, node: ProxyNode) -> bytes:
     """Return the outbound route configuration of a sidecar that is its application's proxy, written.
 
     A virtual host is written once and not again because another one changed: fields of one number
     that follow each other are a list.
     """
-    hosts: list[bytes] = []
+    fields = [encode(RouteConfiguration(name=HTTP_PROXY))]
     taken: set[str] = set()
-    for service in view.services.values():
-        for written in view.ask(
-            "virtual hosts",
-            (node.id, service.hostname),
-            partial(_of_service, view, node, service.hostname),
-        ):
-            if taken.isdisjoint(written.domains):
-                hosts.append(written.content)
-            else:
-                rest = VirtualHost.parse(written.content)
-                rest.domains = [domain for domain in rest.domains if domain not in taken]
-                hosts.append(encode(rest))
-            taken.update(written.domains)
+    for names_of_block in view.blocks:
+        made = partial(_of_block, view, node, names_of_block)
+        block = view.ask("virtual hosts of a block", (node.id, names_of_block), made)
+        free = taken.isdisjoint(block.domains)
+        fields.append(block.content if free else _fields(block.hosts, taken))
+        taken |= block.domains
     more = _virtual_only(view, node, taken)
     more += outbound_policy.unknown_hosts(view, taken)
     for each in more:
         peer_metadata.announce(view, node, each)
-    hosts += map(encode, more)
-    return b"".join(
-        [
-            encode(RouteConfiguration(name=HTTP_PROXY)),
-            *(length_delimited(_VIRTUAL_HOSTS, each) for each in hosts),
-            encode(RouteConfiguration(validate_clusters=False)),
-        ]
-    )
+        fields.append(length_delimited(_VIRTUAL_HOSTS, encode(each)))
+    fields.append(encode(RouteConfiguration(validate_clusters=False)))
+    return b"".join(fields)
+
+
+def _of_block(view: MeshView, node: ProxyNode, block: Block) -> _Block:
+    """Return the virtual hosts of a block of services."""
+    hosts: list[_Written] = []
+    for hostname in block:
+        made = partial(_of_service, view, node, hostname)
+        hosts += view.ask("virtual hosts", (node.id, hostname), made)
+    domains: set[str] = set()
+    content = _fields(hosts, domains)
+    return _Block(tuple(hosts), content, frozenset(domains))
+
+
+def _fields(hosts: Iterable[_Written], taken: set[str]) -> bytes:
+    """Return virtual hosts as fields of their table, without domains that are ``taken``."""
+    fields: list[bytes] = []
+    for host in hosts:
+        content = host.content
+        if not taken.isdisjoint(host.domains):
+            rest = VirtualHost.parse(content)
+            rest.domains = [domain for domain in rest.domains if domain not in taken]
+            content = encode(rest)
+        taken.update(host.domains)
+        fields.append(length_delimited(_VIRTUAL_HOSTS, content))
+    return b"".join(fields)
 
 
 def captured(view: MeshView, node: ProxyNode) -> list[RouteConfiguration]:
@@ -173,24 +197,30 @@ def _routes(view: MeshView, node: ProxyNode, service: Service, port: int) -> lis
 def _virtual_only(view: MeshView, node: ProxyNode, taken: set[str]) -> list[VirtualHost]:
     """Return virtual hosts of names that exist in a VirtualService only (port 80, as in Istio)."""
     found: list[VirtualHost] = []
-    for routing in view.virtual_services:
-        if not routing.spec.http or routing.gateway_api:
+    for routing, host in view.ask("virtual only", None, partial(_without_service, view)):
+        if host in taken:
             continue
-        for host in routing.hosts:
-            if host == "*" or host in taken or view.service(host) is not None:
-                continue
-            domains = (
-                [host] if host.startswith("*") else names.domains(host, node.namespace, 80, True)
+        domains = [host] if host.startswith("*") else names.domains(host, node.namespace, 80, True)
+        domains = [domain for domain in domains if domain not in taken]
+        taken.update(domains)
+        routes = [*virtual_service.routes(view, routing, node, MESH, 80), connect.inside()]
+        found.append(
+            VirtualHost(
+                name=f"{host}:80",
+                domains=domains,
+                routes=routes,
+                include_request_attempt_count=True,
             )
-            domains = [domain for domain in domains if domain not in taken]
-            taken.update(domains)
-            routes = [*virtual_service.routes(view, routing, node, MESH, 80), connect.inside()]
-            found.append(
-                VirtualHost(
-                    name=f"{host}:80",
-                    domains=domains,
-                    routes=routes,
-                    include_request_attempt_count=True,
-                )
-            )
+        )
     return found
+
+
+def _without_service(view: MeshView) -> list[tuple[Routing, str]]:
+    """Return the hosts of VirtualServices that are no service's."""
+    return [
+        (routing, host)
+        for routing in view.virtual_services
+        if routing.spec.http and not routing.gateway_api
+        for host in routing.hosts
+        if host != "*" and view.service(host) is None
+    ]

@@ -21,7 +21,7 @@ from mesh.istio.models.virtual_service import Destination
 from mesh.pilot import virtual_address
 from mesh.pilot.memo import Memo, note
 from mesh.pilot.registry import Endpoint, Registry
-from mesh.pilot.translate import mesh_config, names, service_entry
+from mesh.pilot.translate import blocks, mesh_config, names, service_entry
 from mesh.pilot.translate.configs import Configs
 from mesh.pilot.translate.destination_rule import DestinationRules, Rule
 from mesh.pilot.translate.imports import Imports
@@ -110,6 +110,11 @@ class MeshView:
     def services(self) -> dict[str, Service]:
         """All hosts that have clusters, by name: those of the registry and of ServiceEntries."""
         return self.ask("services", None, self._services)
+
+    @property
+    def blocks(self) -> list[blocks.Block]:
+        """The names of ``services`` in blocks, each of which is translated on its own."""
+        return self.ask("blocks", None, lambda: blocks.cut(self.services))
 
     def listed(self) -> list[Service]:
         """Return the services that can be called by their names, in the order of these."""

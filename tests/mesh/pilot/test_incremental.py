@@ -13,7 +13,7 @@ from mesh.pilot.control_plane import ControlPlane
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.registry import Registry
 from mesh.pilot.store import Store, key_of
-from mesh.pilot.translate import Packed, Translator
+from mesh.pilot.translate import Packed, Translator, blocks
 from mesh.pilot.translate.view import MeshView
 from mesh.topology import ISTIO, TLS_MODE, Pod, Port, Service
 
@@ -128,7 +128,9 @@ def fresh(plane: ControlPlane) -> dict[str, Packed]:
     for each in plane.registry.pods.values():
         registry.add_pod(each)
     translator = Translator(MeshView(registry, tuple(plane.in_order), plane.era))
-    return {key: translator.snapshot(each) for key, each in plane.nodes.items()}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocks, "SIZE", 1000)  # how the services are cut makes no difference
+        return {key: translator.snapshot(each) for key, each in plane.nodes.items()}
 
 
 def change(plane: ControlPlane, draw: random.Random) -> str:
@@ -173,7 +175,10 @@ def change(plane: ControlPlane, draw: random.Random) -> str:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_change_gives_what_a_translation_from_nothing_gives(tmp_path: Path, seed: int) -> None:
+def test_a_change_gives_what_a_translation_from_nothing_gives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr(blocks, "SIZE", 2)
     draw = random.Random(seed)
     plane = ControlPlane(Store(tmp_path), synthetic.ERA)
     for namespace in NAMESPACES:
