@@ -36,6 +36,9 @@ def logs(
     printed: Annotated[
         bool, typer.Option("--printed", help="What application and sidecar printed instead.")
     ] = False,
+    tail: Annotated[
+        int | None, typer.Option("--tail", min=0, metavar="N", help="Only the newest N lines.")
+    ] = None,
     whole: Annotated[
         bool, typer.Option("--all", help="Also what Telemetry's accessLogging leaves out.")
     ] = False,
@@ -62,11 +65,12 @@ def logs(
     read, left_out, end = 0, 0, threading.Event()
     while True:
         records = bed.access_log(name)
-        for record in records[read:]:
-            rule = rules.get(record.direction)
-            if rule is not None and not rule(record):
-                left_out += 1
-                continue
+        new = records[read:]
+        shown = [each for each in new if (rule := rules.get(each.direction)) is None or rule(each)]
+        left_out += len(new) - len(shown)
+        if tail is not None and not read:
+            shown = shown[len(shown) - min(tail, len(shown)) :]
+        for record in shown:
             print(as_json(record) if output == "json" else line(record), flush=True)
         read = len(records)
         # The sidecar writes when it is asked to flush: somebody has to ask again.
@@ -134,6 +138,7 @@ def line(record: AccessLogRecord) -> str:
         f"[{record.start_time}] {record.direction or '-'} "
         f'"{record.method} {record.path} {record.protocol}" {record.response_code} '
         f"{record.response_flags or '-'} {record.response_code_details or '-'} "
-        f"{record.duration}ms {record.authority or '-'} {record.upstream_host or '-'} "
+        f'{record.duration}ms "{record.user_agent or "-"}" {record.request_id or "-"} '
+        f"{record.authority or '-'} {record.upstream_host or '-'} "
         f"{record.upstream_cluster or '-'} {record.route_name or '-'}"
     )

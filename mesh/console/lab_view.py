@@ -18,7 +18,11 @@ def lab(number: int, runs: Path) -> html.Div:
     except LabError as problem:
         return html.Div(html.P(str(problem), className="error"))
     return html.Div(
-        [html.H2(f"{found.number}. {found.title}"), html.P(found.task), *_score(number, runs)]
+        [
+            html.H2(f"{found.number}. {found.title}"),
+            html.P(found.task, style={"whiteSpace": "pre-line"}),
+            *_score(number, runs),
+        ]
     )
 
 

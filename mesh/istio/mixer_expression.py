@@ -214,7 +214,9 @@ def parse(text: str) -> Node:
     parser = _Parser(tokens, len(text))
     node = parser.binary(0, 0)
     if parser.at < len(tokens):
-        raise ExpressionError(f"{parser.peek()!r} cannot stand here", parser.offset())
+        word = parser.peek()
+        meant = {"and": ", write &&", "or": ", write ||"}.get(str(word).lower(), "")
+        raise ExpressionError(f"{word!r} cannot stand here{meant}", parser.offset())
     return node
 
 

@@ -152,9 +152,18 @@ def _about_type(expected: str, value: object, field: str) -> str:
         return f'Put it in quotation marks: {field}: "{show(value)}".'
     if expected == "array":
         return f"{field} is a list: write each item on a line that starts with `- `."
-    if expected in ("integer", "number", "boolean") and isinstance(value, str):
-        return f"{field} is {'a boolean' if expected == 'boolean' else 'a number'}, without quotes."
+    if expected == "boolean" and isinstance(value, str):
+        return f"{field} is true or false, without quotes."
+    if expected in ("integer", "number") and isinstance(value, str):
+        return f"{field} is a number, {_too_much(value)}."
     return f"{field} holds an {expected}." if expected[0] in "aio" else f"{field}: {expected}."
+
+
+def _too_much(value: str) -> str:
+    """Say what keeps ``value`` from being a number."""
+    if value.rstrip().endswith("%"):
+        return "without the % sign"
+    return "in digits and without quotes" if value.isalpha() else "without quotes"
 
 
 def _about_unknown(

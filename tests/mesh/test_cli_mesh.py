@@ -156,8 +156,12 @@ def test_curl_from_a_pod_and_its_log() -> None:
     )
     assert asked.stdout.startswith("HTTP/1.1 200\n")
     assert "name the service" in meshctl("curl", "--from", "preference", "/").stderr
-    line = meshctl("logs", "preference").stdout.splitlines()[-1]
-    assert '"GET / HTTP/1.1" 200 - via_upstream' in line
+    whole = meshctl("logs", "preference").stdout.splitlines()
+    assert '"GET / HTTP/1.1" 200 - via_upstream' in whole[-1]
+    assert '" 7 recommendation:8080 ' in whole[-1]
+    assert meshctl("logs", "preference", "--tail", "1").stdout.splitlines() == whole[-1:]
+    assert meshctl("logs", "preference", "--tail", "0").stdout == ""
+    assert meshctl("logs", "preference", "--tail", "-1").exit_code == 2
     record = json.loads(meshctl("logs", "preference", "-o", "json").stdout.splitlines()[-1])
     assert record["direction"] == "outbound"
     assert meshctl("logs", "preference", "--printed").exit_code == 0

@@ -17,6 +17,7 @@ from mesh.istio.models.virtual_service import (
     HTTPRoute,
     Percent,
 )
+from mesh.istio.nearest import nearest
 from mesh.istio.validate import names
 from mesh.istio.validate.destinations import (
     check_destination,
@@ -272,8 +273,9 @@ def _check_retries(retries: HTTPRetry, path: Steps, found: Findings) -> None:
     found.duration((*path, "perTryTimeout"), retries.per_try_timeout)
     for token in retries.retry_on.split(",") if retries.retry_on else ():
         if token not in RETRY_ON and token not in _STATUS_CODES:
-            hint = "Take the space out." if token.strip() in RETRY_ON else ""
+            near = nearest(token.strip().lower(), RETRY_ON)
+            hint = f"Did you mean {near}?" if near else ""
+            if token.strip() in RETRY_ON:
+                hint = "Take the space out."
             text = f'"{token}" is not a valid retryOn policy'
-            found.error(
-                (*path, "retryOn"), text, hint, ", ".join(RETRY_ON), token.strip() if hint else ""
-            )
+            found.error((*path, "retryOn"), text, hint, ", ".join(RETRY_ON), near)

@@ -70,6 +70,8 @@ def test_what_is_absent_makes_the_whole_absent(text: str) -> None:
         ('a == "b', 5, "cannot stand here"),
         ("a = b", 2, "cannot stand here"),
         ("a b", 2, "cannot stand here"),
+        ("a and b", 2, "'and' cannot stand here, write &&"),
+        ("a OR b", 2, "'OR' cannot stand here, write ||"),
         ("nope(1)", 0, "no function 'nope'"),
         ('match("a")', 0, "takes 2 arguments"),
         ("a &&", 4, "ends too early"),

@@ -65,12 +65,14 @@ def test_the_nearest_word(word: str, nearest: str) -> None:
         ("timeout: 99999999999h", "292 years", ""),
         ("match: {uri: {prefix: /}}", "must be of type array", "starts with `- `"),
         ("name: 1", "must be of type string", 'name: "1"'),
-        ("retries: {attempts: three}", "must be of type integer", "without quotes"),
+        ("retries: {attempts: three}", "must be of type integer", "in digits and without quotes"),
+        ('retries: {attempts: "3"}', "must be of type integer", "a number, without quotes"),
+        ("retries: {attempts: 3%}", "must be of type integer", "without the % sign"),
         ("retries: {attempts: 2.5}", "must be of type integer", "holds an integer"),
         ("retries: {attempts: 3000000000}", "less than or equal to 2147483647", ""),
         ("mirrorPercent: -1", "greater than or equal to 0", ""),
         ("retries: []", "must be of type object", "holds an object"),
-        ("corsPolicy: {allowCredentials: 'true'}", "must be of type boolean", "a boolean"),
+        ("corsPolicy: {allowCredentials: 'true'}", "must be of type boolean", "true or false"),
     ],
 )
 def test_wrong_values(field: str, said: str, hint: str) -> None:

@@ -210,3 +210,8 @@ def test_a_delegate(check: Check) -> None:
         "root HTTP route one must not specify route"
     ]
     assert rule(check, "delegate: {name: x}", route="") == []
+
+
+def test_a_retry_policy_in_capitals_is_recognised(check: Check) -> None:
+    (problem,) = rule(check, "retries: {attempts: 3, retryOn: 5XX}")
+    assert (problem.nearest, problem.hint) == ("5xx", "Did you mean 5xx?")
