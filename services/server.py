@@ -25,6 +25,9 @@ from services.options import AppOptions
 CHANNEL_TIMEOUT = 3600
 """Seconds; the translation sets every cluster's idle timeout below it."""
 
+SEND_BYTES = 16384
+"""An answer up to this size leaves in one piece; waitress by itself sends the head first, alone."""
+
 
 def bind(listen: str) -> socket.socket:
     """Make a bound, not yet listening socket for ``unix:<path>`` or ``<address>:<port>``.
@@ -77,6 +80,7 @@ def run(options: AppOptions) -> None:
         asyncore_use_poll=True,
         clear_untrusted_proxy_headers=False,
         ident="",
+        send_bytes=SEND_BYTES,
     )
     lifeline.ready(options.ready_fd)
     server.run()

@@ -13,47 +13,49 @@ user sees at which hop a chain broke.
 from __future__ import annotations
 
 import os
-from http.cookiejar import DefaultCookiePolicy
 
-import requests
-from requests.adapters import HTTPAdapter
+from urllib3 import PoolManager, ProxyManager
+from urllib3.exceptions import HTTPError, NameResolutionError
+
+TEXT = {"Accept": "text/plain"}
 
 
 class Upstream:
-    """The next service at ``url``, called through ``proxy`` (``""``: directly)."""
+    """The next service at ``url``, called through ``proxy`` (``""``: directly).
+
+    urllib3 keeps up to ``connections`` connections open; unlike requests it reads nothing of the
+    shell's environment and keeps no cookies, and it costs half the time.
+    """
 
     def __init__(self, url: str, proxy: str, connections: int) -> None:
         self._url = url
         self._host = url.split("://", 1)[-1].split("/", 1)[0].rsplit(":", 1)[0]
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        self._session.headers.clear()
-        self._session.headers["accept"] = "text/plain"
-        if proxy:
-            self._session.proxies = {"http": proxy, "https": proxy}
         # A workload's list of authorities is its machine's, or the file that it is told.
-        self._session.verify = os.environ.get("SSL_CERT_FILE") or True
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, HTTPAdapter(pool_maxsize=connections, max_retries=0))
+        authorities = os.environ.get("SSL_CERT_FILE")
+        self._pool = (
+            ProxyManager(proxy, maxsize=connections, ca_certs=authorities)
+            if proxy
+            else PoolManager(maxsize=connections, ca_certs=authorities)
+        )
 
     def call(self, headers: dict[str, str]) -> tuple[int, str]:
         """GET the service; returns (200, its body) or (503, what went wrong), without newline."""
         try:
-            answer = self._session.get(self._url, headers=headers, allow_redirects=False)
-        except requests.RequestException as problem:
+            answer = self._pool.request(
+                "GET", self._url, headers=TEXT | headers, retries=False, timeout=None
+            )
+        except HTTPError as problem:
             return 503, self._explain(problem)
-        body = answer.content.decode("utf-8", "replace").strip()
-        if 200 <= answer.status_code < 300:
+        body = answer.data.decode("utf-8", "replace").strip()
+        if 200 <= answer.status < 300:
             return 200, body
-        return 503, f"Error: {answer.status_code} - {body}"
+        return 503, f"Error: {answer.status} - {body}"
 
-    def _explain(self, problem: requests.RequestException) -> str:
-        text = str(problem)
-        if "NameResolutionError" in text or "Failed to resolve" in text:
+    def _explain(self, problem: HTTPError) -> str:
+        """Say it as the tutorial's Java services do: a broken connection is a SocketException."""
+        cause = getattr(problem, "original_error", problem)  # of a ProxyError
+        if isinstance(cause, NameResolutionError):
             return f"UnknownHostException: {self._host}"
-        if "Connection refused" in text:
+        if "Connection refused" in str(cause):
             return "ConnectException: Connection refused"
-        if isinstance(problem, requests.exceptions.ConnectionError):
-            return "SocketException: Connection reset"
-        return f"{type(problem).__name__}: {text}"
+        return "SocketException: Connection reset"

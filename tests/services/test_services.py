@@ -208,6 +208,27 @@ def test_a_dead_sidecar_is_a_connect_exception(tmp_path: Path) -> None:
         assert get(path) == (503, "preference => ConnectException: Connection refused\n")
 
 
+def test_an_answer_that_breaks_off_is_a_socket_exception(tmp_path: Path) -> None:
+    def answer(listener: socket.socket) -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=answer, args=(listener,)).start()
+        way = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        with served(tmp_path, "preference", proxy=way) as path:
+            assert get(path) == (503, "preference => SocketException: Connection reset\n")
+
+
+def test_a_small_answer_leaves_in_one_piece(tmp_path: Path) -> None:
+    with served(tmp_path, "recommendation") as path, socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(path))
+        client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert b"recommendation v1" in client.recv(65536)
+
+
 def test_each_rating_that_arrives_is_stored_once() -> None:
     client = create_app(AppOptions("services.recommendation", "pod-1", "unix:x")).test_client()
     assert client.get("/ratings").text == "0\n"
