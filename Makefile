@@ -18,7 +18,7 @@ given = $(filter-out 0 no false,$($(1)))
 engine_group = $(if $(filter envoy both,$(ENGINE)),envoy)
 lab_options = $(if $(call given,SOLUTION),--solution) \
 	$${WORK:+--work "$$WORK"} $${RUNTIME:+--runtime "$$RUNTIME"} $${ENGINE:+--engine "$$ENGINE"} \
-	$${STUDENT:+--student "$$STUDENT"} $${WORKERS:+--workers "$$WORKERS"} \
+	$${STUDENT:+--student "$$STUDENT"} $${WORKERS:+--workers "$$WORKERS"} $${FENCE:+--fence "$$FENCE"} \
 	$(if $(call given,KEEP),--keep)
 watch_options = $${WORK:+--work "$$WORK"} $${RUNTIME:+--runtime "$$RUNTIME"} $${ENGINE:+--engine "$$ENGINE"} \
 	$${STUDENT:+--student "$$STUDENT"}
@@ -66,13 +66,15 @@ progress:
 ## grade: grade all submissions: make grade LAB=1 SUBMISSIONS=folder-or-zip OUT=folder
 ##   reads folders, zips, tars and the bulk downloads of Canvas, Moodle and Gradescope; run it again
 ##   to go on after a stop.  COURSE=course.yaml has roster, dates and late policy, JOBS=n is the most
-##   meshes at once (0: what the machine carries), ENGINE= and RUNTIME= as above
+##   meshes at once (0: what the machine carries), ENGINE= and RUNTIME= as above,
+##   FENCE=container|bubblewrap is what students' code runs behind (auto: a container if it can)
 grade:
 	$(SETUP) core $(engine_group)
 	@: "$${LAB:?say which lab: make grade LAB=1 SUBMISSIONS=folder OUT=folder}"
 	@: "$${SUBMISSIONS:?say what to grade: make grade LAB=1 SUBMISSIONS=folder OUT=folder}"
 	@.venv/bin/grade batch "$$LAB" "$$SUBMISSIONS" $${OUT:+--out "$$OUT"} $${COURSE:+--course "$$COURSE"} \
-		$${JOBS:+--jobs "$$JOBS"} $${RUNTIME:+--runtime "$$RUNTIME"} $${ENGINE:+--engine "$$ENGINE"}
+		$${JOBS:+--jobs "$$JOBS"} $${RUNTIME:+--runtime "$$RUNTIME"} $${ENGINE:+--engine "$$ENGINE"} \
+		$${FENCE:+--fence "$$FENCE"}
 
 ## handout: write the students' tree to OUT=dist/handout, with COURSE=folder its public key
 ##   no solutions, mutants or judges of answers; JUDGES=1 keeps the judges
@@ -152,12 +154,12 @@ test:
 ## test-compose: the tests of RUNTIME=compose, on this machine's Docker (scripts/docker.sh start)
 test-compose:
 	$(SETUP) core dev envoy
-	@$(PYTHON_BIN) -m pytest -m 'compose and not nightly' -n 2 --dist loadfile tests/compose $(ARGS)
+	@$(PYTHON_BIN) -m pytest -m 'compose and not nightly' -n 2 --dist loadfile tests/compose tests/grader/fence $(ARGS)
 
 ## test-compose-all: the same, and every lab on both engines in containers (a quarter of an hour)
 test-compose-all:
 	$(SETUP) core dev envoy
-	@$(PYTHON_BIN) -m pytest -m compose -n 2 --dist loadfile tests/compose $(ARGS)
+	@$(PYTHON_BIN) -m pytest -m compose -n 2 --dist loadfile tests/compose tests/grader/fence $(ARGS)
 
 ## labs: every lab's solution, starter and mutants on both engines, as a table (ARGS="1 2" chooses)
 labs:

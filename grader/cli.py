@@ -31,6 +31,9 @@ Student = Annotated[
 Workers = Annotated[
     int, typer.Option("--workers", min=0, max=64, help="Locust's workers; 0: one process sends.")
 ]
+Fence = Annotated[
+    str, typer.Option("--fence", help="Around code handed in: auto, container or bubblewrap.")
+]
 Keep = Annotated[bool, typer.Option("--keep", help="Leave the mesh running.")]
 
 
@@ -44,11 +47,14 @@ def lab(
     keep: Keep = False,
     student: Student = None,
     workers: Workers = 0,
+    fence: Fence = "auto",
 ) -> None:
     """Run lab N on your files: start the mesh, drive traffic, judge it, stop."""
     from grader.run import run_lab
 
-    raise typer.Exit(run_lab(number, work, solution, engine, runtime, keep, student, workers))
+    raise typer.Exit(
+        run_lab(number, work, solution, engine, runtime, keep, student, workers, fence)
+    )
 
 
 @app.command("watch")

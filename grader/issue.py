@@ -1,7 +1,7 @@
 """``grade issue COURSE``: one signed ``student.toml`` for each student of a course.
 
-``COURSE`` is a folder of the staff with ``roster.csv`` (a header line; columns ``id`` and
-``name``, others are ignored) and, if wanted, ``course-key.toml`` with ``name``.  Written are
+``COURSE`` is a folder of the staff with ``roster.csv`` (a header line; columns ``id`` or
+``student``, and ``name``, others are ignored) and, if wanted, ``course-key.toml`` with ``name``.  Written are
 
     COURSE/secret.key               made once, mode 0600; never leaves the staff
     COURSE/course-key.toml          name and public key; goes into the students' tree
@@ -99,9 +99,12 @@ def read_roster(path: Path) -> list[tuple[str, str]]:
         raise LabError(f"{path} is not a CSV file in UTF-8 ({error}).") from None
     found: dict[str, str] = {}
     for number, row in enumerate(rows, start=2):
-        if "id" not in row:
-            raise LabError(f"{path} has no column `id`: its first line must be `id,name`.")
-        student = (row["id"] or "").strip()
+        key = next((name for name in ("id", "student") if name in row), "")
+        if not key:
+            raise LabError(
+                f"{path} has no column `id` (or `student`): its first line must be `id,name`."
+            )
+        student = (row[key] or "").strip()
         if not student and not any(row.values()):
             continue
         if not _ID.fullmatch(student):

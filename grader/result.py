@@ -1,7 +1,7 @@
 """The result of a run on disk: ``runs/lab-NN/<timestamp>/`` and ``runs/lab-NN/latest``.
 
 ``result.json`` holds ``lab, score, max_score, verdict, seconds, engine, runtime, era, seed``,
-``checks``, ``student``, ``foreign`` and, scored apart, ``answers``; the evidence lies beside it, so does a copy of the files that were judged.  ``latest``
+``checks``, ``student``, ``foreign``, ``fence`` where code ran and, scored apart, ``answers``; the evidence lies beside it, so does a copy of the files that were judged.  ``latest``
 is replaced in one step, and only by a run that could be judged: a load that failed, an interrupt
 or a fault of the kit never takes the place of a good result.
 """
@@ -35,7 +35,8 @@ class Result:
     """One judged run; ``seed`` starts the request ids, ``digest`` is of the files handed in.
 
     ``answers`` are the predictions and the diagnosis; ``student`` is whose parameters were used
-    (``""``: the self-study set), ``foreign`` names another set that the files answer instead.
+    (``""``: the self-study set), ``foreign`` names another set that the files answer instead; ``fence``
+    is what the code handed in ran behind (``""``: the lab takes none).
     """
 
     lab: int
@@ -50,6 +51,7 @@ class Result:
     answers: tuple[CheckResult, ...] = ()
     student: str = ""
     foreign: str = ""
+    fence: str = ""
 
     @property
     def score(self) -> int:
@@ -94,6 +96,7 @@ class Result:
             "seconds": round(self.seconds, 3),
             "engine": self.engine,
             "runtime": self.runtime,
+            **({"fence": self.fence} if self.fence else {}),
             "era": self.era,
             "seed": self.seed,
             "digest": self.digest,

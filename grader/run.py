@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from grader.answers import Answers, Questions, load_questions, read_answers
+from grader.fence.limits import FENCES
 from grader.lab import ANSWERS, LabDefinition, LabError, find_lab
 from grader.report.progress import Progress
 from grader.report.terminal import make_console, print_result, print_split
@@ -44,8 +45,9 @@ RUNTIMES = ("local", "compose")
 class Options:
     """How a lab is run; ``work`` is the folder of another's files, ``student`` a student.toml.
 
-    ``own``: the code in the files is the caller's own, or the kit's.  ``workers`` of Locust send
-    the requests; 0: the load driver itself.
+    ``own``: the code in the files is the caller's own, or the kit's; ``fence`` is what it runs
+    behind (``grader.fence.choose``).  ``workers`` of Locust send the requests; 0: the load driver
+    itself.
     """
 
     engine: str = "mitmproxy"
@@ -56,6 +58,7 @@ class Options:
     student: Path | None = None
     own: bool = False
     workers: int = 0
+    fence: str = "auto"
 
     @property
     def fenced(self) -> bool:
@@ -80,11 +83,12 @@ def run_lab(
     keep: bool = False,
     student: Path | None = None,
     workers: int = 0,
+    fence: str = "auto",
 ) -> int:
     """Run lab ``number`` and return the exit code; prints everything, raises nothing."""
     console = make_console()
     own = solution or work is None
-    options = Options(engine, runtime, work, solution, keep, student, own, workers)
+    options = Options(engine, runtime, work, solution, keep, student, own, workers, fence)
     return guarded(console, lambda: _run(console, number, options))
 
 
@@ -127,7 +131,7 @@ def guarded(console: Console, action: Callable[[], int]) -> int:
 @contextmanager
 def mesh_failures() -> Iterator[None]:
     """Let a mesh that fails, or a fence that is not there, stop the command with one sentence."""
-    from grader.fence.bubblewrap import FenceError
+    from grader.fence.limits import FenceError
     from mesh.testbed.client import TestbedError
 
     try:
@@ -168,6 +172,10 @@ def check_options(options: Options) -> None:
         raise Stop(f"There is no engine {options.engine!r}: mitmproxy or envoy.", EXIT_USAGE)
     if options.runtime not in RUNTIMES:
         raise Stop(f"There is no runtime {options.runtime!r}: local or compose.", EXIT_USAGE)
+    if options.fence not in FENCES:
+        raise Stop(
+            f"There is no fence {options.fence!r}: auto, container or bubblewrap.", EXIT_USAGE
+        )
     if options.work is not None and not options.work.is_dir():
         raise Stop(f"{options.work} is not a folder.", EXIT_USAGE)
 

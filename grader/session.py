@@ -87,7 +87,9 @@ class Session:
         """
         if has_code(self._definition):
             self._hand_in = HandIn(
-                fenced=self._options.fenced, contained=self._options.runtime == "compose"
+                fenced=self._options.fenced,
+                contained=self._options.runtime == "compose",
+                wanted=self._options.fence,
             )
         topology = load_topology(self._definition.topology)
         pods = sum(load.replicas for service in topology.services for load in service.workloads)
@@ -182,6 +184,7 @@ class Session:
             ),
             student=lab.set.student,
             foreign=foreign.owner if foreign else "",
+            fence=self._hand_in.name if self._hand_in else "",
         )
         return result, evidence
 

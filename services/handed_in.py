@@ -4,8 +4,9 @@ The command is given in the option ``code``; a lab's grader puts it behind a fen
 JSON goes in, one comes out.  The process starts with the first question, starts anew after
 ``reload``, and ends with the application, since its standard input does.
 
-An answer that does not come in ``SECONDS``, a process that ends, and an error that the code reports
-are all a ``HandedInError`` with one sentence.
+An answer that does not come in ``SECONDS`` or has no end, a process that ends, and an error that the
+code reports are all a ``HandedInError`` with one sentence.  The start may take ``START``: a fence, an
+interpreter and its modules have to be there first.
 """
 
 from __future__ import annotations
@@ -13,12 +14,17 @@ from __future__ import annotations
 import json
 import select
 import subprocess
+import time
 from collections.abc import Sequence
 from threading import Lock
 from typing import Any
 
 SECONDS = 10.0
 """Far more than any honest answer takes, on a busy machine too."""
+
+START = 60.0
+MOST = 1 << 20
+"""Bytes of an answer: who writes without an end would fill this process' memory."""
 
 
 class HandedInError(Exception):
@@ -61,7 +67,7 @@ class HandedIn:
         try:
             if line:
                 process.stdin.write(line.encode() + b"\n")
-            found = json.loads(self._line(process))
+            found = json.loads(self._line(process, SECONDS if line else START))
         except (OSError, ValueError):
             self._end()
             raise HandedInError("the code ended without an answer") from None
@@ -71,17 +77,22 @@ class HandedIn:
             raise HandedInError(str(found["error"] if isinstance(found, dict) else found))
         return found
 
-    def _line(self, process: subprocess.Popen[bytes]) -> bytes:
+    def _line(self, process: subprocess.Popen[bytes], limit: float) -> bytes:
         assert process.stdout is not None
         data = b""
+        end = time.monotonic() + limit
         while not data.endswith(b"\n"):
-            if not select.select([process.stdout], [], [], SECONDS)[0]:
+            left = max(0.0, end - time.monotonic())
+            if not select.select([process.stdout], [], [], left)[0]:
                 self._end()
-                raise HandedInError(f"the code gave no answer in {SECONDS:g} s")
+                raise HandedInError(f"the code gave no answer in {limit:g} s")
             piece = process.stdout.read(1 << 16)
             if not piece:
                 raise OSError
             data += piece
+            if len(data) > MOST:
+                self._end()
+                raise HandedInError(f"the code gave an answer of more than {MOST} bytes")
         return data
 
     def _end(self) -> None:

@@ -84,13 +84,19 @@ def show_marks(console: Console, before: list[Row], after: list[Row]) -> None:
 
 
 def rerun_student(
-    student: str, out: Path, course_file: Path | None, lab: int | None, engine: str, runtime: str
+    student: str,
+    out: Path,
+    course_file: Path | None,
+    lab: int | None,
+    engine: str,
+    runtime: str,
+    fence: str = "auto",
 ) -> int:
     """``grade rerun STUDENT``."""
     console = make_console()
 
     def run() -> int:
-        check_options(Options(engine, runtime))
+        check_options(Options(engine, runtime, fence=fence))
         course, store = load_course(course_file), opened(out)
         with store.lock():
             before = rows(store, course)
@@ -102,7 +108,8 @@ def rerun_student(
                 raise CourseError(f"{student} has handed in nothing that can be run.")
             for each in attempts:
                 set_aside(each)
-            Batch(engine, runtime, 1, Show(console, store, course, attempts[0].lab)).run(attempts)
+            show = Show(console, store, course, attempts[0].lab)
+            Batch(engine, runtime, 1, show, fence=fence).run(attempts)
             after = rows(store, course)
             write_tables(store, after)
             show_marks(console, before, after)

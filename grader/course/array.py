@@ -35,13 +35,19 @@ def jobs(store: Store, lab: int) -> list[Attempt]:
 
 
 def judge_one(
-    lab: int, index: int, out: Path, course_file: Path | None, engine: str, runtime: str
+    lab: int,
+    index: int,
+    out: Path,
+    course_file: Path | None,
+    engine: str,
+    runtime: str,
+    fence: str = "auto",
 ) -> int:
     """``grade judge``: the attempt number ``index``, alone; beyond the last one there is nothing."""
     console = make_console()
 
     def run() -> int:
-        check_options(Options(engine, runtime))
+        check_options(Options(engine, runtime, fence=fence))
         store = opened(out)
         known = jobs(store, lab)
         if index >= len(known):
@@ -49,7 +55,7 @@ def judge_one(
             return EXIT_SOUND
         attempt = known[index]
         show = Show(console, store, load_course(course_file), lab, tables=False)
-        Batch(engine, runtime, 1, show).run([attempt])
+        Batch(engine, runtime, 1, show, fence=fence).run([attempt])
         ungradable = attempt.result()["verdict"] == Verdict.UNGRADABLE
         return EXIT_UNGRADABLE if ungradable else EXIT_SOUND
 

@@ -127,7 +127,7 @@ def unread(text: str) -> Problem:
     return Problem("KIT-ANSWERS", Level.WARNING, text, Position(ANSWERS))
 
 
-def judge_attempt(attempt: Attempt, engine: str, runtime: str) -> str:
+def judge_attempt(attempt: Attempt, engine: str, runtime: str, fence: str = "auto") -> str:
     """Run the lab on the attempt's files; returns why nothing could be judged, ``""`` normally."""
     from mesh.istio.analyze import analyze
     from mesh.istio.eras import era
@@ -155,14 +155,14 @@ def judge_attempt(attempt: Attempt, engine: str, runtime: str) -> str:
     problems += analyze(loaded.resources, release, load_topology(lab.topology))
 
     from grader.answers import load_questions, read_answers
-    from grader.fence.bubblewrap import FenceError
     from grader.fence.hand_in import read_code
+    from grader.fence.limits import FenceError
     from grader.report.progress import Progress
     from grader.session import Session
     from mesh.testbed.client import TestbedError
 
     silent = Progress(Console(file=StringIO()))
-    options = Options(engine=engine, runtime=runtime)
+    options = Options(engine=engine, runtime=runtime, fence=fence)
     questions = load_questions(lab)
     answers = read_answers(Path(ANSWERS), questions, ANSWERS)
     session = Session(
@@ -200,10 +200,11 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--engine", default="mitmproxy")
     parser.add_argument("--runtime", default="local")
+    parser.add_argument("--fence", default="auto")
     options = parser.parse_args()
     watch(sys.stdin.fileno())
     attempt = read_attempt(options.folder.resolve())
-    why = judge_attempt(attempt, options.engine, options.runtime)
+    why = judge_attempt(attempt, options.engine, options.runtime, options.fence)
     if why:
         print(why)
         return EXIT_UNGRADABLE

@@ -76,6 +76,7 @@ class Batch:
     most: int
     tell: Tell
     limit: float = LIMIT
+    fence: str = "auto"
     running: list[Child] = field(default_factory=list)
     waiting: list[Attempt] = field(default_factory=list)
     alone: list[Attempt] = field(default_factory=list)
@@ -133,7 +134,8 @@ class Batch:
     def command(self, attempt: Attempt) -> list[str]:
         """The judge of an attempt, as a command."""
         words = [sys.executable, "-m", "grader.course.attempt", str(attempt.folder)]
-        return [*words, "--engine", self.engine, "--runtime", self.runtime]
+        words += ["--engine", self.engine, "--runtime", self.runtime]
+        return [*words, "--fence", self.fence]
 
     def _collect(self) -> None:
         for child in list(self.running):

@@ -16,6 +16,9 @@ CourseFile = Annotated[
 Jobs = Annotated[int, typer.Option("--jobs", min=0, help="Most meshes at once; 0: by the machine.")]
 Engine = Annotated[str, typer.Option("--engine", help="mitmproxy or envoy.")]
 Runtime = Annotated[str, typer.Option("--runtime", help="local or compose.")]
+Fence = Annotated[
+    str, typer.Option("--fence", help="Around code handed in: auto, container or bubblewrap.")
+]
 
 StudentId = Annotated[str, typer.Argument(help="The student's id.")]
 OneLab = Annotated[int | None, typer.Option("--lab", metavar="N", help="This lab only.")]
@@ -34,12 +37,13 @@ def batch(
     intake_only: Annotated[
         bool, typer.Option("--intake-only", help="Take in and count, judge elsewhere.")
     ] = False,
+    fence: Fence = "auto",
 ) -> None:
     """Grade everything that was handed in for lab N; run it again to go on after a stop."""
     from grader.course.commands import grade_batch
 
     raise typer.Exit(
-        grade_batch(number, submissions, out, course, jobs, engine, runtime, intake_only)
+        grade_batch(number, submissions, out, course, jobs, engine, runtime, intake_only, fence)
     )
 
 
@@ -50,11 +54,12 @@ def judge(
     course: CourseFile = None,
     engine: Engine = "mitmproxy",
     runtime: Runtime = "local",
+    fence: Fence = "auto",
 ) -> None:
     """Judge one attempt of a job array."""
     from grader.course.array import judge_one
 
-    raise typer.Exit(judge_one(number, index, out, course, engine, runtime))
+    raise typer.Exit(judge_one(number, index, out, course, engine, runtime, fence))
 
 
 def merge(
@@ -97,11 +102,12 @@ def rerun(
     lab: OneLab = None,
     engine: Engine = "mitmproxy",
     runtime: Runtime = "local",
+    fence: Fence = "auto",
 ) -> None:
     """Measure a student's attempts again, alone; the old verdict is kept aside."""
     from grader.course.appeals import rerun_student
 
-    raise typer.Exit(rerun_student(student, out, course, lab, engine, runtime))
+    raise typer.Exit(rerun_student(student, out, course, lab, engine, runtime, fence))
 
 
 def explain(

@@ -38,12 +38,13 @@ def grade_batch(
     engine: str,
     runtime: str,
     intake_only: bool = False,
+    fence: str = "auto",
 ) -> int:
     """``grade batch``: intake, queue, tables; returns 3 when something stayed ungradable."""
     console = make_console()
 
     def run() -> int:
-        check_options(Options(engine, runtime))
+        check_options(Options(engine, runtime, fence=fence))
         lab = find_lab(lab_number)
         course = load_course(course_file)
         if course.era and course.era != lab.era:
@@ -63,7 +64,7 @@ def grade_batch(
                 return EXIT_SOUND
             begin = time.monotonic()
             show = Show(console, store, course, lab.number)
-            work = Batch(engine, runtime, jobs or most_meshes(), show)
+            work = Batch(engine, runtime, jobs or most_meshes(), show, fence=fence)
             try:
                 work.run(attempts)
             finally:

@@ -96,6 +96,7 @@ def rescore(attempt: Attempt, checks: CheckFile) -> Rescored:
         answers=answers,
         student=stored.get("student", ""),
         foreign=foreign,
+        fence=stored.get("fence", ""),
     )
     return Rescored(
         attempt, result_text(result, stored.get("reason", "")), _changes(attempt, stored, result)

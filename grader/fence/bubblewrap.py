@@ -1,6 +1,6 @@
 """Students' code behind bubblewrap: namespaces of its own, read-only files, limits.
 
-    argv = Fence().command([sys.executable, "-I", "worker.py"], folder, Limits())
+    argv = Bubblewrap().command([sys.executable, "-I", "worker.py"], folder, Limits())
 
 Inside there is no network but a loopback of its own, no other process, no home, no environment; the
 interpreter and the system's libraries are read-only, ``/hand-in`` is the folder handed in, read-only,
@@ -24,29 +24,18 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-USERS = range(1 << 24, 1 << 30)
-"""Numbers of users that no machine gives to anybody."""
+from grader.fence.limits import USERS, FenceError, Limits
+
+LAST = Path(__file__).with_name("no_namespaces.py")
 
 
-class FenceError(Exception):
-    """There is no fence here, so no student's code is run; the text is one sentence."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """``seconds`` of CPU and bytes of ``memory`` a process, ``processes``, bytes of ``disk``."""
-
-    seconds: int = 30
-    memory: int = 512 << 20
-    processes: int = 64
-    disk: int = 64 << 20
-
-
-class Fence:
+class Bubblewrap:
     """Makes commands that run inside; FenceError where that cannot be done."""
+
+    name = "bubblewrap"
+    python: tuple[str, ...] = (sys.executable, "-I")
 
     def __init__(self) -> None:
         self._bwrap = needed("bwrap", "bubblewrap")
@@ -105,6 +94,7 @@ class Fence:
             f"--cpu={limits.seconds}",
             "--core=0",
             "--",
+            *(sys.executable, "-I", "-c", LAST.read_text(encoding="utf-8")),
         ]
 
 

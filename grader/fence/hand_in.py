@@ -5,9 +5,9 @@
         hand_in.put({"propagation.py": text})     # and reload where it runs (grader.collect.Lab)
 
 Application or sidecar start the command and speak with it over its standard input and output
-(``grader.fence.worker``), so the code has no network at all.  ``fenced``: behind bubblewrap, or not
-at all (FenceError).  Otherwise it is the student's own code on the student's own machine: behind
-bubblewrap where that works, in a plain process where not.
+(``grader.fence.worker``), so the code has no network at all.  ``fenced``: behind the fence that is
+``wanted`` (``grader.fence.choose``), or not at all (FenceError).  Otherwise it is the student's own
+code on the student's own machine: behind a fence where that works, in a plain process where not.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from grader.fence.bubblewrap import Fence, FenceError, Limits
+from grader.fence.choose import Fence, choose
+from grader.fence.limits import AUTO, FenceError, Limits
 from grader.lab import LabDefinition
 from mesh.topology import Service, Topology, Workload
 
@@ -45,15 +46,16 @@ def read_code(lab: LabDefinition, folder: Path) -> dict[str, str]:
 
 
 class HandIn:
-    """A private folder with the code of one student at a time."""
+    """A private folder with the code of one student at a time; ``name`` is its fence's."""
 
-    def __init__(self, *, fenced: bool, contained: bool = False) -> None:
+    def __init__(self, *, fenced: bool, contained: bool = False, wanted: str = AUTO) -> None:
         self._fence: Fence | None = None
         try:
-            self._fence = None if contained else Fence()
+            self._fence = None if contained else choose(wanted)
         except FenceError:
-            if fenced:
+            if fenced or wanted != AUTO:
                 raise
+        self.name = self._fence.name if self._fence else "container" if contained else "none"
         self._private = Path(tempfile.mkdtemp(prefix="mesh-lab-code-"))
         # Inside the fence everybody may read it; outside nobody gets to it but who grades.
         self.folder = self._private / "hand-in"
@@ -91,7 +93,7 @@ class HandIn:
                 kind,
                 str(self.folder / name),
             )
-        inner = [sys.executable, "-I", WORKER.name, kind, name]
+        inner = [*self._fence.python, WORKER.name, kind, name]
         return tuple(self._fence.command(inner, self.folder, LIMITS))
 
     def into(self, topology: Topology) -> Topology:

@@ -26,6 +26,8 @@ from mesh.sidecar.stream_info import stream_info
 
 SECONDS = 10.0
 """For an answer of the code; far more than it takes, on a busy machine too."""
+START = 60.0
+"""Until it may be asked: a fence, an interpreter and its modules have to be there first."""
 ANSWERED, FAILED = "handed_in_filter_response", "handed_in_filter_error"
 _NUMBER = "handed_in_filter"
 
@@ -110,13 +112,14 @@ class HandedInFilter:
     async def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
         async with self._lock:
             try:
-                async with asyncio.timeout(SECONDS):
-                    if self._process is None or self._process.returncode is not None:
+                if self._process is None or self._process.returncode is not None:
+                    async with asyncio.timeout(START):
                         await self._start()
+                async with asyncio.timeout(SECONDS):
                     return await self._exchange(json.dumps(message).encode() + b"\n")
             except TimeoutError:
                 self.reload()
-                raise CodeError(f"it gave no answer in {SECONDS:g} s") from None
+                raise CodeError("it gave no answer in time") from None
 
     async def _start(self) -> None:
         pipe = asyncio.subprocess.PIPE

@@ -134,3 +134,9 @@ def test_toml_gives_back_what_was_written(values: dict[str, object]) -> None:
     again = tomllib.loads(to_toml(data))
     assert again.get("labs", {}).get("lab-01", {}) == values
     assert message(again) == message(data)
+
+
+def test_a_roster_of_the_course_serves_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "roster.csv"
+    path.write_text("student,name,canvas\nann,Ann A,7\n")
+    assert read_roster(path) == [("ann", "Ann A")]

@@ -67,3 +67,10 @@ def test_preference_passes_on_what_the_code_says(tmp_path: Path) -> None:
     answer = app.test_client().get("/")
     assert (answer.status_code, answer.text) == (500, "preference: propagation.py:3: KeyError\n")
     assert app.test_client().get("/reload").status_code == 200
+
+
+def test_an_answer_without_an_end_is_refused_before_it_fills_the_memory() -> None:
+    endless = "import os\nos.write(1, b'{}\\n')\nwhile True: os.write(1, b'x' * 65536)\n"
+    code = HandedIn([sys.executable, "-c", endless])
+    with pytest.raises(HandedInError, match="more than 1048576 bytes"):
+        code.ask({})

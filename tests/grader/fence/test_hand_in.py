@@ -9,7 +9,7 @@ from grader.fence.hand_in import MAX_BYTES, HandIn, has_code, read_code
 from grader.lab import find_lab
 from mesh.testbed.load_topology import load_topology
 from services.handed_in import HandedIn, HandedInError
-from tests.grader.fence.test_bubblewrap import fenced
+from tests.grader.fence.fences import both, fence
 
 FORWARD = "def forwarded(headers):\n    return {'x-b3-traceid': headers['x-b3-traceid']}\n"
 REQUEST = {
@@ -79,8 +79,9 @@ def test_what_is_wrong_with_the_code_is_said(text: str, said: str) -> None:
         code.reload()
 
 
-@fenced
-def test_behind_the_fence_there_is_no_network_and_nobodys_file() -> None:
+@both
+def test_behind_the_fence_there_is_no_network_and_nobodys_file(kind: str) -> None:
+    fence(kind)
     text = (
         "import socket\nfrom pathlib import Path\nfrom mitmproxy import http\n"
         "def tried(what):\n    try:\n        what()\n    except OSError as error:\n"
@@ -94,7 +95,8 @@ def test_behind_the_fence_there_is_no_network_and_nobodys_file() -> None:
         "    flow.response.headers['path'] = flow.request.path\n"
         "addons = [A()]\n"
     )
-    with HandIn(fenced=True) as hand_in:
+    with HandIn(fenced=True, wanted=kind) as hand_in:
+        assert hand_in.name.startswith(kind)
         hand_in.put({"filter.py": text})
         code = HandedIn(hand_in.command("filter", "filter.py"))
         found = code.ask(REQUEST)
