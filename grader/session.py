@@ -157,6 +157,8 @@ class Session:
                 self.lab.run_probe(item)
             if "error" in self.lab.notes[item.name]:
                 progress.console.print(f"   {self.lab.notes[item.name]['error']}", markup=False)
+        if self._hand_in is not None:
+            self._hand_in.check()
 
     def judge(
         self, files: Sequence[Path], seconds: float, before: Evidence | None = None

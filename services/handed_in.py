@@ -6,7 +6,8 @@ JSON goes in, one comes out.  The process starts with the first question, starts
 
 An answer that does not come in ``SECONDS`` or has no end, a process that ends, and an error that the
 code reports are all a ``HandedInError`` with one sentence.  The start may take ``START``: a fence, an
-interpreter and its modules have to be there first.
+interpreter and its modules have to be there first.  Code that ended or hung ``TRIES`` times running is
+not started again before the next ``reload``: hundreds of requests would wait for it, each as long.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ SECONDS = 10.0
 """Far more than any honest answer takes, on a busy machine too."""
 
 START = 60.0
+TRIES = 2
 MOST = 1 << 20
 """Bytes of an answer: who writes without an end would fill this process' memory."""
 
@@ -38,18 +40,29 @@ class HandedIn:
         self._command = [str(word) for word in command]
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = Lock()
+        self._ended, self._why = 0, ""
 
     def ask(self, message: dict[str, Any]) -> dict[str, Any]:
         """Return the answer to ``message``; HandedInError when there is none."""
         with self._lock:
-            if self._process is None:
-                self._process = self._start()
-            return self._exchange(self._process, json.dumps(message))
+            if self._ended >= TRIES:
+                raise HandedInError(self._why)
+            try:
+                if self._process is None:
+                    self._process = self._start()
+                found = self._exchange(self._process, json.dumps(message))
+            except HandedInError as error:
+                if self._process is None:
+                    self._ended, self._why = self._ended + 1, str(error)
+                raise
+            self._ended = 0
+            return found
 
     def reload(self) -> None:
         """End the process: the next question starts it again, with the code as it is then."""
         with self._lock:
             self._end()
+            self._ended = 0
 
     def _start(self) -> subprocess.Popen[bytes]:
         try:

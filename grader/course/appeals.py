@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
+from grader.course.attempt import own_lab
 from grader.course.batch import Batch
 from grader.course.commands import Show, load_course
 from grader.course.course import Course
 from grader.course.grades import Row, number, rows, write_tables
 from grader.course.rescore import Rescored, checks_of, rescore, set_aside, write
 from grader.course.roster import CourseError
-from grader.course.store import Store
+from grader.course.store import Attempt, Store
 from grader.course.story import deciding, viva
 from grader.evidence.record import load_evidence
+from grader.fence.hand_in import prepare
 from grader.lab import find_lab
 from grader.report.terminal import make_console
 from grader.run import EXIT_SOUND, EXIT_UNGRADABLE, Options, check_options, guarded
@@ -106,6 +109,8 @@ def rerun_student(
             ]
             if not attempts:
                 raise CourseError(f"{student} has handed in nothing that can be run.")
+            for number_of_lab in {each.lab for each in attempts}:
+                prepare(find_lab(number_of_lab), fence, runtime)
             for each in attempts:
                 set_aside(each)
             show = Show(console, store, course, attempts[0].lab)
@@ -149,24 +154,25 @@ def explain_student(student: str, out: Path, course_file: Path | None, lab: int 
     def run() -> int:
         course, store = load_course(course_file), opened(out)
         for row in rows_of(store, course, student, lab):
-            explain_row(console, store, row)
+            explain_row(console, store, course, row)
         return EXIT_SOUND
 
     return guarded(console, run)
 
 
-def explain_row(console: Console, store: Store, row: Row) -> None:
+def explain_row(console: Console, store: Store, course: Course, row: Row) -> None:
     """How one mark came about."""
     mark = f"{number(row.score) or 'no mark'} of {number(row.max_score)} points"
     say(console, f"{row.student}, lab {row.lab}: {mark}, {row.verdict}. {row.reason}")
     if row.attempt is None or row.result is None:
         return
-    handed_in = f", handed in {row.attempt.submitted}" if row.attempt.submitted else ""
-    result = row.result
+    result, lab = row.result, own_lab(row.attempt)
+    say(console, f"  The task: {lab.set.owner} ({lab.parameters_text}).")
+    say(console, f"  {arithmetic(row, result)}")
     say(
         console,
-        f"  The attempt that counts is {row.attempt.name}{handed_in}; judged with {result['engine']}"
-        f", {result['era']}, request ids end in {result['seed']}-NNNNN.",
+        f"  The attempt that counts is {row.attempt.name}{handed_in(course, row, row.attempt)}; judged "
+        f"with {result['engine']}, {result['era']}, request ids end in {result['seed']}-NNNNN.",
     )
     for note in row.attempt.notes:
         say(console, f"  Intake: {note}.")
@@ -181,6 +187,40 @@ def explain_row(console: Console, store: Store, row: Row) -> None:
         for line in lines:
             say(console, f"    {line}")
     say(console, f"  Look it up in {row.attempt.run}; `grade rescore` judges it again.")
+
+
+def arithmetic(row: Row, result: dict[str, Any]) -> str:
+    """How the points of the checks became the mark, in one line."""
+    asked = {item["name"] for item in result.get("answers", ())}
+    told = []
+    for title, mine in (
+        ("checks", [each for each in result["checks"] if each["name"] not in asked]),
+        ("answers", [each for each in result["checks"] if each["name"] in asked]),
+    ):
+        if mine:
+            points = sum(each["points"] for each in mine)
+            told.append(f"{title} {points} of {sum(each['max_points'] for each in mine)}")
+    text = f"The points: {', '.join(told)}"
+    if row.mark is None or row.score is None:
+        return f"{text}; no mark."
+    score, most = result["score"], result["max_score"]
+    if row.max_score != most:
+        scaled = number(score * row.max_score / most)
+        text += f"; {number(score)} of {number(most)} are {scaled} of {number(row.max_score)}"
+    why = f"; {row.mark.why}" if row.mark.why else ""
+    decided = "".join(f"; {each.text}" for each in row.overridden)
+    return f"{text}{why}{decided}. Mark: {number(row.score)} of {number(row.max_score)}."
+
+
+def handed_in(course: Course, row: Row, attempt: Attempt) -> str:
+    """When it was handed in and when it was due, as far as that is known."""
+    when = attempt.when or course.times.get((row.student, row.lab))
+    extended = course.extensions.get((row.student, row.lab))
+    due = extended or course.lab(row.lab).due
+    told = f", handed in {when:%Y-%m-%d %H:%M}" if when else ""
+    if due:
+        told += f", due {due:%Y-%m-%d %H:%M}{' (extended)' if extended else ''}"
+    return told
 
 
 def viva_student(student: str, out: Path, course_file: Path | None, lab: int | None) -> int:

@@ -22,6 +22,8 @@ from grader.course.commands import Show, load_course
 from grader.course.grades import rows, write_tables
 from grader.course.roster import CourseError
 from grader.course.store import Attempt, Store
+from grader.fence.hand_in import prepare
+from grader.lab import find_lab
 from grader.report.terminal import make_console
 from grader.run import EXIT_SOUND, EXIT_UNGRADABLE, Options, check_options, guarded
 from grader.verdict import Verdict
@@ -53,6 +55,7 @@ def judge_one(
         if index >= len(known):
             say(console, f"There is no job {index}; lab {lab} has {len(known)}.")
             return EXIT_SOUND
+        prepare(find_lab(lab), fence, runtime)
         attempt = known[index]
         show = Show(console, store, load_course(course_file), lab, tables=False)
         Batch(engine, runtime, 1, show, fence=fence).run([attempt])

@@ -15,6 +15,7 @@ from grader.course.host import most_meshes
 from grader.course.intake import Intake, take_in
 from grader.course.roster import CourseError
 from grader.course.store import Store
+from grader.fence.hand_in import prepare
 from grader.lab import find_lab
 from grader.report.terminal import make_console
 from grader.run import EXIT_SOUND, EXIT_UNGRADABLE, Options, check_options, guarded
@@ -46,6 +47,8 @@ def grade_batch(
     def run() -> int:
         check_options(Options(engine, runtime, fence=fence))
         lab = find_lab(lab_number)
+        if not intake_only:
+            prepare(lab, fence, runtime)
         course = load_course(course_file)
         if course.era and course.era != lab.era:
             raise CourseError(

@@ -36,6 +36,7 @@ class Bubblewrap:
 
     name = "bubblewrap"
     python: tuple[str, ...] = (sys.executable, "-I")
+    broken = None
 
     def __init__(self) -> None:
         self._bwrap = needed("bwrap", "bubblewrap")

@@ -19,10 +19,17 @@ from grader.fence.limits import AUTO, BUBBLEWRAP, CONTAINER, FenceError, Limits
 
 
 class Fence(Protocol):
-    """Makes commands that run inside; ``python`` is how Python is called there."""
+    """Makes commands that run inside; ``python`` is how Python is called there.
+
+    ``broken`` is the exit code by which the fence says that it ran nothing, if it has one.
+    """
 
     name: str
     python: tuple[str, ...]
+
+    @property
+    def broken(self) -> int | None:
+        """See above."""
 
     def command(self, argv: Sequence[str], folder: Path, limits: Limits) -> list[str]:
         """The whole command line around ``argv``."""

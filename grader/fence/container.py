@@ -49,7 +49,7 @@ class ContainerFence:
         self.name = f"container {self._image}"
 
     python: tuple[str, ...] = ("python", "-P", "-s")
-    """How Python is called inside."""
+    broken = 125
 
     def _check(self) -> None:
         """Docker answers, and can limit what it has to."""

@@ -20,6 +20,8 @@ import threading
 from contextlib import suppress
 
 PR_SET_DUMPABLE = 4
+REFUSED = 125
+"""What ``docker run`` ends with when it could not run anything: nobody in here says so."""
 
 
 def pass_on(source: int, target: int, most: int) -> None:
@@ -53,6 +55,8 @@ def main(most: int, command: list[str]) -> int:
         with suppress(ProcessLookupError):
             os.kill(-1, signal.SIGKILL)  # whoever else holds standard error
     errors.join()
+    if code == REFUSED:
+        return REFUSED - 1
     return code if code >= 0 else 128 - code
 
 

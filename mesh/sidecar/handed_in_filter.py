@@ -4,7 +4,8 @@ In a real mesh this is a WasmPlugin (code in a sandbox within Envoy) or ``ext_pr
 Envoy asks about each request).  Here the process gets a request's head as one line of JSON, runs
 the addon's hooks ``request`` and ``response`` on a flow of mitmproxy, and says what has become of
 it: other headers, another path, or an answer at once.  Bodies stay here.  When the code fails, the
-request is refused with 500 (Istio: ``failStrategy: FAIL_CLOSE``).
+request is refused with 500 (Istio: ``failStrategy: FAIL_CLOSE``).  Code that ended or hung ``TRIES``
+times running is not started again before the next ``reload``.
 See it with ``meshctl logs POD``: details ``handed_in_filter_response``, ``handed_in_filter_error``.
 
 Source: Envoy ``api/envoy/service/ext_proc/v3/external_processor.proto``; Istio WasmPlugin.
@@ -26,6 +27,7 @@ from mesh.sidecar.stream_info import stream_info
 
 SECONDS = 10.0
 """For an answer of the code; far more than it takes, on a busy machine too."""
+TRIES = 2
 START = 60.0
 """Until it may be asked: a fence, an interpreter and its modules have to be there first."""
 ANSWERED, FAILED = "handed_in_filter_response", "handed_in_filter_error"
@@ -44,9 +46,14 @@ class HandedInFilter:
         self._process: asyncio.subprocess.Process | None = None
         self._lock = asyncio.Lock()
         self._numbers = itertools.count(1)
+        self._ended, self._why = 0, ""
 
     def reload(self) -> None:
         """End the process: the next request starts it again, with the code as it is then."""
+        self._ended = 0
+        self._end()
+
+    def _end(self) -> None:
         process, self._process = self._process, None
         if process is not None and process.returncode is None:
             process.kill()
@@ -111,15 +118,27 @@ class HandedInFilter:
 
     async def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
         async with self._lock:
+            if self._ended >= TRIES:
+                raise CodeError(self._why)
             try:
-                if self._process is None or self._process.returncode is not None:
-                    async with asyncio.timeout(START):
-                        await self._start()
-                async with asyncio.timeout(SECONDS):
-                    return await self._exchange(json.dumps(message).encode() + b"\n")
-            except TimeoutError:
-                self.reload()
-                raise CodeError("it gave no answer in time") from None
+                found = await self._answer(message)
+            except CodeError as error:
+                if self._process is None:
+                    self._ended, self._why = self._ended + 1, str(error)
+                raise
+            self._ended = 0
+            return found
+
+    async def _answer(self, message: dict[str, Any]) -> dict[str, Any]:
+        try:
+            if self._process is None or self._process.returncode is not None:
+                async with asyncio.timeout(START):
+                    await self._start()
+            async with asyncio.timeout(SECONDS):
+                return await self._exchange(json.dumps(message).encode() + b"\n")
+        except TimeoutError:
+            self._end()
+            raise CodeError("it gave no answer in time") from None
 
     async def _start(self) -> None:
         pipe = asyncio.subprocess.PIPE
@@ -132,7 +151,7 @@ class HandedInFilter:
         try:
             await self._exchange(b"")
         except CodeError:
-            self.reload()
+            self._end()
             raise
 
     async def _exchange(self, line: bytes) -> dict[str, Any]:
@@ -144,7 +163,7 @@ class HandedInFilter:
             process.stdin.write(line)
             found = json.loads(await process.stdout.readline())
         except (OSError, ValueError):
-            self.reload()
+            self._end()
             raise CodeError("it ended without an answer") from None
         if not isinstance(found, dict) or "error" in found:
             raise CodeError(str(found["error"] if isinstance(found, dict) else found))

@@ -74,3 +74,17 @@ def test_an_answer_without_an_end_is_refused_before_it_fills_the_memory() -> Non
     code = HandedIn([sys.executable, "-c", endless])
     with pytest.raises(HandedInError, match="more than 1048576 bytes"):
         code.ask({})
+
+
+def test_code_that_ends_is_started_twice_and_no_more_before_a_reload(tmp_path: Path) -> None:
+    note = tmp_path / "started"
+    ends = f"open({str(note)!r}, 'a').write('x')"
+    code = HandedIn([sys.executable, "-c", ends])
+    for _ in range(5):
+        with pytest.raises(HandedInError, match="ended without an answer"):
+            code.ask({})
+    assert note.read_text() == "xx"
+    code.reload()
+    with pytest.raises(HandedInError, match="ended without an answer"):
+        code.ask({})
+    assert note.read_text() == "xxx"

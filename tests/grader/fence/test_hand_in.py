@@ -1,5 +1,6 @@
 """Students' code where a mesh runs it: the commands, the worker's answers, and what the fence stops."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,23 @@ def test_a_filter_may_answer_at_once() -> None:
         answer = code.ask(REQUEST)["response"]
         assert (answer["status"], answer["body"]) == (401, "no")
         code.reload()
+
+
+@pytest.mark.compose
+def test_a_fence_that_fails_is_told_from_code_that_does() -> None:
+    with HandIn(fenced=True, wanted="container") as hand_in:
+        hand_in.put({"filter.py": "import sys\nsys.exit(125)\n"})
+        words = hand_in.command("filter", "filter.py")
+        code = HandedIn(words)
+        with pytest.raises(HandedInError, match=r"filter\.py:2: SystemExit"):
+            code.ask(REQUEST)
+        hand_in.check()
+        hand_in.put({"filter.py": "import os\nos._exit(125)\n"})
+        with pytest.raises(HandedInError, match="ended without an answer"):
+            code.ask(REQUEST)
+        hand_in.check()
+        gone = [re.sub("^mesh-lab-kit:.*", "mesh-lab-kit:kit-gone", word) for word in words]
+        with pytest.raises(HandedInError, match="ended without an answer"):
+            HandedIn(gone).ask(REQUEST)
+        with pytest.raises(FenceError, match="failed while the lab ran"):
+            hand_in.check()
