@@ -225,7 +225,7 @@ def check_docker_rules(run: Callable[[list[str]], str | None] | None = None) -> 
         "missing",
         f"a container may not redirect connections{rootless}",
         "Load the kernel's modules (`sudo modprobe nft_redir nft_chain_nat nf_nat`) and let "
-        "containers have NET_ADMIN, or use ComposeTestbed(captured=False): docs/compose.md.",
+        "containers have NET_ADMIN, or set MESH_LAB_CAPTURE=0: docs/compose.md.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from mesh.state import RunFolder
@@ -11,6 +12,8 @@ from mesh.testbed.mesh_testbed import MeshTestbed, read_state
 from mesh.topology import Topology
 
 RUNTIMES = ("local", "compose")
+CAPTURE = "MESH_LAB_CAPTURE"
+"""Environment: 0 for containers without NET_ADMIN (docs/compose.md)."""
 
 
 def testbed_for(runtime: str, topology: Topology, **options: Any) -> MeshTestbed:
@@ -20,6 +23,7 @@ def testbed_for(runtime: str, topology: Topology, **options: Any) -> MeshTestbed
     if runtime == "compose":
         from mesh.testbed.compose.testbed import ComposeTestbed
 
+        options.setdefault("captured", os.environ.get(CAPTURE, "1") not in ("0", "no", "false"))
         return ComposeTestbed(topology, **options)
     raise TestbedError(f"there is no runtime {runtime!r}: {' or '.join(RUNTIMES)}")
 

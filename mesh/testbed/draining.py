@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 
 import psutil
 
@@ -25,19 +26,21 @@ GRACE_SECONDS = 30.0
 LEFT = "gets no new requests"
 """How it is told that a pod has left the load balancing."""
 _PAUSE = 0.02
-"""Seconds between two looks: Envoy gives no sign when its last client leaves (pilot-agent: 1 s)."""
+"""Seconds between two looks: neither Envoy nor the kernel gives a sign when the last client leaves
+(Envoy's gauges are to be asked, as pilot-agent does each second; the kernel's own broadcast of
+connections that end, ``SKNLGRP_INET_TCP_DESTROY``, takes NET_ADMIN)."""
 
 
-def drain(pod: LocalPod, grace: float) -> int:
+def drain(pod: LocalPod, grace: float, clients_of: Callable[[LocalPod], int]) -> int:
     """Wait until nobody is connected to ``pod``; return how many still are after ``grace`` seconds.
 
-    It has left the load balancing.  Raises TestbedError when its sidecar does not answer.
+    ``clients_of`` counts them, as ``connected`` does.  It has left the load balancing.  Raises TestbedError when its sidecar does not answer.
     """
     end = time.monotonic() + grace
     try:
         if pod.injected:
             Admin(pod.node.admin).drain_listeners()
-        while left := connected(pod):
+        while left := clients_of(pod):
             if time.monotonic() > end:
                 return left
             time.sleep(_PAUSE)
@@ -49,7 +52,8 @@ def drain(pod: LocalPod, grace: float) -> int:
 def connected(pod: LocalPod) -> int:
     """Return how many clients are connected to a pod.  Raises AdminError.
 
-    Without a sidecar nobody counts them but this machine's kernel; in a container nobody does.
+    Without a sidecar nobody counts them but the kernel, this machine's here; of a pod in containers
+    its door asks (``mesh.testbed.compose.door``).
     """
     if not pod.injected:
         found = psutil.net_connections("tcp")

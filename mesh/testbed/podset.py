@@ -79,7 +79,7 @@ class PodSet(ABC):
             self.pilot.drain_pods([(victim.name, victim.node.namespace)])
             self.await_in_force(self.pods.values())
             told(f"{victim.name} {draining.LEFT}")
-            left = draining.drain(victim, grace)
+            left = draining.drain(victim, grace, self.clients_of)
             records.flush([victim])
         finally:
             self.end(victim)
@@ -104,6 +104,10 @@ class PodSet(ABC):
         if removed:
             self.await_in_force(self.pods.values())
         return added, [each.name for each in removed]
+
+    def clients_of(self, pod: LocalPod) -> int:
+        """Return how many clients are connected to a pod.  Raises AdminError."""
+        return draining.connected(pod)
 
     @abstractmethod
     def start_another(self, like: LocalPod) -> Pod:

@@ -9,27 +9,30 @@ Run as ``python code_caller.py SOCKET``.
 from __future__ import annotations
 
 import os
+import select
 import socket
 import sys
-import time
+from pathlib import Path
 from threading import Thread
 
-PAUSE = 0.02
-"""Seconds between two looks at whether the other container is there yet."""
+from mesh.testbed.compose.appears import Folder
+
 _CHUNK = 1 << 16
 
 
 def connect(place: str) -> socket.socket:
     """Connect, as soon as somebody is there."""
-    while True:
-        sock = socket.socket(socket.AF_UNIX)
-        try:
-            sock.connect(place)
-        except (FileNotFoundError, ConnectionRefusedError):
-            sock.close()
-            time.sleep(PAUSE)
-        else:
-            return sock
+    with Folder(Path(place).parent) as folder:
+        while True:
+            folder.forget()
+            sock = socket.socket(socket.AF_UNIX)
+            try:
+                sock.connect(place)
+            except (FileNotFoundError, ConnectionRefusedError):
+                sock.close()
+                select.select([folder], [], [])
+            else:
+                return sock
 
 
 def main(place: str) -> None:

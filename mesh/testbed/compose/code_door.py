@@ -29,11 +29,13 @@ SOCKET = Path("/code/door")
 
 def serve(place: Path, command: Sequence[str]) -> None:
     """Serve until killed."""
-    place.unlink(missing_ok=True)
+    new = place.with_name(f"{place.name}.new")
+    new.unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(place))
-        place.chmod(0o666)  # who sees the volume may come
+        server.bind(str(new))
+        new.chmod(0o666)  # who sees the volume may come
         server.listen(1)
+        new.rename(place)  # only now: who waits for the name may connect at once
         while True:
             connection, _ = server.accept()
             with connection:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 from docker.client import DockerClient
 from docker.errors import DockerException
@@ -24,18 +25,26 @@ from docker.models.containers import Container
 
 from mesh.pilot.client import PilotError
 from mesh.pilot.node import ProxyNode
+from mesh.testbed import draining
 from mesh.testbed.client import TestbedError
 from mesh.testbed.compose import door
+from mesh.testbed.compose.appears import Folder
+from mesh.testbed.compose.ends import Ends
 from mesh.testbed.compose.plan import ContainerPlan
-from mesh.testbed.compose.project import GATE, METRICS_PORT
+from mesh.testbed.compose.project import GATE, METRICS_PORT, RUN_LABEL
 from mesh.testbed.pods import LocalPod
 from mesh.testbed.podset import node_of
 from mesh.topology import Pod
 
 START_SECONDS = 300.0
 """Long enough for a machine whose processors are all taken: nothing waits for its end."""
-PAUSE = 0.05
-"""Seconds between two looks at what gives no sign by itself: a process in a container."""
+
+
+class Sign(Protocol):
+    """What a poll may listen to."""
+
+    def fileno(self) -> int:
+        """Return the descriptor that becomes readable."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -63,20 +72,36 @@ class ComposeDeployment(ContainerPlan):
 
     # Readiness.
 
-    def _await(self, ready: Callable[[], bool], *services: str) -> None:
-        """Ask until it is so; TestbedError when one of the containers ends, or after too long."""
-        end = time.monotonic() + START_SECONDS
-        looked = time.monotonic()
-        while not ready():
-            now = time.monotonic()
-            if now - looked > 1:
-                looked = now
-                for service in services:
-                    self.check_running(service)
-            if now > end:
-                names = ", ".join(services)
-                raise TestbedError(f"{names}: not ready after {START_SECONDS:g} s")
-            time.sleep(PAUSE)
+    def _await(self, ready: Callable[[], bool], folder: Path, *services: str) -> None:
+        """Try it, and again with each thing that happens in ``folder``, until it is so.
+
+        TestbedError when one of the containers ends, or after too long.
+        """
+        with Folder(folder) as seen, self._ends() as ends:
+            for each in services:
+                self.check_running(each)
+            end = time.monotonic() + START_SECONDS
+            while True:
+                seen.forget()
+                if ready():
+                    return
+                self._listen((seen, ends), end, ends, services)
+
+    def _listen(
+        self, signs: Iterable[Sign], end: float, ends: Ends, services: Iterable[str]
+    ) -> None:
+        """Return when one of the signs is given; TestbedError when a container ends."""
+        left = end - time.monotonic()
+        if not select.select(list(signs), [], [], max(left, 0))[0]:
+            names = ", ".join(services)
+            raise TestbedError(f"{names}: not ready after {START_SECONDS:g} s")
+        if ends.heard():
+            for each in services:
+                self.check_running(each)
+
+    def _ends(self) -> Ends:
+        """Hear from now on which containers of this mesh end."""
+        return Ends(self.docker, {RUN_LABEL: str(self.folder.path)})
 
     def check_running(self, service: str) -> None:
         """Raise TestbedError, with its last words, when a container has ended."""
@@ -94,7 +119,7 @@ class ComposeDeployment(ContainerPlan):
 
     def await_pilot(self) -> None:
         """Wait until the control plane answers."""
-        self._await(self.pilot.ready, "pilot")
+        self._await(self.pilot.ready, self.folder.path / "control", "pilot")
 
     def hand_over_token(self, node: ProxyNode, token: str) -> None:
         """Open the gate of a sidecar."""
@@ -120,15 +145,36 @@ class ComposeDeployment(ContainerPlan):
                 file.write(token + "\n")
             return True
 
-        self._await(write, service)
+        self._await(write, gate.parent, service)
 
     def await_doors(self, pods: Iterable[LocalPod]) -> None:
         """Wait until each pod's application takes connections, and its traffic is captured."""
-        for pod in pods:
-            own = [f"{pod.name}-pod", *([pod.name] if pod.has_application else [])]
-            self._await(partial(_says_ready, pod), *own)
+        with self._ends() as ends:
+            for pod in pods:
+                own = [f"{pod.name}-pod", *([pod.name] if pod.has_application else [])]
+                with Folder(pod.folder) as seen:
+                    self._await_door(pod, own, seen, ends)
+
+    def _await_door(self, pod: LocalPod, own: list[str], seen: Folder, ends: Ends) -> None:
+        """Ask a pod's door, which answers when it is so, as soon as there is one."""
+        end = time.monotonic() + START_SECONDS
+        while True:
             for each in own:
                 self.check_running(each)
+            seen.forget()
+            with socket.socket(socket.AF_UNIX) as sock:
+                try:
+                    sock.connect(str(pod.folder / door.READY))
+                except OSError:
+                    self._listen((seen, ends), end, ends, own)
+                    continue
+                while not select.select([sock], [], [], 0)[0]:
+                    self._listen((sock, ends), end, ends, own)
+                if sock.recv(1) == b"1":
+                    for each in own:
+                        self.check_running(each)
+                    return
+            self._listen((seen, ends), end, ends, own)  # the door itself has ended
 
     def await_in_force(self, pods: Iterable[LocalPod]) -> None:
         """Wait until pods have their configuration; a sidecar that ended is not waited for."""
@@ -189,6 +235,17 @@ class ComposeDeployment(ContainerPlan):
         assert new.pod is not None
         return new.pod
 
+    def clients_of(self, pod: LocalPod) -> int:
+        """Return how many clients are connected; without a sidecar the pod's own kernel counts."""
+        if pod.injected:
+            return draining.connected(pod)
+        with socket.socket(socket.AF_UNIX) as sock:
+            try:
+                sock.connect(str(pod.folder / door.CONNECTED))
+                return int(sock.recv(16))
+            except (OSError, ValueError):
+                raise TestbedError(f"{pod.name}: nobody counts its connections") from None
+
     def kill_pilot(self) -> None:
         """Kill the control plane as ``kill -9`` would; sidecars go on with what they have."""
         self.halted.touch()
@@ -225,14 +282,3 @@ class ComposeDeployment(ContainerPlan):
     def halted(self) -> Path:
         """A file that says that the control plane was killed on purpose."""
         return self.folder.path / "halted"
-
-
-def _says_ready(pod: LocalPod) -> bool:
-    """Ask a pod's door, which answers when it is so; False when there is no door yet."""
-    with socket.socket(socket.AF_UNIX) as sock:
-        sock.settimeout(1.0)
-        try:
-            sock.connect(str(pod.folder / door.READY))
-            return sock.recv(1) == b"1"
-        except OSError:
-            return False

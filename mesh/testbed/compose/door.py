@@ -1,13 +1,14 @@
 """Door: the process that keeps a pod's network alive, and lets the testbed in.
 
-Kubernetes' pause container only sleeps; this one also listens on two Unix sockets in the pod's
-folder.  ``ready`` answers once the application takes connections, and connections that leave the
-pod end at its sidecar.  ``client`` sends what it gets as this pod's application would: it reads the first request's
-Host (or where a CONNECT leads, for TLS), looks the name up and connects, so everything is captured as
-the application's own traffic is.
-``app`` leads straight to the application, past the sidecar (``kubectl port-forward``).
+Kubernetes' pause container only sleeps; this one also listens on Unix sockets in the pod's folder.
+``ready`` answers once the application takes connections, and connections that leave the pod end at
+its sidecar.  ``client`` sends what it gets as this pod's application would: it reads the first
+request's Host (or where a CONNECT leads, for TLS), looks the name up and connects, so everything is
+captured as the application's own traffic is; where nothing is captured, it goes to the application's
+``http_proxy``.  ``direct`` leads straight to the application, past the sidecar (``kubectl
+port-forward``); ``connected`` says how many are connected to it from outside of the pod.
 
-Run as ``python -m mesh.testbed.compose.door FOLDER APP_PORT CAPTURED``.
+Run as ``python -m mesh.testbed.compose.door FOLDER APP_PORT CAPTURED PROXY_PORT`` (0: there is none).
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ import re
 import sys
 from pathlib import Path
 
-CLIENT, APP, READY = "client", "direct", "ready"
+CLIENT, APP, READY, CONNECTED = "client", "direct", "ready", "connected"
 NOWHERE = ("192.0.2.1", 80)
 """An address that nobody has (RFC 5737): who gets a connection there was redirected."""
 PAUSE = 0.02
+"""Seconds between two tries to connect: that another process listens on a port, nobody tells."""
+TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+_ESTABLISHED, _LOOPBACK = "01", "0100007F"
 _HOST = re.compile(rb"\r\nhost:[ \t]*([^\r\n]+?)[ \t]*\r\n", re.IGNORECASE)
 _CONNECT = re.compile(rb"CONNECT ([^ \r\n]+) ")
 _TUNNEL_OPEN = b"HTTP/1.1 200 OK\r\n\r\n"
@@ -87,6 +91,18 @@ async def as_client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
         writer.close()
 
 
+def connected(port: int) -> int:
+    """Return how many connections to ``port`` are open that come from outside of the pod."""
+    count = 0
+    for table in TABLES:
+        for line in table.read_text().splitlines()[1:] if table.exists() else []:
+            place, state = line.split()[1:4:2]
+            address, _, number = place.rpartition(":")
+            inside = address.endswith(_LOOPBACK)
+            count += int(number, 16) == port and state == _ESTABLISHED and not inside
+    return count
+
+
 async def takes_connections(host: str, port: int) -> None:
     """Return when somebody accepts a connection to ``host:port``."""
     while True:
@@ -100,7 +116,7 @@ async def takes_connections(host: str, port: int) -> None:
         return
 
 
-async def serve(folder: Path, app_port: int, captured: bool) -> None:
+async def serve(folder: Path, app_port: int, captured: bool, proxy_port: int = 0) -> None:
     """Listen until killed."""
 
     async def ready(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -108,6 +124,8 @@ async def serve(folder: Path, app_port: int, captured: bool) -> None:
             await takes_connections("127.0.0.1", app_port)
         if captured:
             await takes_connections(*NOWHERE)
+        if proxy_port:
+            await takes_connections("127.0.0.1", proxy_port)
         with contextlib.suppress(OSError):
             writer.write(b"1")
             await writer.drain()
@@ -118,13 +136,27 @@ async def serve(folder: Path, app_port: int, captured: bool) -> None:
             await join(reader, writer, "127.0.0.1", app_port)
         writer.close()
 
-    for name, handler in ((CLIENT, as_client), (APP, direct), (READY, ready)):
-        path = folder / name
-        path.unlink(missing_ok=True)
-        await asyncio.start_unix_server(handler, str(path))
-        path.chmod(0o666)  # the folder above says who may come here
+    async def by_proxy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            await join(reader, writer, "127.0.0.1", proxy_port)
+        writer.close()
+
+    async def count(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            writer.write(b"%d" % connected(app_port))
+            await writer.drain()
+        writer.close()
+
+    client = by_proxy if proxy_port else as_client
+    handlers = {CLIENT: client, APP: direct, CONNECTED: count, READY: ready}
+    for name, handler in handlers.items():
+        new = folder / f"{name}.new"
+        new.unlink(missing_ok=True)
+        await asyncio.start_unix_server(handler, str(new))
+        new.chmod(0o666)  # the folder above says who may come here
+        new.rename(folder / name)  # who waits for the name may connect at once
     await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "1"))
+    asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "1", int(sys.argv[4])))

@@ -27,6 +27,8 @@ from mesh.testbed.pods import CERTIFICATES, LocalPod
 RUN_LABEL = "mesh-lab.run"
 """Label of everything that belongs to a mesh: the path of its run folder."""
 GATE = "gate"
+READY = "ready"
+"""A file beside the control plane's, into which it writes that it works."""
 CODE_UID = 1339
 """The user of handed-in code: neither a sidecar's nor an application's."""
 CONTROL_UID = 1338
@@ -119,16 +121,19 @@ class Project:
             "labels": self._labels,
         }
 
-    def _part(self, spec: ChildSpec, *, user: int, memory: str, gate: str = "") -> Spec:
+    def _part(
+        self, spec: ChildSpec, *, user: int, memory: str, gate: str = "", ready: str = ""
+    ) -> Spec:
         words = ["python", "-m", "mesh.testbed.compose.entry", json.dumps(to_plain(spec))]
-        return self.hardened([*words, gate] if gate else words, user=user, memory=memory)
+        return self.hardened([*words, gate, ready], user=user, memory=memory)
 
     def control(self, pilot: ChildSpec, mixer: ChildSpec) -> dict[str, Spec]:
         """Return control plane and Mixer; neither is on the pods' network."""
         folder = self.run.path
         user = os.getuid() or CONTROL_UID
         sockets = bind(folder / "s")
-        plane = self._part(pilot, user=user, memory="512m")
+        ready = str(folder / "control" / READY)
+        plane = self._part(pilot, user=user, memory="512m", ready=ready)
         plane["volumes"] = [sockets, bind(folder / "control"), bind(folder / "p")]
         plane["network_mode"] = "none"
         telemetry = self._part(mixer, user=user, memory="512m", gate=str(folder / "control" / GATE))
@@ -159,6 +164,7 @@ class Project:
                 str(pod.folder),
                 str(pod.node.app_port),
                 str(int(self.captured and pod.node.outbound_port > 0)),
+                str(0 if self.captured else pod.node.outbound_port),
             ],
             user=rules.APP_UID,
             memory="64m",

@@ -1,6 +1,7 @@
 """The door of a pod and the relay before it, with real sockets, without a container."""
 
 import http.client
+import select
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from mesh.testbed.compose import door
+from mesh.testbed.compose.appears import Folder
 from mesh.testbed.compose.relay import Relay
 from mesh.testbed.request import send
 from services.options import AppOptions
@@ -39,7 +41,7 @@ def app() -> Iterator[int]:
 def folder(app: int) -> Iterator[Path]:
     """Run a door in front of the application, as its container does."""
     with tempfile.TemporaryDirectory() as name:
-        command = [sys.executable, "-m", "mesh.testbed.compose.door", name, str(app), "0"]
+        command = [sys.executable, "-m", "mesh.testbed.compose.door", name, str(app), "0", "0"]
         process = subprocess.Popen(command, cwd=ROOT)
         yield Path(name)
         process.kill()
@@ -47,13 +49,20 @@ def folder(app: int) -> Iterator[Path]:
 
 
 def ready(folder: Path) -> bytes:
-    while True:
-        with socket.socket(socket.AF_UNIX) as sock:
-            try:
-                sock.connect(str(folder / door.READY))
-            except OSError:
-                continue
-            return sock.recv(1)
+    return ask(folder, door.READY)
+
+
+def ask(folder: Path, name: str) -> bytes:
+    with Folder(folder) as seen:
+        while True:
+            seen.forget()
+            with socket.socket(socket.AF_UNIX) as sock:
+                try:
+                    sock.connect(str(folder / name))
+                except OSError:
+                    select.select([seen], [], [])
+                    continue
+                return sock.recv(16)
 
 
 def test_the_door_says_when_the_application_takes_connections(folder: Path) -> None:
@@ -82,3 +91,37 @@ def test_a_relay_keeps_a_connection_for_many_requests(folder: Path, app: int) ->
         connection.close()
     finally:
         relay.close()
+
+
+def test_without_capture_a_client_goes_to_the_applications_proxy(app: int) -> None:
+    """Whatever the request says: the proxy reads it (the application plays the proxy here)."""
+    with tempfile.TemporaryDirectory() as name:
+        words = [sys.executable, "-m", "mesh.testbed.compose.door", name, "0", "0", str(app)]
+        process = subprocess.Popen(words, cwd=ROOT)
+        try:
+            assert ready(Path(name)) == b"1"
+            place = str(Path(name) / door.CLIENT)
+            headers = {"host": "nobody.example"}
+            answer = send(place, "/", method="GET", headers=headers, body=b"")
+            assert answer.text.startswith("recommendation v1")
+        finally:
+            process.kill()
+            process.wait()
+
+
+def test_the_door_counts_who_is_connected_from_outside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "tcp"
+    monkeypatch.setattr(door, "TABLES", (table, tmp_path / "none"))
+    head = "  sl  local_address rem_address   st tx_queue ...\n"
+    rows = {
+        "from outside": "0A034D0A:1F90 0B034D0A:C350 01",
+        "from inside": "0100007F:1F90 0100007F:C351 01",
+        "it listens": "00000000:1F90 00000000:0000 0A",
+        "it has ended": "0A034D0A:1F90 0B034D0A:C352 06",
+        "another port": "0A034D0A:1F91 0B034D0A:C353 01",
+        "on its way out": "0A034D0A:C354 0B034D0A:1F90 01",
+    }
+    table.write_text(head + "".join(f"   0: {row} 00000000:0\n" for row in rows.values()))
+    assert door.connected(8080) == 1
