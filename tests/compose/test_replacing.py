@@ -161,8 +161,8 @@ def test_a_service_is_rolled_and_scaled_up_under_load_without_a_failed_request(
 def test_a_workload_is_scaled_to_nothing_and_back(mesh: ComposeTestbed) -> None:
     before = {each for each in names(mesh, "backend") if each.startswith("backend-v2")}
     assert mesh.scale("backend-v2", 0) == ([], sorted(before))
-    answers = {mesh.request(f"{URL}/", from_pod="client").text.split()[1] for _ in range(6)}
-    assert answers == {"v1"}
+    for _ in range(6):
+        assert '"backend-v1-' in mesh.request(f"{URL}/", from_pod="client").text
     (added,), _ = mesh.scale("backend-v2", 1)
     assert added not in before
     assert added in names(mesh, "backend")

@@ -17,7 +17,9 @@ import asyncio
 import contextlib
 import re
 import sys
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 CLIENT, APP, READY, CONNECTED = "client", "direct", "ready", "connected"
 NOWHERE = ("192.0.2.1", 80)
@@ -30,6 +32,8 @@ _HOST = re.compile(rb"\r\nhost:[ \t]*([^\r\n]+?)[ \t]*\r\n", re.IGNORECASE)
 _CONNECT = re.compile(rb"CONNECT ([^ \r\n]+) ")
 _TUNNEL_OPEN = b"HTTP/1.1 200 OK\r\n\r\n"
 _UNRESOLVED = b"DNS resolution failure"
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 
 
 async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -147,12 +151,23 @@ async def serve(folder: Path, app_port: int, captured: bool, proxy_port: int = 0
             await writer.drain()
         writer.close()
 
+    tasks: set[asyncio.Task[None]] = set()
+    """The loop itself holds tasks weakly: one whose caller is gone would be collected half done."""
+
+    def kept(handler: Handler) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]:
+        def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.create_task(handler(reader, writer))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+        return accepted
+
     client = by_proxy if proxy_port else as_client
     handlers = {CLIENT: client, APP: direct, CONNECTED: count, READY: ready}
     for name, handler in handlers.items():
         new = folder / f"{name}.new"
         new.unlink(missing_ok=True)
-        await asyncio.start_unix_server(handler, str(new))
+        await asyncio.start_unix_server(kept(handler), str(new))
         new.chmod(0o666)  # the folder above says who may come here
         new.rename(folder / name)  # who waits for the name may connect at once
     await asyncio.Event().wait()

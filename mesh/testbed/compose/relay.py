@@ -22,12 +22,19 @@ class Relay:
         self._socket.bind(("127.0.0.1", 0))
         self.port = int(self._socket.getsockname()[1])
         self._loop = asyncio.new_event_loop()
+        # The loop itself holds tasks weakly: one whose caller is gone would be collected half done.
+        self._tasks: set[asyncio.Task[None]] = set()
         server = self._loop.run_until_complete(
-            asyncio.start_server(self._serve, sock=self._socket, backlog=1024)
+            asyncio.start_server(self._accepted, sock=self._socket, backlog=1024)
         )
         self._server = server
         self._thread = Thread(target=self._loop.run_forever, name="relay", daemon=True)
         self._thread.start()
+
+    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = self._loop.create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -46,7 +53,7 @@ class Relay:
 
         async def end() -> None:
             self._server.close()
-            tasks = [each for each in asyncio.all_tasks() if each is not asyncio.current_task()]
+            tasks = list(self._tasks)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,8 +1,10 @@
 """The door of a pod and the relay before it, with real sockets, without a container."""
 
+import gc
 import http.client
 import select
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -125,3 +127,33 @@ def test_the_door_counts_who_is_connected_from_outside(
     }
     table.write_text(head + "".join(f"   0: {row} 00000000:0\n" for row in rows.values()))
     assert door.connected(8080) == 1
+
+
+def test_a_relay_ends_quietly_with_connections_whose_callers_are_gone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is collected half done, and what is cut at the end is no error."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "far"))
+        server.listen(64)
+        relay = Relay(str(tmp_path / "far"))
+        far = []
+        for number in range(20):
+            near = socket.create_connection(("127.0.0.1", relay.port))
+            far.append(server.accept()[0])
+            near.sendall(b"x")
+            assert far[-1].recv(1) == b"x"
+            if number % 2:
+                near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            near.close()
+        gc.collect()
+        for each in far[
+            1::2
+        ]:  # a caller that is gone has ended its connection on the other side, too
+            assert each.recv(1) == b""
+        relay.close()
+        gc.collect()
+        for each in far:
+            assert each.recv(1) == b""
+            each.close()
+    assert caplog.records == []
