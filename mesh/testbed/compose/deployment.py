@@ -31,7 +31,7 @@ from mesh.testbed.compose import door
 from mesh.testbed.compose.appears import Folder
 from mesh.testbed.compose.ends import Ends
 from mesh.testbed.compose.plan import ContainerPlan
-from mesh.testbed.compose.project import GATE, METRICS_PORT, RUN_LABEL
+from mesh.testbed.compose.project import GATE, METRICS_PORT, READY, RUN_LABEL
 from mesh.testbed.pods import LocalPod
 from mesh.testbed.podset import node_of
 from mesh.topology import Pod
@@ -67,6 +67,7 @@ class ComposeDeployment(ContainerPlan):
         self.register([(node_of(pod), pod.pod) for pod in pods if not pod.outside])
         configure()
         self.await_doors(pods)
+        self.await_mixer()
         self.await_in_force(pods)
         self.mixer_port = self.port("mixer", METRICS_PORT)
 
@@ -120,6 +121,15 @@ class ComposeDeployment(ContainerPlan):
     def await_pilot(self) -> None:
         """Wait until the control plane answers."""
         self._await(self.pilot.ready, self.folder.path / "control", "pilot")
+
+    def await_mixer(self) -> None:
+        """Wait until Mixer has written that it works."""
+        place = self._mixer_ready
+        self._await(lambda: place.exists() and place.stat().st_size > 0, place.parent, "mixer")
+
+    @property
+    def _mixer_ready(self) -> Path:
+        return self.folder.path / "control" / f"mixer{READY}"
 
     def hand_over_token(self, node: ProxyNode, token: str) -> None:
         """Open the gate of a sidecar."""
@@ -264,6 +274,7 @@ class ComposeDeployment(ContainerPlan):
 
     def revive_control(self) -> None:
         """Start a control plane that has ended, Mixer with it, and register the pods anew."""
+        self._mixer_ready.unlink(missing_ok=True)
         with ThreadPoolExecutor(1) as pool:
             mixer = pool.submit(self.container("mixer").restart, timeout=0)
             self.container("pilot").start()
@@ -272,11 +283,14 @@ class ComposeDeployment(ContainerPlan):
         pods = [pod for pod in self.pods.values() if not pod.outside]
         self.pilot.add_pods([(node_of(pod), pod.pod) for pod in pods])
         self.open_gate(self.folder.path / "control" / GATE, "mixer", "")
+        self.await_mixer()
 
     def revive_mixer(self) -> None:
-        """Start Mixer again, whether it has ended or is about to."""
+        """Start Mixer again, whether it has ended or is about to; it answers then."""
+        self._mixer_ready.unlink(missing_ok=True)
         self.container("mixer").restart(timeout=0)
         self.open_gate(self.folder.path / "control" / GATE, "mixer", "")
+        self.await_mixer()
 
     @property
     def halted(self) -> Path:

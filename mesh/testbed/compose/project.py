@@ -27,8 +27,8 @@ from mesh.testbed.pods import CERTIFICATES, LocalPod
 RUN_LABEL = "mesh-lab.run"
 """Label of everything that belongs to a mesh: the path of its run folder."""
 GATE = "gate"
-READY = "ready"
-"""A file beside the control plane's, into which it writes that it works."""
+READY = ".ready"
+"""How the files end into which control plane and Mixer write that they work."""
 CODE_UID = 1339
 """The user of handed-in code: neither a sidecar's nor an application's."""
 CONTROL_UID = 1338
@@ -132,11 +132,12 @@ class Project:
         folder = self.run.path
         user = os.getuid() or CONTROL_UID
         sockets = bind(folder / "s")
-        ready = str(folder / "control" / READY)
-        plane = self._part(pilot, user=user, memory="512m", ready=ready)
+        gate = str(folder / "control" / GATE)
+        ready = {name: str(folder / "control" / f"{name}{READY}") for name in ("pilot", "mixer")}
+        plane = self._part(pilot, user=user, memory="512m", ready=ready["pilot"])
         plane["volumes"] = [sockets, bind(folder / "control"), bind(folder / "p")]
         plane["network_mode"] = "none"
-        telemetry = self._part(mixer, user=user, memory="512m", gate=str(folder / "control" / GATE))
+        telemetry = self._part(mixer, user=user, memory="512m", gate=gate, ready=ready["mixer"])
         telemetry["volumes"] = [sockets, bind(folder / "control"), bind(folder / "p", write=False)]
         telemetry["networks"] = {"control": {}}
         telemetry["ports"] = [self._publish("mixer", METRICS_PORT)]
