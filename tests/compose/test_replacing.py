@@ -147,7 +147,8 @@ def test_a_service_is_rolled_and_scaled_up_under_load_without_a_failed_request(
     mesh: ComposeTestbed,
 ) -> None:
     mesh.apply([("no-retries.yaml", NO_RETRIES)])
-    before, told = names(mesh, "backend"), []
+    before = names(mesh, "backend")
+    told: list[str] = []
     journal = len(mesh.journal())
     with Senders(mesh) as senders:
         new = mesh.restart("backend", told=told.append)
