@@ -112,12 +112,13 @@ class AdsServer(AggregatedDiscoveryServiceBase):
                     await self._changed.wait()
         except TimeoutError:
             late = sorted((wanted - lost) & self._behind)
-            names = [self._names.get(each, each) for each in late]
-            reason = (
-                f"{', '.join(names)} did not acknowledge the configuration within {timeout:g} s: "
-                "see what it is waiting for with meshctl proxy-status."
-            )
-            return Outcome(False, self.nacks(wanted), tuple(names), reason)
+            if late:  # otherwise the last answer came while the time ran out
+                names = [self._names.get(each, each) for each in late]
+                reason = (
+                    f"{', '.join(names)} did not acknowledge the configuration within {timeout:g} s: "
+                    "see what it is waiting for with meshctl proxy-status."
+                )
+                return Outcome(False, self.nacks(wanted), tuple(names), reason)
         names = sorted(self._names.get(each, each) for each in lost)
         nacks = self.nacks(wanted)
         if lost:

@@ -27,6 +27,8 @@ from mesh.testbed.podset import ADS, API, PodSet
 from mesh.topology import Service, Workload
 from services import outside_ca
 
+DEADLINE = 60.0
+"""Seconds for a change to be in force: a dozen containers may have to share one processor."""
 ROOTS = "roots"
 """Folder of the run folder with what callers of names outside have to trust."""
 
@@ -183,6 +185,7 @@ class ContainerPlan(PodSet):
             "store": str(control / "resources"),
             "citadel": str(control / "citadel"),
             "runtime": COMPOSE,
+            "deadline": DEADLINE,
             "socket_mode": 0o666,
         }
         return replace(spec, options=options)

@@ -154,6 +154,20 @@ def test_a_client_that_leaves_does_not_hang_the_change() -> None:
     asyncio.run(body())
 
 
+def test_an_answer_that_comes_while_the_time_runs_out_counts() -> None:
+    async def body() -> None:
+        ads, loop = make(), asyncio.get_running_loop()
+        waiting = asyncio.create_task(ads.in_force(["n"], 0.001, connected_only=False))
+        await asyncio.sleep(0)
+        end = loop.time() + 0.002
+        loop.call_at(end, ads.publish, "2", {})  # nobody is left to wait for
+        while loop.time() < end:
+            pass  # a busy machine: both are due when the loop comes to look
+        assert (await waiting).in_force
+
+    asyncio.run(body())
+
+
 def test_nothing_is_pushed_when_nothing_changed() -> None:
     ads = make()
     assert ads.publish("2", {"n": ("pod.ns", snapshot("a"))}) == []
