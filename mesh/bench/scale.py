@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -87,9 +88,12 @@ def _cpu(work: Callable[[], object]) -> float:
 def _updates(plane: ControlPlane, number: int) -> float:
     """Return the CPU milliseconds of an update: reading, indexing, translating, publishing."""
     return 1000 * statistics.median(
-        _cpu(lambda errors=errors: plane.update(synthetic.load(synthetic.rule(number, errors))))  # type: ignore[misc]
-        for errors in range(6, 6 + ROUNDS)
+        _cpu(partial(_apply, plane, number, errors)) for errors in range(6, 6 + ROUNDS)
     )
+
+
+def _apply(plane: ControlPlane, number: int, errors: int) -> None:
+    plane.update(synthetic.load(synthetic.rule(number, errors)))
 
 
 def _not_called(made: synthetic.Made, number: int) -> int:

@@ -18,7 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from envoy_data_plane.envoy.config.cluster.v3 import ClusterDiscoveryType
-from envoy_data_plane.envoy.service.discovery.v3 import DiscoveryRequest, DiscoveryResponse
+from envoy_data_plane.envoy.service.discovery.v3 import (
+    DeltaDiscoveryRequest,
+    DeltaDiscoveryResponse,
+    Resource,
+)
 from grpclib.client import Channel
 from grpclib.const import Cardinality
 from grpclib.server import Server
@@ -36,7 +40,7 @@ from mesh.pilot.store import Store
 from mesh.pilot.translate import CDS, EDS, LDS, RDS
 from mesh.pilot.warming import still_warming
 
-METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
+METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
 _TYPE_EDS = bytes((2 << 3, ClusterDiscoveryType.EDS))
 TIMEOUT = 300.0
 """Seconds that a loaded machine may need; nothing is measured by running into it."""
@@ -159,50 +163,39 @@ def _check(reason: str) -> None:
 async def _hold(socket: str, number: int, counts: dict[str, int]) -> None:
     """Be one client: ask, acknowledge, count the responses."""
     node = synthetic.node(number)
-    names: dict[str, list[str]] = {CDS: [], LDS: [], EDS: [], RDS: ["http_proxy"]}
-    nonces: dict[str, tuple[str, str]] = {}
+    asked: dict[str, set[str]] = {EDS: set(), RDS: set()}
     async with (
         Channel(path=socket) as channel,
         channel.request(
-            METHOD, Cardinality.STREAM_STREAM, DiscoveryRequest, DiscoveryResponse
+            METHOD, Cardinality.STREAM_STREAM, DeltaDiscoveryRequest, DeltaDiscoveryResponse
         ) as stream,
     ):
 
-        async def ask(url: str, **more: Any) -> None:
-            version, nonce = nonces.get(url, ("", ""))
-            await stream.send_message(
-                DiscoveryRequest(
-                    version_info=version,
-                    response_nonce=nonce,
-                    type_url=url,
-                    resource_names=names[url],
-                    **more,
-                )
-            )
+        async def send(url: str, **more: Any) -> None:
+            await stream.send_message(DeltaDiscoveryRequest(type_url=url, **more))
 
-        await ask(CDS, node=node.to_xds())
-        await ask(LDS)
+        async def ask(url: str, names: set[str]) -> None:
+            new, asked[url] = names - asked[url], asked[url] | names
+            if new:
+                await send(url, resource_names_subscribe=sorted(new))
+
+        await send(CDS, node=node.to_xds())
+        await send(LDS)
         async for response in stream:
             counts[node.id] = counts.get(node.id, 0) + 1
-            url = response.type_url
-            first = RDS not in nonces and url == LDS
-            nonces[url] = (response.version_info, response.nonce)
-            await ask(url)
-            if url == CDS:
-                new = [name for each in response.resources if (name := _eds_name(each.value))]
-                if new != names[EDS]:
-                    names[EDS] = new
-                    await ask(EDS)
-            elif first:
-                nonces.setdefault(RDS, ("", ""))
-                await ask(RDS)
+            await send(response.type_url, response_nonce=response.nonce)
+            if response.type_url == CDS:
+                await ask(EDS, {name for each in response.resources if (name := _eds_name(each))})
+            elif response.type_url == LDS:
+                await ask(RDS, {"http_proxy"})
 
 
-def _eds_name(cluster: bytes) -> str:
+def _eds_name(resource: Resource) -> str:
     """Return the name of a cluster of type EDS, ``""`` for another one.
 
     Reads the first two fields only (``name``, ``type``): five hundred clients share one process.
     """
+    cluster = resource.resource.value if resource.resource is not None else b"\0\0"
     size, start = cluster[1], 2
     if size >= 0x80:  # a length of two bytes: seven bits each
         size, start = (size & 0x7F) | cluster[2] << 7, 3

@@ -37,7 +37,7 @@ def bootstrap(node: dict[str, Any], ads_socket: str, admin: int | str) -> dict[s
         "admin": {"address": address},
         "dynamic_resources": {
             "ads_config": {
-                "api_type": "GRPC",
+                "api_type": "DELTA_GRPC",
                 "transport_api_version": "V3",
                 "grpc_services": [{"envoy_grpc": {"cluster_name": ADS_CLUSTER}}],
                 "set_node_on_first_message_only": True,

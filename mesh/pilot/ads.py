@@ -1,7 +1,8 @@
 """ADS: one gRPC stream a sidecar, over which it gets clusters, endpoints, listeners and routes.
 
 In a real mesh istiod serves it; ``istioctl proxy-status`` shows who accepted what.  A client
-acknowledges (ACK: same nonce, new version) or refuses (NACK: the nonce and ``error_detail``).
+acknowledges a response (ACK: its nonce) or refuses it (NACK: its nonce and ``error_detail``).  Only
+the incremental variant is served, Istio's default since 1.22: what did not change is not sent.
 Source: Envoy, "xDS REST and gRPC protocol".  Shown by ``meshctl proxy-status``.
 """
 
@@ -14,15 +15,15 @@ from dataclasses import dataclass, field, replace
 from envoy_data_plane.envoy.config.core.v3 import Node
 from envoy_data_plane.envoy.service.discovery.v3 import (
     AggregatedDiscoveryServiceBase,
-    DiscoveryRequest,
-    DiscoveryResponse,
+    DeltaDiscoveryRequest,
+    DeltaDiscoveryResponse,
 )
 from grpclib import GRPCError
 from grpclib.const import Status
 
 from mesh.pilot.connection import Connection, Target
 from mesh.pilot.status import Nack, NodeStatus
-from mesh.pilot.translate import CDS, EDS, LDS, RDS, Packed
+from mesh.pilot.translate import Packed
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +75,10 @@ class AdsServer(AggregatedDiscoveryServiceBase):
             self._names[node_id] = name
             if old is not None and old.packed == packed:
                 continue
-            self._targets[node_id] = Target(version, packed, *_needed(packed))
+            self._targets[node_id] = Target(version, packed)
             changed.append(node_id)
             if node_id in self._streams:
-                self._streams[node_id].connection.target = self._targets[node_id]
+                self._streams[node_id].connection.aim(self._targets[node_id])
                 self._streams[node_id].wake.set()
             self._judge(node_id)
         for node_id in gone:
@@ -150,9 +151,9 @@ class AdsServer(AggregatedDiscoveryServiceBase):
         """Return node id -> engine (``envoy``, or what the client calls itself)."""
         return {each: stream.connection.engine for each, stream in self._streams.items()}
 
-    async def stream_aggregated_resources(
-        self, messages: AsyncIterator[DiscoveryRequest]
-    ) -> AsyncIterator[DiscoveryResponse]:
+    async def delta_aggregated_resources(
+        self, messages: AsyncIterator[DeltaDiscoveryRequest]
+    ) -> AsyncIterator[DeltaDiscoveryResponse]:
         """Serve one client until it leaves."""
         first = await anext(messages, None)
         if first is None:
@@ -173,7 +174,7 @@ class AdsServer(AggregatedDiscoveryServiceBase):
                 del self._streams[connection.node_id]
             self._judge(connection.node_id)
 
-    def _open(self, first: DiscoveryRequest) -> _Stream:
+    def _open(self, first: DeltaDiscoveryRequest) -> _Stream:
         node = first.node or Node()
         node_id = self._identify(node)
         if node_id is None or node_id not in self._targets:
@@ -192,7 +193,7 @@ class AdsServer(AggregatedDiscoveryServiceBase):
             old.wake.set()
         return stream
 
-    async def _read(self, stream: _Stream, messages: AsyncIterator[DiscoveryRequest]) -> None:
+    async def _read(self, stream: _Stream, messages: AsyncIterator[DeltaDiscoveryRequest]) -> None:
         try:
             async for request in messages:
                 stream.connection.receive(request)
@@ -211,9 +212,3 @@ class AdsServer(AggregatedDiscoveryServiceBase):
         (self._behind.add if known and not in_force else self._behind.discard)(node_id)
         (self._refusing.add if known and refuses else self._refusing.discard)(node_id)
         self._changed.set()
-
-
-def _needed(packed: Packed) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the names that a client will ask for: by EDS for its clusters, by RDS."""
-    routes = frozenset(packed[RDS]) if packed[LDS] else frozenset()
-    return frozenset(packed[EDS]) & packed[CDS].keys(), routes

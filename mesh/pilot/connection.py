@@ -1,39 +1,54 @@
 """Connection: the state of one sidecar's ADS stream, and what to send next.
 
-State of the world: every response carries all resources of its type.  Order (make before break,
-Envoy "Eventual consistency considerations"): new clusters next to the old ones, their endpoints,
-listeners, routes, and only then the old clusters go.  Each step waits for the answer to the one
-before, so that no route points to a cluster that is still warming.
+Incremental xDS, as istiod's sidecars speak it: a response carries the resources that changed and the
+names of those that are gone, so a change costs what it touches.  A client asks for clusters and
+listeners as they come, for endpoints and routes by name.
+Order (make before break, Envoy "Eventual consistency considerations"): new clusters next to the old
+ones, their endpoints, listeners, routes, and only then the old clusters go.  Each step waits for the
+answer to the one before, so that no route points to a cluster that is still warming.
 A pure state machine: requests go in, responses come out; ``mesh.pilot.ads`` does the transport.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
-from envoy_data_plane.envoy.service.discovery.v3 import DiscoveryRequest, DiscoveryResponse
+from envoy_data_plane.envoy.service.discovery.v3 import (
+    DeltaDiscoveryRequest,
+    DeltaDiscoveryResponse,
+    Resource,
+)
 from envoy_data_plane.google.protobuf import Any
 
 from mesh.pilot.status import Nack, NodeStatus, TypeState
 from mesh.pilot.translate import CDS, EDS, LDS, RDS, SHORT, TYPES, Packed
 
+BY_NAME = (EDS, RDS)
+"""The types that a client asks for by name; of the others it gets all there are."""
+_UNKNOWN = b""
+"""What a client has that came with another version."""
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a node should have: the version and the packed resources.
-
-    ``eds_names``: clusters whose endpoints come by EDS; ``rds_names``: route tables by RDS.
-    """
+    """What a node should have: the version and the packed resources."""
 
     version: str
     packed: Packed
-    eds_names: frozenset[str]
-    rds_names: frozenset[str]
+
+    def needed(self, url: str) -> AbstractSet[str]:
+        """Return what a client has to ask for by name: for its clusters, for its listeners."""
+        if url == RDS and not self.packed[LDS]:
+            return frozenset()
+        return self.packed[url].keys() if url in BY_NAME else frozenset()
 
 
 @dataclass(slots=True)
 class Connection:
-    """One stream.  ``number`` makes its nonces unique."""
+    """One stream.  ``number`` makes its nonces unique; ``aim`` gives it another target."""
 
     number: int
     node_id: str
@@ -44,46 +59,61 @@ class Connection:
         default_factory=lambda: {url: TypeState() for url in TYPES}
     )
     nonces: int = 0
-    _contents: dict[str, tuple[Target, frozenset[str], dict[str, bytes]]] = field(
-        default_factory=dict
-    )
 
-    def receive(self, request: DiscoveryRequest) -> None:
-        """Note a request: a first one, an acknowledgement, a refusal, or new names."""
-        state = self.states.get(request.type_url)
+    def aim(self, target: Target) -> None:
+        """Change what the node should have."""
+        old, self.target = self.target, target
+        for url, state in self.states.items():
+            before, after = old.packed[url], target.packed[url]
+            if state.requested and before != after:
+                changed = {name for name, value in after.items() if before.get(name) != value}
+                changed |= before.keys() - after.keys()
+                state.todo |= changed & state.names if url in BY_NAME else changed
+            self._see_names(url)
+
+    def receive(self, request: DeltaDiscoveryRequest) -> None:
+        """Note a request: a first one, an acknowledgement, a refusal, or other names."""
+        url = request.type_url
+        state = self.states.get(url)
         if state is None:
             return
-        stale = request.response_nonce != state.nonce
-        if stale and state.requested and request.response_nonce:
-            return  # an answer to an older response; the one to the newest will come
-        state.requested = True
-        state.names = frozenset(request.resource_names) or None
-        if stale or not request.response_nonce:
-            return
-        state.answered = True
+        if not state.requested:
+            state.requested = True
+            self._recall(url, request.initial_resource_versions)
+        if url in BY_NAME:
+            self._change_names(
+                url, request.resource_names_subscribe, request.resource_names_unsubscribe
+            )
+        names = state.in_flight.pop(request.response_nonce, None)
+        if names is None:
+            return  # no answer, or one to somebody else
+        newest = request.response_nonce == state.nonce
         if request.error_detail is not None:
-            state.error = request.error_detail.message
-        else:
-            state.error = ""
-            state.acked_version = request.version_info
+            # It has nothing of what it refused.  That is sent again with what comes next; if that
+            # is on its way already, at once.
+            (state.refused if newest else state.due).update(names)
+        if newest:
+            state.answered = True
+            state.error = "" if request.error_detail is None else request.error_detail.message
 
-    def next_response(self) -> DiscoveryResponse | None:
+    def next_response(self) -> DeltaDiscoveryResponse | None:
         """Return what may be sent now; None when there is nothing, or an answer is awaited."""
         clusters = self.states[CDS]
         if not clusters.requested:
             return self._first_requested()
-        final = self.target.packed[CDS]
-        old = clusters.sent or {}
-        wanted = final if self._others_settled() else {**old, **final}
-        if clusters.sent != wanted:
-            return self._respond(CDS, wanted)
+        new = self._open(CDS)
+        leaving = new - self.target.packed[CDS].keys()
+        if leaving and not self._others_settled():
+            new = new - leaving
+        if new or not clusters.nonce:
+            return self._respond(CDS, new)
         for url in (EDS, LDS, RDS):
             if url != EDS and not clusters.answered:
                 return None  # Envoy acknowledges clusters only after it has their endpoints
             state = self.states[url]
-            content = self._content(url)
-            if state.requested and (state.due or state.sent != content):
-                return self._respond(url, content)
+            new = self._open(url)
+            if state.requested and (new or not state.nonce):
+                return self._respond(url, new)
             if not self._settled(url):
                 return None
         return None
@@ -92,12 +122,8 @@ class Connection:
     def in_force(self) -> bool:
         """True when the node answered everything that its target holds."""
         clusters = self.states[CDS]
-        return (
-            clusters.requested
-            and clusters.answered
-            and clusters.sent == self.target.packed[CDS]
-            and self._others_settled()
-        )
+        answered = bool(clusters.nonce) and clusters.answered
+        return answered and not self._open(CDS) and self._others_settled()
 
     def nacks(self) -> tuple[Nack, ...]:
         """Return the refusals of what was sent last."""
@@ -112,61 +138,101 @@ class Connection:
         words = {SHORT[url]: state.word for url, state in self.states.items()}
         return NodeStatus(self.name, True, self.target.version, words, self.nacks())
 
-    def _first_requested(self) -> DiscoveryResponse | None:
+    def _first_requested(self) -> DeltaDiscoveryResponse | None:
         """Serve a client that does not begin with CDS (it has to ask for it some time)."""
         for url in (LDS, RDS, EDS):
             state = self.states[url]
-            if state.requested and state.sent is None:
-                return self._respond(url, self._content(url))
+            if state.requested and not state.nonce:
+                return self._respond(url, self._open(url))
         return None
 
-    def _content(self, url: str) -> dict[str, bytes]:
-        """Return what a response of this type holds now: all, or the names asked for."""
+    def _recall(self, url: str, versions: dict[str, str]) -> None:
+        """Note what a client has already that comes back."""
+        state, resources = self.states[url], self.target.packed[url]
+        for name, version in versions.items():
+            content = resources.get(name)
+            known = content is not None and version_of(content) == version
+            state.sent[name] = content if known and content is not None else _UNKNOWN
+        if url not in BY_NAME:
+            state.todo |= resources.keys() | versions.keys()
+
+    def _change_names(self, url: str, subscribe: Iterable[str], unsubscribe: Iterable[str]) -> None:
         state = self.states[url]
-        resources = self.target.packed[url]
-        if state.names is None or url == LDS:
-            return resources
-        target, names, content = self._contents.get(url, (None, None, {}))
-        if target is self.target and names is state.names:
-            return content
-        old = state.sent or {}
-        chosen = {name: resources.get(name, old.get(name)) for name in sorted(state.names)}
-        content = {name: found for name, found in chosen.items() if found is not None}
-        self._contents[url] = (self.target, state.names, content)
-        return content
+        added, gone = frozenset(subscribe), frozenset(unsubscribe)
+        for name in gone | (added & state.names):
+            state.sent.pop(name, None)  # the client has forgotten it, also if it asks once more
+        for names in (state.todo, state.due, state.refused):
+            names -= gone
+        state.todo |= added
+        # Who asks for what does not exist is told so, and does not wait for it.
+        state.due |= added - self.target.packed[url].keys() - state.sent.keys()
+        if added or gone:
+            state.names = (state.names - gone) | added
+            self._see_names(url)
+
+    def _see_names(self, url: str) -> None:
+        self.states[url].asked = self.target.needed(url) <= self.states[url].names
+
+    def _open(self, url: str) -> set[str]:
+        """Return the names of what the node does not have as it should."""
+        state, resources = self.states[url], self.target.packed[url]
+        if state.todo:
+            state.todo = {
+                name
+                for name in state.todo
+                if resources.get(name) != state.sent.get(name)
+                # Endpoints and routes of what goes stay until nobody asks for them.
+                and (name in resources or url not in BY_NAME)
+            }
+        return state.todo | state.due if state.due else state.todo
 
     def _settled(self, url: str) -> bool:
         """True when the node answered this type's content, and asked for all that it needs."""
         state = self.states[url]
-        needed: frozenset[str] = frozenset()
-        if url == EDS and not self.states[CDS].error:
-            needed = self.target.eds_names
-        elif url == RDS and not self.states[LDS].error:
-            needed = self.target.rds_names
+        leader = {EDS: CDS, RDS: LDS}.get(url)
+        asked = state.asked or (leader is not None and bool(self.states[leader].error))
         if not state.requested:
-            return url != LDS and not needed
-        if not state.answered or state.due or state.sent != self._content(url):
-            return False
-        return state.names is None or needed <= state.names
+            return url != LDS and asked
+        return bool(state.nonce) and state.answered and not self._open(url) and asked
 
     def _others_settled(self) -> bool:
         return all(self._settled(url) for url in (EDS, LDS, RDS))
 
-    def _respond(self, url: str, content: dict[str, bytes]) -> DiscoveryResponse:
-        state = self.states[url]
+    def _respond(self, url: str, names: set[str]) -> DeltaDiscoveryResponse:
+        state, resources = self.states[url], self.target.packed[url]
+        sent = names | state.refused
+        changed = sorted(sent & resources.keys())
+        removed = sorted(sent - resources.keys())
         self.nonces += 1
         state.nonce = f"{self.number}-{self.nonces}"
-        follower = {CDS: EDS, LDS: RDS}.get(url)
-        if follower and content.items() - (state.sent or {}).items():
-            # A changed cluster (listener) warms until it gets its endpoints (routes) again.
-            self.states[follower].due = self.states[follower].sent is not None
-        state.due = False
-        state.sent = dict(content)
-        state.sent_version = self.target.version
+        state.in_flight[state.nonce] = frozenset(sent)
+        # A changed cluster (listener) warms until it gets its endpoints (routes) again.
+        if url == CDS:
+            self.states[EDS].due |= self.states[EDS].sent.keys() & changed
+        elif url == LDS and changed:
+            self.states[RDS].due |= self.states[RDS].sent.keys()
+        state.sent.update((name, resources[name]) for name in changed)
+        for name in removed:
+            state.sent.pop(name, None)
+        state.todo = state.todo - sent
+        state.due, state.refused = set(), set()
         state.answered = False
-        return DiscoveryResponse(
-            version_info=self.target.version,
+        return DeltaDiscoveryResponse(
+            system_version_info=self.target.version,
             type_url=url,
             nonce=state.nonce,
-            resources=[Any(type_url=url, value=value) for value in content.values()],
+            resources=[
+                Resource(
+                    name=name,
+                    version=version_of(resources[name]),
+                    resource=Any(type_url=url, value=resources[name]),
+                )
+                for name in changed
+            ],
+            removed_resources=removed,
         )
+
+
+def version_of(content: bytes) -> str:
+    """Return the version of a resource: of its content, so that a new control plane knows it too."""
+    return blake2b(content, digest_size=8).hexdigest()

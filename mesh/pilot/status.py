@@ -19,25 +19,29 @@ NOT_SENT = "NOT SENT"
 class TypeState:
     """One xDS type on one stream.
 
-    ``names`` are the resources asked for (None: all), ``sent`` the packed resources of the last
-    response, ``nonce`` its nonce, ``answered`` whether the client acknowledged or refused it,
-    ``error`` the reason of a refusal, ``due`` that it has to be sent again although it is the same.
+    ``names`` are the resources asked for by name (``asked``: all that are needed), ``sent`` what the
+    client has been sent, ``nonce`` the last response's, ``answered`` whether the client acknowledged
+    or refused that, ``error`` the reason of a refusal, ``in_flight`` the names in every response that
+    waits for an answer.  Of those that may have to be sent, ``todo`` are names whose resource may
+    be another one now, ``due`` go out although they are the same, ``refused`` with the next response.
     """
 
     requested: bool = False
-    names: frozenset[str] | None = None
-    sent: dict[str, bytes] | None = None
-    sent_version: str = ""
-    acked_version: str = ""
+    names: frozenset[str] = frozenset()
+    asked: bool = True
+    sent: dict[str, bytes] = field(default_factory=dict)
     nonce: str = ""
     answered: bool = True
     error: str = ""
-    due: bool = False
+    in_flight: dict[str, frozenset[str]] = field(default_factory=dict)
+    todo: set[str] = field(default_factory=set)
+    due: set[str] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
 
     @property
     def word(self) -> str:
         """The word of ``proxy-status``."""
-        if self.sent is None:
+        if not self.nonce:
             return NOT_SENT
         return SYNCED if self.answered and not self.error else STALE
 

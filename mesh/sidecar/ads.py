@@ -6,20 +6,22 @@ is taken over, or refused (NACK) with the reason while the old one stays in forc
 plane is away, the sidecar goes on with what it has and knocks again and again.
 See it with ``meshctl proxy-status``.
 
-Source: Envoy, "xDS REST and gRPC protocol" (api-docs/xds_protocol), state of the world.
+The control plane sends only what changed (incremental xDS); after a pause the sidecar says which
+versions it has, and gets what is another one by then.
+
+Source: Envoy, "xDS REST and gRPC protocol" (api-docs/xds_protocol), incremental xDS.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
 from random import Random
 
 from envoy_data_plane.envoy.config.core.v3 import Node
 from envoy_data_plane.envoy.service.discovery.v3 import (
-    DiscoveryRequest,
-    DiscoveryResponse,
+    DeltaDiscoveryRequest,
+    DeltaDiscoveryResponse,
 )
 from envoy_data_plane.google.rpc import Status
 from grpclib.client import Channel, Stream
@@ -32,19 +34,10 @@ from mesh.sidecar.stats import Stats
 
 logger = logging.getLogger(__name__)
 
-_METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/StreamAggregatedResources"
+_METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
 INVALID_ARGUMENT = 3
 FIRST_BACKOFF = 0.05
 LAST_BACKOFF = 2.0
-
-
-@dataclass(slots=True)
-class _Subscription:
-    """What one stream has asked for of one type."""
-
-    nonce: str = ""
-    names: list[str] = field(default_factory=list)
-    open: bool = False
 
 
 class AdsClient:
@@ -80,34 +73,47 @@ class AdsClient:
             backoff = min(backoff * 2, LAST_BACKOFF)
 
     async def _stream(self, channel: Channel) -> None:
-        outgoing: asyncio.Queue[DiscoveryRequest] = asyncio.Queue()
-        subscriptions = {url: _Subscription() for url in (CDS, EDS, LDS, RDS)}
+        outgoing: asyncio.Queue[DeltaDiscoveryRequest] = asyncio.Queue()
+        subscribed: dict[str, set[str]] = {}
 
-        def ask(url: str, error: str = "") -> None:
-            subscription = subscriptions[url]
-            subscription.names = self._config.names(url)
-            subscription.open = True
+        def begin(url: str) -> None:
+            """Say which versions are in force, and what is needed by name."""
+            names = subscribed[url] = self._config.names(url)
             outgoing.put_nowait(
-                DiscoveryRequest(
-                    version_info=self._config.types[url].version,
-                    resource_names=subscription.names,
+                DeltaDiscoveryRequest(
                     type_url=url,
-                    response_nonce=subscription.nonce,
-                    error_detail=Status(code=INVALID_ARGUMENT, message=error) if error else None,
+                    resource_names_subscribe=sorted(names),
+                    initial_resource_versions=dict(self._config.types[url].versions),
                 )
+            )
+
+        def answer(url: str, nonce: str, error: str) -> None:
+            detail = Status(code=INVALID_ARGUMENT, message=error) if error else None
+            outgoing.put_nowait(
+                DeltaDiscoveryRequest(type_url=url, response_nonce=nonce, error_detail=detail)
             )
 
         def ask_for_names() -> None:
             for url in (EDS, RDS):
                 names = self._config.names(url)
-                if names != subscriptions[url].names:
-                    ask(url)
+                old = subscribed.get(url)
+                if old is None and names:
+                    begin(url)
+                elif old is not None and names != old:
+                    subscribed[url] = names
+                    outgoing.put_nowait(
+                        DeltaDiscoveryRequest(
+                            type_url=url,
+                            resource_names_subscribe=sorted(names - old),
+                            resource_names_unsubscribe=sorted(old - names),
+                        )
+                    )
 
-        ask(CDS)
+        begin(CDS)
         ask_for_names()
-        ask(LDS)
+        begin(LDS)
         async with channel.request(
-            _METHOD, Cardinality.STREAM_STREAM, DiscoveryRequest, DiscoveryResponse
+            _METHOD, Cardinality.STREAM_STREAM, DeltaDiscoveryRequest, DeltaDiscoveryResponse
         ) as stream:
             await stream.send_request()
             sender = asyncio.get_running_loop().create_task(self._send(stream, outgoing))
@@ -115,11 +121,9 @@ class AdsClient:
                 async for response in stream:
                     self._connected = True
                     url = response.type_url
-                    if url not in subscriptions:
+                    if url not in subscribed:
                         continue
-                    error = await self._take(response)
-                    subscriptions[url].nonce = response.nonce
-                    ask(url, error)
+                    answer(url, response.nonce, await self._take(response))
                     ask_for_names()
             finally:
                 sender.cancel()
@@ -127,8 +131,8 @@ class AdsClient:
 
     async def _send(
         self,
-        stream: Stream[DiscoveryRequest, DiscoveryResponse],
-        outgoing: asyncio.Queue[DiscoveryRequest],
+        stream: Stream[DeltaDiscoveryRequest, DeltaDiscoveryResponse],
+        outgoing: asyncio.Queue[DeltaDiscoveryRequest],
     ) -> None:
         """Send what is queued; the first message of a stream says who we are."""
         node: Node | None = self._node
@@ -137,20 +141,20 @@ class AdsClient:
             request.node, node = node, None
             await stream.send_message(request)
 
-    async def _take(self, response: DiscoveryResponse) -> str:
+    async def _take(self, response: DeltaDiscoveryResponse) -> str:
         """Apply ``response``; return why it was refused, or nothing."""
-        kind = response.type_url.rpartition(".")[2]
+        kind, version = response.type_url.rpartition(".")[2], response.system_version_info
         try:
             await self._config.apply(
-                response.type_url, response.version_info, list(response.resources)
+                response.type_url, version, response.resources, response.removed_resources
             )
         except ConfigRefusedError as error:
             self._stats.inc(f"xds.{kind}.update_rejected")
-            logger.warning("refused %s %s: %s", kind, response.version_info, error)
+            logger.warning("refused %s %s: %s", kind, version, error)
             return str(error)
         except Exception as error:
             # A bug of the sidecar must reach the control plane as a refusal, not end the stream.
-            logger.exception("cannot apply %s %s", kind, response.version_info)
+            logger.exception("cannot apply %s %s", kind, version)
             return f"internal error of the sidecar: {error!r}"
         self._stats.inc(f"xds.{kind}.update_success")
         return ""

@@ -224,10 +224,10 @@ class ListenerManager:
                     return item
         return None
 
-    def rds_names(self) -> list[str]:
-        """Names of the route configurations that the listeners need, sorted."""
+    def rds_names(self) -> set[str]:
+        """Names of the route configurations that the listeners need."""
         listeners = [*self._active.values(), *self._warming.values()]
-        return sorted({name for item in listeners for name in item.rds_names})
+        return {name for item in listeners for name in item.rds_names}
 
     async def apply(self, messages: list[ListenerMessage]) -> None:
         """Replace the set of listeners: all of it, or nothing (ConfigRefusedError)."""

@@ -14,7 +14,11 @@ from envoy_data_plane.envoy.config.core.v3 import Node, TransportSocket
 from envoy_data_plane.envoy.config.endpoint.v3 import ClusterLoadAssignment
 from envoy_data_plane.envoy.config.listener.v3 import Listener
 from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration
-from envoy_data_plane.envoy.service.discovery.v3 import DiscoveryRequest, DiscoveryResponse
+from envoy_data_plane.envoy.service.discovery.v3 import (
+    DeltaDiscoveryRequest,
+    DeltaDiscoveryResponse,
+    Resource,
+)
 from envoy_data_plane.google.protobuf import Any as Packed
 from envoy_data_plane.google.rpc import Status
 
@@ -198,13 +202,16 @@ def preload() -> None:
     RouteConfiguration.parse(bytes(RouteConfiguration.from_dict(_ROUTES)))
     listener = Listener.parse(bytes(Listener.from_dict(_LISTENER)))
     manager: Any = unpack(listener.filter_chains[0].filters[0].typed_config, "preload")
-    secrets = DiscoveryResponse.from_dict({"resources": _SECRETS}).resources
+    secrets = [Packed.from_dict(each) for each in _SECRETS]
     sockets = [listener.filter_chains[0].transport_socket, cluster.transport_socket]
     for packed in [*secrets, *(each.typed_config for each in sockets if each is not None)]:
         unpack(packed, "preload")
     for item in [*manager.http_filters, *manager.access_log]:
         unpack(item.typed_config, "preload")
-    response = DiscoveryResponse(type_url="a", resources=[Packed.pack(cluster)])
-    DiscoveryResponse.parse(bytes(response))
+    resource = Resource(name="a", version="1", resource=Packed.pack(cluster))
+    response = DeltaDiscoveryResponse(type_url="a", nonce="1", resources=[resource])
+    DeltaDiscoveryResponse.parse(bytes(response))
     status = Status(code=1, message="a")
-    bytes(DiscoveryRequest(node=Node(id="a"), type_url="a", error_detail=status))
+    request = DeltaDiscoveryRequest(node=Node(id="a"), type_url="a", error_detail=status)
+    request.initial_resource_versions = {"a": "1"}
+    bytes(request)

@@ -11,7 +11,11 @@ from __future__ import annotations
 from typing import Any
 
 from betterproto2 import Message
-from envoy_data_plane.envoy.service.discovery.v3 import DiscoveryRequest, DiscoveryResponse
+from envoy_data_plane.envoy.service.discovery.v3 import (
+    DeltaDiscoveryRequest,
+    DeltaDiscoveryResponse,
+    Resource,
+)
 from envoy_data_plane.google.protobuf import Any as Packed
 
 from mesh.istio import load_text, validate
@@ -88,11 +92,15 @@ def warm_up() -> None:
     ]
     for node in nodes:
         for url, contents in translator.snapshot(node).items():
-            packed = [Packed(type_url=url, value=content) for content in contents.values()]
-            response = DiscoveryResponse(version_info="1", type_url=url, resources=packed)
-            for each in DiscoveryResponse.parse(encode(response)).resources:
-                _read(each.unpack())
-        DiscoveryRequest.parse(bytes(DiscoveryRequest(node=node.to_xds())))
+            packed = [
+                Resource(name=name, resource=Packed(type_url=url, value=content))
+                for name, content in contents.items()
+            ]
+            response = DeltaDiscoveryResponse(type_url=url, resources=packed)
+            for each in DeltaDiscoveryResponse.parse(encode(response)).resources:
+                _read(each.resource.unpack() if each.resource is not None else None)
+        request = DeltaDiscoveryRequest(node=node.to_xds(), initial_resource_versions={"a": "1"})
+        DeltaDiscoveryRequest.parse(bytes(request))
 
 
 def _read(message: Any) -> None:

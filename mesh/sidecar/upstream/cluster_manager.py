@@ -50,10 +50,10 @@ class ClusterManager:
         """How many clusters wait for their endpoints."""
         return len(self._warming)
 
-    def eds_names(self) -> list[str]:
-        """Names of the load assignments that the clusters need, sorted."""
-        clusters = self._active | self._warming
-        return sorted({item.eds_name for item in clusters.values() if item.eds_name})
+    def eds_names(self) -> set[str]:
+        """Names of the load assignments that the clusters need."""
+        clusters = [*self._active.values(), *self._warming.values()]
+        return {item.eds_name for item in clusters if item.eds_name}
 
     def apply(self, messages: list[ClusterMessage]) -> None:
         """Replace the set of clusters: all of it, or nothing (ConfigRefusedError)."""
@@ -62,14 +62,14 @@ class ClusterManager:
             current = self._warming.get(message.name) or self._active.get(message.name)
             if message.name in made:
                 raise ConfigRefusedError(f"cluster {message.name!r} is defined twice")
-            if current is not None and current.message == message:
+            if current is not None and (current.message is message or current.message == message):
                 made[message.name] = current
             else:
                 made[message.name] = Cluster(message, self.rng, self._clock)
         for name in [name for name in self._active if name not in made]:
             self._active.pop(name).drain()
-        for cluster in self._warming.values():
-            if cluster not in made.values():
+        for name, cluster in self._warming.items():
+            if made.get(name) is not cluster:
                 cluster.drain()
         self._warming = {}
         for name, cluster in made.items():
@@ -85,20 +85,21 @@ class ClusterManager:
                 self._activate(cluster)
             else:
                 self._warming[name] = cluster
-        needed = set(self.eds_names())
+        needed = self.eds_names()
         self._assignments = {k: v for k, v in self._assignments.items() if k in needed}
 
     def apply_endpoints(self, assignments: list[ClusterLoadAssignment]) -> None:
         """Take new endpoints over; a cluster that waited for them comes into force."""
+        waiting: dict[str, list[Cluster]] = {}
+        for cluster in [*self._active.values(), *self._warming.values()]:
+            waiting.setdefault(cluster.eds_name, []).append(cluster)
         for assignment in assignments:
-            if assignment.cluster_name not in self.eds_names():
+            name = assignment.cluster_name
+            if name not in waiting or self._assignments.get(name) == assignment:
                 continue
-            if self._assignments.get(assignment.cluster_name) == assignment:
-                continue
-            self._assignments[assignment.cluster_name] = assignment
-            for cluster in [*self._active.values(), *self._warming.values()]:
-                if cluster.eds_name == assignment.cluster_name:
-                    cluster.set_endpoints(assignment)
+            self._assignments[name] = assignment
+            for cluster in waiting[name]:
+                cluster.set_endpoints(assignment)
         for name in [name for name, cluster in self._warming.items() if cluster.warm]:
             self._activate(self._warming.pop(name))
 

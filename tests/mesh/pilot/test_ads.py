@@ -14,8 +14,8 @@ from envoy_data_plane.envoy.config.core.v3 import Node
 from envoy_data_plane.envoy.config.listener.v3 import Listener
 from envoy_data_plane.envoy.service.discovery.v3 import (
     AggregatedDiscoveryServiceAsyncStub,
-    DiscoveryRequest,
-    DiscoveryResponse,
+    DeltaDiscoveryRequest,
+    DeltaDiscoveryResponse,
 )
 from envoy_data_plane.google.rpc import Status
 from grpclib import GRPCError
@@ -37,27 +37,23 @@ class Client:
     """One stream; requests are what is put into ``requests``."""
 
     def __init__(self, channel: Channel) -> None:
-        self.requests: asyncio.Queue[DiscoveryRequest] = asyncio.Queue()
+        self.requests: asyncio.Queue[DeltaDiscoveryRequest] = asyncio.Queue()
         stub = AggregatedDiscoveryServiceAsyncStub(channel)
-        self.responses = stub.stream_aggregated_resources(self._sent())
+        self.responses = stub.delta_aggregated_resources(self._sent())
 
-    async def _sent(self) -> AsyncIterator[DiscoveryRequest]:
+    async def _sent(self) -> AsyncIterator[DeltaDiscoveryRequest]:
         while True:
             yield await self.requests.get()
 
     def subscribe(self, node: str) -> None:
         for url in (CDS, LDS):
-            self.requests.put_nowait(DiscoveryRequest(type_url=url, node=Node(id=node)))
+            self.requests.put_nowait(DeltaDiscoveryRequest(type_url=url, node=Node(id=node)))
 
-    async def take(self) -> DiscoveryResponse:
+    async def take(self) -> DeltaDiscoveryResponse:
         return await anext(self.responses)
 
-    def answer(self, response: DiscoveryResponse, error: str = "") -> None:
-        request = DiscoveryRequest(
-            type_url=response.type_url,
-            response_nonce=response.nonce,
-            version_info="" if error else response.version_info,
-        )
+    def answer(self, response: DeltaDiscoveryResponse, error: str = "") -> None:
+        request = DeltaDiscoveryRequest(type_url=response.type_url, response_nonce=response.nonce)
         if error:
             request.error_detail = Status(code=3, message=error)
         self.requests.put_nowait(request)
@@ -106,7 +102,8 @@ def test_a_change_is_in_force_when_it_is_acknowledged() -> None:
             assert ads.publish("2", {"n": ("pod.ns", snapshot("b"))}) == ["n"]
             waiting = asyncio.create_task(ads.in_force(None, 10))
             response = await client.take()
-            assert {Cluster.parse(each.value).name for each in response.resources} == {"b"}
+            assert [each.name for each in response.resources] == ["b"]
+            assert response.removed_resources == ["a"]
             assert not waiting.done()
             client.answer(response)
             assert (await waiting).in_force

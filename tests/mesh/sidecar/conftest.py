@@ -29,8 +29,9 @@ from envoy_data_plane.envoy.config.listener.v3 import Listener
 from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration
 from envoy_data_plane.envoy.service.discovery.v3 import (
     AggregatedDiscoveryServiceBase,
-    DiscoveryRequest,
-    DiscoveryResponse,
+    DeltaDiscoveryRequest,
+    DeltaDiscoveryResponse,
+    Resource,
 )
 from envoy_data_plane.google.protobuf import Any as Packed
 from grpclib.server import Server
@@ -55,22 +56,23 @@ CDS, EDS, LDS, RDS = KINDS
 
 
 class AdsServer(AggregatedDiscoveryServiceBase):
-    """State of the world; ``push`` sends a new version, ``acked`` waits for the answer to it."""
+    """Incremental xDS; ``push`` sends new resources and returns the answer to them."""
 
     def __init__(self) -> None:
         self.resources: dict[str, dict[str, Any]] = {url: {} for url in KINDS}
         self.version = 0
-        self.requests: list[DiscoveryRequest] = []
+        self.requests: list[DeltaDiscoveryRequest] = []
         self._changed = asyncio.Condition()
         self._queue: asyncio.Queue[str] | None = None
         self.streams = 0
 
-    async def stream_aggregated_resources(
-        self, messages: AsyncIterator[DiscoveryRequest]
-    ) -> AsyncIterator[DiscoveryResponse]:
+    async def delta_aggregated_resources(
+        self, messages: AsyncIterator[DeltaDiscoveryRequest]
+    ) -> AsyncIterator[DeltaDiscoveryResponse]:
         self.streams += 1
         self._queue = queue = asyncio.Queue[str]()
-        names: dict[str, list[str]] = {}
+        names: dict[str, set[str]] = {}
+        sent: dict[str, set[str]] = {url: set() for url in KINDS}
 
         async def read() -> None:
             async for request in messages:
@@ -78,8 +80,8 @@ class AdsServer(AggregatedDiscoveryServiceBase):
                     self.requests.append(request)
                     self._changed.notify_all()
                 url = request.type_url
-                if url not in names or names[url] != request.resource_names:
-                    names[url] = request.resource_names
+                if url not in names or request.resource_names_subscribe:
+                    names.setdefault(url, set()).update(request.resource_names_subscribe)
                     queue.put_nowait(url)
 
         reader = asyncio.create_task(read())
@@ -91,19 +93,28 @@ class AdsServer(AggregatedDiscoveryServiceBase):
                 if url not in names:
                     continue
                 wanted = names[url]
-                chosen = [
-                    item
+                chosen = {
+                    name: item
                     for name, item in self.resources[url].items()
                     if name in wanted or url in (CDS, LDS)
-                ]
+                }
                 if url in (EDS, RDS) and not chosen:
                     continue
                 self.version += 1
-                yield DiscoveryResponse(
-                    version_info=str(self.version),
+                removed, sent[url] = sorted(sent[url] - chosen.keys()), set(chosen)
+                yield DeltaDiscoveryResponse(
+                    system_version_info=str(self.version),
                     type_url=url,
                     nonce=f"n{self.version}",
-                    resources=[Packed(type_url=url, value=bytes(item)) for item in chosen],
+                    resources=[
+                        Resource(
+                            name=name,
+                            version=str(self.version),
+                            resource=Packed(type_url=url, value=bytes(item)),
+                        )
+                        for name, item in chosen.items()
+                    ],
+                    removed_resources=removed,
                 )
         finally:
             reader.cancel()
@@ -118,7 +129,7 @@ class AdsServer(AggregatedDiscoveryServiceBase):
         made = [KINDS[url].from_dict(m) if isinstance(m, dict) else m for m in resources]
         self.resources[url] = {getattr(m, "name", "") or m.cluster_name: m for m in made}
 
-    async def push(self, url: str, *resources: Any) -> DiscoveryRequest:
+    async def push(self, url: str, *resources: Any) -> DeltaDiscoveryRequest:
         """Replace the resources of a type, send them, and return the ACK or NACK."""
         self.set(url, *resources)
         before = self.version
@@ -126,7 +137,7 @@ class AdsServer(AggregatedDiscoveryServiceBase):
         self._queue.put_nowait(url)
         return await self.answer(url, before)
 
-    async def first_request(self, url: str, seen: int) -> DiscoveryRequest:
+    async def first_request(self, url: str, seen: int) -> DeltaDiscoveryRequest:
         """Wait for any request of type ``url`` after the first ``seen``."""
         async with self._changed:
             while True:
@@ -135,7 +146,7 @@ class AdsServer(AggregatedDiscoveryServiceBase):
                         return request
                 await self._changed.wait()
 
-    async def answer(self, url: str, before: int) -> DiscoveryRequest:
+    async def answer(self, url: str, before: int) -> DeltaDiscoveryRequest:
         """Wait for the answer to a response of type ``url`` newer than version ``before``."""
         async with self._changed:
             while True:
