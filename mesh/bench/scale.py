@@ -6,7 +6,7 @@ A mesh of each size (``mesh.bench.synthetic``) is made in a process of its own a
     update       one DestinationRule of a service it calls is applied: from YAML to bytes to be sent
     elsewhere    the same for a service that it does not call: nothing may be translated
     whole        translating for one sidecar that knows every service (up to ``--whole`` services)
-    whole update one DestinationRule for that sidecar: state-of-the-world xDS costs the whole table
+    whole update one DestinationRule for that sidecar, up to what has to be sent to it
     memory       of the control plane, without and with what it translated
 
 Times are CPU seconds, so that other work on the machine does not count.  Then 500 real ADS clients

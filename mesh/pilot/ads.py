@@ -21,7 +21,7 @@ from envoy_data_plane.envoy.service.discovery.v3 import (
 from grpclib import GRPCError
 from grpclib.const import Status
 
-from mesh.pilot.connection import Connection, Target
+from mesh.pilot.connection import Connection, Target, differences
 from mesh.pilot.status import Nack, NodeStatus
 from mesh.pilot.translate import Packed
 
@@ -73,12 +73,13 @@ class AdsServer(AggregatedDiscoveryServiceBase):
         for node_id, (name, packed) in targets.items():
             old = self._targets.get(node_id)
             self._names[node_id] = name
-            if old is not None and old.packed == packed:
+            differing = differences(old.packed, packed) if old is not None else {}
+            if old is not None and not differing:
                 continue
             self._targets[node_id] = Target(version, packed)
             changed.append(node_id)
             if node_id in self._streams:
-                self._streams[node_id].connection.aim(self._targets[node_id])
+                self._streams[node_id].connection.aim(self._targets[node_id], differing)
                 self._streams[node_id].wake.set()
             self._judge(node_id)
         for node_id in gone:

@@ -11,7 +11,7 @@ A pure state machine: requests go in, responses come out; ``mesh.pilot.ads`` doe
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -60,15 +60,13 @@ class Connection:
     )
     nonces: int = 0
 
-    def aim(self, target: Target) -> None:
-        """Change what the node should have."""
-        old, self.target = self.target, target
-        for url, state in self.states.items():
-            before, after = old.packed[url], target.packed[url]
-            if state.requested and before != after:
-                changed = {name for name, value in after.items() if before.get(name) != value}
-                changed |= before.keys() - after.keys()
-                state.todo |= changed & state.names if url in BY_NAME else changed
+    def aim(self, target: Target, changed: Mapping[str, AbstractSet[str]]) -> None:
+        """Change what the node should have; ``changed``: ``differences`` from what it was."""
+        self.target = target
+        for url, names in changed.items():
+            state = self.states[url]
+            if state.requested:
+                state.todo |= names & state.names if url in BY_NAME else names
             self._see_names(url)
 
     def receive(self, request: DeltaDiscoveryRequest) -> None:
@@ -231,6 +229,17 @@ class Connection:
             ],
             removed_resources=removed,
         )
+
+
+def differences(old: Packed, new: Packed) -> dict[str, set[str]]:
+    """Return by type the names of what is there on one side only, or differs."""
+    found: dict[str, set[str]] = {}
+    for url in TYPES:
+        before, after = old[url], new[url]
+        if before != after:
+            found[url] = {name for name, value in after.items() if before.get(name) != value}
+            found[url] |= before.keys() - after.keys()
+    return found
 
 
 def version_of(content: bytes) -> str:
