@@ -446,8 +446,9 @@ def of_transport(evidence: Evidence) -> Level:
     opened = int(evidence.notes["transport"]["opened"])
     kept = max(0, min(CALLS - CONNECTIONS, CALLS - opened))
     marks = answered(evidence, "calls", said="A call")
-    if not all(right for right, _ in marks):
-        kept = 0
+    unanswered = [said for right, said in marks if not right]
+    if unanswered:
+        return Level(0, CALLS - CONNECTIONS, 0.0, unanswered[0])
     return Level(kept, CALLS - CONNECTIONS, 0.0, f"{CALLS} calls opened {opened} connections")
 
 
@@ -497,6 +498,23 @@ EVENTS: dict[str, Callable[[Evidence], Level]] = {
 """How each event's level is read from the evidence; the baselines are what the starter keeps."""
 
 
+def locked_out(evidence: Evidence) -> str:
+    """What to look at first when nobody is served at all: then no single event is to blame."""
+    seen = evidence.probe("all-there")
+    if not seen or any(item.status == 200 for item in seen):
+        return ""
+    if seen[0].status == 403:
+        return (
+            "Not one GET of preference is let in, not even in quiet times: 403 is what an "
+            "AuthorizationPolicy answers. Mend security.yaml first."
+        )
+    return (
+        "Not one GET of preference is answered, not even in quiet times. Mend that first: keep the mesh "
+        "(KEEP=1), and `meshctl explain http://recommendation:8080/ --from preference` says at which "
+        "hop it ends."
+    )
+
+
 def judged(
     evidence: Evidence, event: str, probes: tuple[str, ...], said: str, help: str
 ) -> Outcome:
@@ -508,6 +526,8 @@ def judged(
     line = f"{found.kept} of {found.of} kept; the starter keeps {found.baseline:.0%}"
     if found.kept == found.of:
         return passed(said, evidence=line)
+    if event != "security" and not (event == "bandwidth" and found.kept):
+        help = locked_out(evidence) or help
     where = flagged(evidence, [item for name in probes for item in evidence.probe(name)])[0]
     return failed(f"{found.wrong}.", help=help, evidence=line + (f"; {where}" if where else ""))
 

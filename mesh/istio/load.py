@@ -21,6 +21,9 @@ from mesh.istio.resource import Resource, Source, show
 from mesh.istio.schema import SCHEMA, check, removed_fields, schema_error
 from mesh.istio.tree import ENCODING
 
+ANSWERS = "answers.yaml"
+"""A lab's folder has it beside the resources: what a student answered is no object."""
+
 
 @dataclass(slots=True)
 class Loaded:
@@ -32,6 +35,8 @@ class Loaded:
 
 def load_paths(paths: Iterable[str | Path], *, era: Era, namespace: str = "default") -> Loaded:
     """Read files, and the ``*.yaml`` and ``*.yml`` files below folders, in the order of names.
+
+    Answers to a lab's questions are left out of a folder.
 
     A file that cannot be read is a Problem, never an exception.
     """
@@ -55,7 +60,9 @@ def _files(path: Path, problems: list[Problem]) -> list[Path]:
     if not path.is_dir():
         return [path]
     found = sorted(
-        each for each in path.rglob("*") if each.suffix in (".yaml", ".yml") and each.is_file()
+        each
+        for each in path.rglob("*")
+        if each.suffix in (".yaml", ".yml") and each.name != ANSWERS and each.is_file()
     )
     if not found:
         problems.append(_unreadable(str(path), "no *.yaml file in this folder", "", Level.WARNING))

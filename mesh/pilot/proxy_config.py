@@ -153,7 +153,9 @@ def _match(match: RouteMatch | None) -> str:
     """Return a route's conditions in istioctl's short form (``/prefix*``, ``regex ...``)."""
     if match is None:
         return "/*"
-    if match.path is not None:
+    if match.connect_matcher is not None:
+        text = "CONNECT"
+    elif match.path is not None:
         text = match.path
     elif match.safe_regex is not None:
         text = f"regex {match.safe_regex.regex}"

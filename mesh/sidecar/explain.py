@@ -66,7 +66,7 @@ def _record(entry: _Entry) -> dict[str, Any]:
     info = entry.info
     steps = [dict(step) for step in info.explanation]
     if info.asked is not None and info.route_table is not None:
-        passed = info.route_table.not_taken(_asked(info), info.route)
+        passed = info.route_table.not_taken(*_asked(info))
         for step in steps:
             if passed and step["step"] in ("route", "no route"):
                 step["not_taken"] = passed
@@ -91,11 +91,11 @@ def _record(entry: _Entry) -> dict[str, Any]:
     }
 
 
-def _asked(info: StreamInfo) -> RequestHead:
-    """Make the view of the request again on which its route was chosen."""
+def _asked(info: StreamInfo) -> tuple[RequestHead, Any]:
+    """Make the view of the request again on which its route was chosen; and that route."""
     from mesh.sidecar.filters.head import RequestHead  # the filters know this module
 
-    fields, (path, authority, method), scheme = info.asked
+    fields, (path, authority, method), scheme, route = info.asked
     headers = [(name.decode("latin-1").lower(), value.decode("latin-1")) for name, value in fields]
     parts = [part.decode("latin-1") for part in (method, scheme, authority, path)]
-    return RequestHead(parts[0], parts[1], parts[2], parts[3], headers)
+    return RequestHead(parts[0], parts[1], parts[2], parts[3], headers), route

@@ -56,7 +56,7 @@ class StreamInfo:
     ``start`` is Unix time and ``started`` the monotonic clock, both in seconds; sizes are bytes of
     bodies; ``explanation`` holds one entry per decision, in order: which rule matched, which
     draw chose which cluster, which endpoint was taken and why.  ``asked`` is the request as it
-    was matched, before the route changed it; ``connection`` has the client's addresses and certificate.
+    was matched, before the route changed it, and that route; ``connection`` has the client's addresses and certificate.
     ``metadata`` is Envoy's dynamic metadata: what filters leave for each other and for the log, by
     namespace and key.
     """

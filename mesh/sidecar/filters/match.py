@@ -51,8 +51,9 @@ def find_route(flow: HTTPFlow, info: StreamInfo, rng: Random) -> CompiledRoute |
     """Return the route of the request, or None; the same one for every filter."""
     head = head_of(flow, info)
     if info.route is None and info.route_table is not None:
-        info.asked = info.head[0], info.head[1], flow.request.data.scheme
         route = info.route = info.route_table.match(head, rng)
+        # Kept beside what was asked: ``info.route`` is forgotten when a filter changes a header.
+        info.asked = info.head[0], info.head[1], flow.request.data.scheme, route
         if route is not None:
             info.explain("route", virtual_host=route.virtual_host, matched=route.matched)
     return cast("CompiledRoute | None", info.route)

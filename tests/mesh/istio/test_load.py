@@ -234,6 +234,7 @@ def test_files_and_folders(tmp_path: Path) -> None:
     (tmp_path / "sub" / "a.yml").write_text(VIRTUAL_SERVICE.replace("name: r", "name: s"))
     (tmp_path / "c.yaml").write_bytes(b"a: \xff\n")
     (tmp_path / "notes.txt").write_text("no YAML: [")
+    (tmp_path / "answers.yaml").write_text("share: 10\n")
     (tmp_path / "d.yaml").write_text(
         "kind: [\n---\n" + VIRTUAL_SERVICE.replace("name: r", "name: t")
     )

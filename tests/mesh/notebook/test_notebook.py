@@ -149,6 +149,18 @@ def test_the_act_without_a_mesh_runs() -> None:
     assert "✓ 7-statistics-of-grading.ipynb" in run("7")
 
 
+def test_a_kernel_ends_with_its_run(tmp_path: Path) -> None:
+    import nbformat
+
+    path = tmp_path / "one.ipynb"
+    cell = nbformat.v4.new_code_cell("import os; print(os.getpid())", metadata={"expect": ["[0-9]"]})
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
+    book, found = books.run(path)
+    assert found == []
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(book["cells"][0]["outputs"][0]["text"]), 0)
+
+
 @pytest.fixture
 def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path_factory.mktemp("h").resolve() / "m"

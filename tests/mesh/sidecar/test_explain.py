@@ -28,8 +28,10 @@ def steps(found: dict[str, Any], name: str) -> list[dict[str, Any]]:
 async def test_route_draw_endpoint_and_mirror(kit: Any, folder: Path) -> None:
     weighted = {
         "match": {"prefix": "/"},
+        "requestHeadersToAdd": [{"header": {"key": "on-its-way", "value": "yes"}}],
         "route": {
             "timeout": "0s",
+            "retryPolicy": {"retryOn": "5xx"},
             "weightedClusters": {"clusters": [{"name": "a", "weight": 7}, {"name": "b"}]},
             "requestMirrorPolicies": [{"cluster": "b"}, {"cluster": "gone"}],
         },
