@@ -17,7 +17,7 @@ import socket
 import ssl
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -515,6 +515,15 @@ def locked_out(evidence: Evidence) -> str:
     )
 
 
+def overflowed(evidence: Evidence, items: Sequence[Observation]) -> bool:
+    """Whether the caller's circuit breaker refused one of ``items``."""
+    ids = {item.request_id for item in items}
+    return any(
+        line.get("request_id") in ids and "UO" in str(line.get("response_flags", ""))
+        for line in evidence.access_log
+    )
+
+
 def judged(
     evidence: Evidence, event: str, probes: tuple[str, ...], said: str, help: str
 ) -> Outcome:
@@ -528,7 +537,13 @@ def judged(
         return passed(said, evidence=line)
     if event != "security" and not (event == "bandwidth" and found.kept):
         help = locked_out(evidence) or help
-    where = flagged(evidence, [item for name in probes for item in evidence.probe(name)])[0]
+    items = [item for name in probes for item in evidence.probe(name)]
+    if overflowed(evidence, items):
+        help = (
+            "A circuit breaker refused some of these (flag UO), with two callers at a time: its limits are "
+            "the crowd's, event 9."
+        )
+    where = flagged(evidence, items)[0]
     return failed(f"{found.wrong}.", help=help, evidence=line + (f"; {where}" if where else ""))
 
 

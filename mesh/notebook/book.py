@@ -61,7 +61,9 @@ def run(path: Path, environment: Mapping[str, str] | None = None) -> tuple[Any, 
             km=AsyncKernelManager(kernel_name="python3", transport="ipc"),  # no port is opened
             resources={"metadata": {"path": str(KIT)}},
         )
-        client.owns_km = True  # it ends the kernel that it was given, and with it what a cell started
+        client.owns_km = (
+            True  # it ends the kernel that it was given, and with it what a cell started
+        )
         try:
             client.execute()
         except DeadKernelError:

@@ -97,7 +97,9 @@ def test_slides_turn_and_draw_without_network(tmp_path: Path) -> None:
         assert heading() == "First"
         driver.find_element(By.TAG_NAME, "body").send_keys(Keys.ARROW_RIGHT)
         until(driver, lambda: heading() == "Second")
-        until(driver, lambda: driver.find_elements(By.CSS_SELECTOR, "section.here .barlayer .point"))
+        until(
+            driver, lambda: driver.find_elements(By.CSS_SELECTOR, "section.here .barlayer .point")
+        )
         driver.find_element(By.TAG_NAME, "body").send_keys(Keys.ARROW_LEFT)
         until(driver, lambda: heading() == "First")
         assert {url.partition("#")[0] for url in asked(driver)} == {path.as_uri()}

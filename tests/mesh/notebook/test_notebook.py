@@ -153,7 +153,9 @@ def test_a_kernel_ends_with_its_run(tmp_path: Path) -> None:
     import nbformat
 
     path = tmp_path / "one.ipynb"
-    cell = nbformat.v4.new_code_cell("import os; print(os.getpid())", metadata={"expect": ["[0-9]"]})
+    cell = nbformat.v4.new_code_cell(
+        "import os; print(os.getpid())", metadata={"expect": ["[0-9]"]}
+    )
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
     book, found = books.run(path)
     assert found == []
