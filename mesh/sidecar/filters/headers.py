@@ -237,13 +237,14 @@ def change_response(
 def response_values(info: StreamInfo, response: Response) -> dict[str, str]:
     """Return what operators read of a request that is answered.
 
-    The status of an answer of the sidecar itself is 0: Envoy notes it only afterwards.
+    Envoy notes the status of an answer of its own only afterwards: until then it is 0, or the 100 by
+    which the sidecar told the client to go on.
     """
     theirs = info.details == "via_upstream"
     return {
         "UPSTREAM_HOST": info.upstream_host,
         "UPSTREAM_CLUSTER": info.cluster,
-        "RESPONSE_CODE": str(response.status_code) if theirs else "0",
+        "RESPONSE_CODE": str(response.status_code if theirs else info.response_code),
         "RESPONSE_FLAGS": info.flags_text(),
         "RESPONSE_CODE_DETAILS": info.details,
         "ROUTE_NAME": info.route_name,

@@ -132,6 +132,8 @@ class Exchange:
         info.bytes_received = len(body)
         info.request_stream = stream
         info.request_chunked = head.length is None
+        if head.expect_continue:
+            info.response_code = 100  # the codec has said so already; the answer's status follows
         info.limits = self
         self.flow.metadata[METADATA_KEY] = info
         self._task: asyncio.Task[None] | None = None
