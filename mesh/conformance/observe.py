@@ -50,6 +50,7 @@ _VARYING = re.compile(r"(127\.0\.0\.1:|remote_address:/)[^\s,}|]+")
 _HASH = re.compile(r"Hash=[0-9a-f]{64}")
 _CERTIFICATE = re.compile(r'Cert="[^"]*"')
 """Fingerprint and text of a caller's certificate in x-forwarded-client-cert: others on every run."""
+_SINGLE_B3 = re.compile(r"^([0-9a-f]{16,32})-([0-9a-f]{16})(-[01])(-[0-9a-f]{16})?$")
 Row = dict[str, str]
 
 
@@ -169,7 +170,15 @@ def _received(headers: Mapping[str, object], names: Names) -> Row:
         left = name == _TIME_LEFT and headers.get(_ATTEMPT, "1") != "1"
         drawn = name in _VOLATILE or left
         found[name] = ANY if drawn else names.clean(names.here(str(value)))
+        if name == "b3":
+            found[name] = _SINGLE_B3.sub(_without_draws, str(value))
     return found
+
+
+def _without_draws(found: re.Match[str]) -> str:
+    """Take out of a header b3 what a sidecar draws: its span, and the trace that begins with it."""
+    trace, span, sampled, parent = found.groups(default="")
+    return f"{ANY if trace.endswith(span) else trace}-{ANY}{sampled}{parent}"
 
 
 def request_rows(journal: Iterable[Mapping[str, Any]], names: Names) -> list[Row]:

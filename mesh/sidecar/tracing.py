@@ -1,7 +1,7 @@
 """Tracing: each request that a sidecar has becomes a span, and the next sidecar's span its child.
 
 The sidecar draws whether a request is traced (Telemetry ``spec.tracing[].randomSamplingPercentage``),
-notes the decision in ``x-request-id``, takes the trace over from the headers ``x-b3-*`` or
+notes the decision in ``x-request-id``, takes the trace over from the headers ``b3``, ``x-b3-*`` or
 ``traceparent`` or begins one, and writes the headers of its own span into the request that goes
 upstream.  Between a request that came in and one that goes out stands the application: if it does
 not copy these headers, the trace ends there.  See it with ``meshctl trace``.
@@ -39,13 +39,18 @@ from mesh.sidecar.zipkin import Reporter
 REQUEST_ID = b"x-request-id"
 TRACE_ID, SPAN_ID = b"x-b3-traceid", b"x-b3-spanid"
 PARENT_ID, SAMPLED, FLAGS = b"x-b3-parentspanid", b"x-b3-sampled", b"x-b3-flags"
-TRACEPARENT = b"traceparent"
+TRACEPARENT, B3 = b"traceparent", b"b3"
 CONTEXT = frozenset({TRACE_ID, SPAN_ID, PARENT_ID, SAMPLED, TRACEPARENT})
 """Headers that a span writes anew."""
+SINGLE = frozenset({B3, TRACEPARENT})
+"""The same where the caller said it in the one header ``b3``; ``x-b3-*`` beside it pass as they are."""
 SAMPLED_REASON = "9"
 """What stands in a traced request id where version 4 has its 4; ``a`` and ``b``: it was forced."""
 _REASONS = "9ab"
 _HEX = re.compile(r"[0-9a-f]+")
+_SINGLE = re.compile(
+    r"([0-9a-f]{32}|[0-9a-f]{16})-([0-9a-f]{16})(?:-([01d])(?:-([0-9a-f]{16}))?)?|([01d])"
+)
 _TRACEPARENT = re.compile(
     r"[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-([0-9a-f]{2})"
 )
@@ -53,22 +58,35 @@ _TRACEPARENT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class SpanContext:
-    """What travels in headers: ids in lower-case hexadecimal; ``parent_id`` ``""`` at the root."""
+    """What travels in headers: ids in lower-case hexadecimal; ``parent_id`` ``""`` at the root.
+
+    ``single``: it came in the header ``b3`` and goes on in it.
+    """
 
     trace_id: str
     span_id: str
     parent_id: str
     sampled: bool
+    single: bool = False
+
+    def inject(self, fields: Fields) -> Fields:
+        """Return ``fields`` with this context in place of the caller's."""
+        written = SINGLE if self.single else CONTEXT
+        return [each for each in fields if each[0] not in written] + self.headers()
 
     def headers(self) -> Fields:
         """Return the headers by which the next sidecar goes on."""
         sampled = b"1" if self.sampled else b"0"
         trace, span = self.trace_id.encode(), self.span_id.encode()
+        parent = (TRACEPARENT, b"00-%b-%b-0%b" % (trace.rjust(32, b"0"), span, sampled))
+        if self.single:
+            parts = [trace, span, sampled, *([self.parent_id.encode()] if self.parent_id else [])]
+            return [(B3, b"-".join(parts)), parent]
         fields = [(TRACE_ID, trace), (SPAN_ID, span)]
         if self.parent_id:
             fields.append((PARENT_ID, self.parent_id.encode()))
         fields.append((SAMPLED, sampled))
-        fields.append((TRACEPARENT, b"00-%b-%b-0%b" % (trace.rjust(32, b"0"), span, sampled)))
+        fields.append(parent)
         return fields
 
 
@@ -92,15 +110,17 @@ def decide(request_id: str, percent: float) -> tuple[str, bool]:
 
 
 class NoSpanError(ValueError):
-    """The headers ``x-b3-*`` make no sense: Envoy passes them on and has no span of its own."""
+    """The headers ``b3`` or ``x-b3-*`` make no sense: Envoy passes them on and has no span of its own."""
 
 
 def extract(headers: dict[bytes, bytes], traced: bool) -> tuple[SpanContext | None, bool]:
     """Return the caller's context, or None, and whether to sample: its decision before ours.
 
-    ``traceparent`` counts where ``x-b3-traceid`` or ``x-b3-spanid`` is missing; then it is sampled
+    ``b3`` counts alone where it is there (``_extract_single``).  ``traceparent`` counts where ``x-b3-traceid`` or ``x-b3-spanid`` is missing; then it is sampled
     when its flag or ``x-b3-sampled`` says so.  Raises NoSpanError.
     """
+    if B3 in headers:
+        return _extract_single(headers[B3].decode("latin-1").lower(), traced)
     text = {name: headers[name].decode("latin-1").lower() for name in headers.keys() & CONTEXT}
     found = _TRACEPARENT.fullmatch(text.get(TRACEPARENT, ""))
     theirs = found is not None and bool(int(found[3], 16) & 1)
@@ -119,6 +139,19 @@ def extract(headers: dict[bytes, bytes], traced: bool) -> tuple[SpanContext | No
     return None, sampled
 
 
+def _extract_single(text: str, traced: bool) -> tuple[SpanContext, bool]:
+    """Read ``TRACE-SPAN[-SAMPLED[-PARENT]]`` or SAMPLED alone; ``d`` (debug) is sampled too.
+
+    A context without ids stands for a trace that is to begin.
+    """
+    found = _SINGLE.fullmatch(text)
+    if found is None:
+        raise NoSpanError
+    trace, span, said, parent, alone = found.groups(default="")
+    sampled = (said or alone) != "0" if said or alone else traced
+    return SpanContext(trace, span, parent, sampled, single=True), sampled
+
+
 def _number(text: str, most: int) -> str:
     """Return an id of 16 (or ``most``) digits; NoSpanError for what is none."""
     if not _HEX.fullmatch(text) or (len(text) > 16 and len(text) != most):
@@ -129,9 +162,10 @@ def _number(text: str, most: int) -> str:
 def child(parent: SpanContext | None, sampled: bool, rng: Random) -> SpanContext:
     """Begin a span below ``parent``, or a trace."""
     span_id = f"{rng.getrandbits(64):016x}"
-    if parent is not None:
-        return SpanContext(parent.trace_id, span_id, parent.span_id, sampled)
-    return SpanContext(f"{rng.getrandbits(64):016x}{span_id}", span_id, "", sampled)
+    single = parent is not None and parent.single
+    if parent is not None and parent.trace_id:
+        return SpanContext(parent.trace_id, span_id, parent.span_id, sampled, single)
+    return SpanContext(f"{rng.getrandbits(64):016x}{span_id}", span_id, "", sampled, single)
 
 
 @dataclass(slots=True)
@@ -149,13 +183,13 @@ class ActiveSpan:
 
     def inject(self, fields: Fields) -> Fields:
         """Return ``fields`` with the headers of this span."""
-        return [each for each in fields if each[0] not in CONTEXT] + self.context.headers()
+        return self.context.inject(fields)
 
     def shadow(self, fields: Fields, sampled: bool | None, rng: Random) -> Fields:
         """Return the headers of a mirrored copy: a span of its own, mostly not sampled."""
         keep = self.context.sampled if sampled is None else sampled
         context = child(self.context, keep, rng)
-        return [each for each in fields if each[0] not in CONTEXT] + context.headers()
+        return context.inject(fields)
 
     def question(self, cluster: str) -> Question:
         """Begin the span of a question that the sidecar itself asks because of this request."""
@@ -175,7 +209,7 @@ class Question:
 
     def inject(self, fields: Fields) -> Fields:
         """Return ``fields`` with the headers of this span."""
-        return [each for each in fields if each[0] not in CONTEXT] + self.context.headers()
+        return self.context.inject(fields)
 
     def finish(self, address: str, status: int, flags: str, tags: dict[str, str]) -> None:
         """Report the span, if it is sampled; ``status`` 0: no answer came."""

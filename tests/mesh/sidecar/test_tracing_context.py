@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
-from mesh.sidecar.tracing import NoSpanError, extract
+from mesh.sidecar.tracing import NoSpanError, child, extract
 
 B3, PARENT, W3C, W3C_SPAN = "a" * 32, "b" * 16, "c" * 32, "d" * 16
 TRACED, UNTRACED = f"00-{W3C}-{W3C_SPAN}-01", f"00-{W3C}-{W3C_SPAN}-00"
@@ -57,6 +59,52 @@ def test_a_trace_goes_on(
 @pytest.mark.parametrize("traced", [True, False])
 def test_a_trace_begins(headers: dict[str, str], traced: bool) -> None:
     assert extract(raw(headers), traced) == (None, traced)
+
+
+@pytest.mark.parametrize(
+    ("said", "parent", "sampled"),
+    [
+        (f"{B3}-{PARENT}-1-{W3C_SPAN}", True, True),
+        (f"{B3.upper()}-{PARENT}-0", True, False),
+        (f"{B3}-{PARENT}-d", True, True),
+        (f"{B3}-{PARENT}", True, None),
+        (f"{B3[:16]}-{PARENT}-1", True, True),
+        ("1", False, True),
+        ("d", False, True),
+        ("0", False, False),
+    ],
+)
+@pytest.mark.parametrize("traced", [True, False])
+def test_one_header_counts_alone(
+    said: str, parent: bool, sampled: bool | None, traced: bool
+) -> None:
+    others = {"x-b3-traceid": W3C, "x-b3-spanid": W3C_SPAN, "x-b3-sampled": "0"}
+    context, decided = extract(raw({"b3": said, "traceparent": UNTRACED, **others}), traced)
+    assert context is not None
+    assert context.single
+    assert decided == (traced if sampled is None else sampled)
+    begun = child(context, decided, Random(1))
+    fields = dict(begun.inject([*raw(others).items(), (b"b3", said.encode())]))
+    flag, span = "1" if decided else "0", begun.span_id
+    if parent:
+        assert fields[b"b3"].decode() == f"{context.trace_id}-{span}-{flag}-{PARENT}"
+    else:
+        assert fields[b"b3"].decode() == f"{begun.trace_id}-{span}-{flag}"
+        assert begun.trace_id.endswith(span)
+    assert fields[b"traceparent"].decode() == f"00-{begun.trace_id.zfill(32)}-{span}-0{flag}"
+    assert fields[b"x-b3-traceid"].decode() == W3C
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "", "x", "zzz", f"{B3}-{PARENT}-x", f"{B3}-bbbb-1", f"{B3}-{PARENT}-", f"{B3}-{PARENT}-1-xyz",
+        f"{B3}-{PARENT}-{W3C_SPAN}", f"{'g' * 32}-{PARENT}-1",
+    ],
+)  # fmt: skip
+def test_one_header_that_makes_no_sense_leaves_the_request_without_a_span(said: str) -> None:
+    with pytest.raises(NoSpanError):
+        extract(raw({"b3": said, "traceparent": TRACED}), True)
 
 
 @pytest.mark.parametrize("ids", [("zz", PARENT), (B3, ""), ("a" * 20, PARENT)])
