@@ -3,7 +3,8 @@
     applyTo: HTTP_FILTER                  the filter into sidecars (SIDECAR_INBOUND) or gateways
     applyTo: VIRTUAL_HOST or HTTP_ROUTE   MERGE of typed_per_filter_config: a bucket of its own
 
-Beside it patches of clusters are executed (``mesh.pilot.translate.envoy_filter``).  Everything else
+Beside it patches of clusters (``mesh.pilot.translate.envoy_filter``) and limits of the HTTP connection
+manager (``connection_manager``) are executed.  Everything else
 is accepted and has no effect; ``read`` says why, in the words that ``analyze`` and ``apply`` print.
 Sources: Istio, "Enabling Rate Limits using Envoy"; Envoy, LocalRateLimit and TokenBucket.
 """
@@ -175,7 +176,7 @@ def _limit(typed: Any, path: tuple[str, ...]) -> dict[str, Any]:
         raise NoEffectError(f"a filter of type {kind} is not executed")
     if not isinstance(config, Mapping):
         raise BadLimitError(path, "a LocalRateLimit is a mapping")
-    found = {_snake(str(key)): each for key, each in config.items()}
+    found = {snake(str(key)): each for key, each in config.items()}
     strange = sorted(found.keys() - _FIELDS)
     if strange:
         raise NoEffectError(f"{', '.join(strange)} of LocalRateLimit is not executed")
@@ -191,7 +192,7 @@ def _bucket(bucket: Any, path: tuple[str, ...]) -> None:
     if not isinstance(bucket, Mapping):
         raise BadLimitError(path, "token_bucket is a mapping")
     for key, each in bucket.items():
-        name = _snake(str(key))
+        name = snake(str(key))
         if name in ("max_tokens", "tokens_per_fill"):
             if not isinstance(each, int) or isinstance(each, bool) or each < 1:
                 raise BadLimitError((*path, str(key)), f"{name} is a whole number from 1")
@@ -200,14 +201,14 @@ def _bucket(bucket: Any, path: tuple[str, ...]) -> None:
                 raise BadLimitError((*path, str(key)), "fill_interval is a duration like 60s")
         else:
             raise BadLimitError((*path, str(key)), f"TokenBucket has no field {key}")
-    if "fill_interval" not in {_snake(str(key)) for key in bucket}:
+    if "fill_interval" not in {snake(str(key)) for key in bucket}:
         raise BadLimitError(path, "token_bucket needs a fill_interval")
 
 
 def _share(share: Any, path: tuple[str, ...]) -> None:
     if share is None:
         return
-    values = {_snake(str(k)): v for k, v in share.items()} if isinstance(share, Mapping) else {}
+    values = {snake(str(k)): v for k, v in share.items()} if isinstance(share, Mapping) else {}
     percent = values.get("default_value")
     if not isinstance(percent, Mapping):
         raise BadLimitError(path, "default_value with numerator and denominator is missing")
@@ -218,5 +219,6 @@ def _share(share: Any, path: tuple[str, ...]) -> None:
         raise BadLimitError(path, f"denominator is one of {', '.join(_DENOMINATORS)}")
 
 
-def _snake(name: str) -> str:
+def snake(name: str) -> str:
+    """``maxTokens`` -> ``max_tokens``."""
     return re.sub(r"[A-Z]", lambda found: "_" + found[0].lower(), name)

@@ -50,7 +50,9 @@ class Outgoing:
 class Http2Session:
     """One HTTP/2 connection over ``transport``."""
 
-    def __init__(self, transport: asyncio.Transport, client: bool) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, client: bool, header_bytes: int = 64 * 1024
+    ) -> None:
         self._transport = transport
         self._h2 = H2Connection(
             H2Configuration(client_side=client, header_encoding=None, logger=None)
@@ -58,7 +60,7 @@ class Http2Session:
         initial = {
             SettingCodes.INITIAL_WINDOW_SIZE: STREAM_WINDOW,
             SettingCodes.MAX_CONCURRENT_STREAMS: MAX_STREAMS,
-            SettingCodes.MAX_HEADER_LIST_SIZE: 64 * 1024,
+            SettingCodes.MAX_HEADER_LIST_SIZE: header_bytes,
         }
         if client:
             initial[SettingCodes.ENABLE_PUSH] = 0

@@ -37,7 +37,7 @@ from mesh.sidecar.filters import FilterContext, make_filters
 from mesh.sidecar.filters.routing import RouteTable
 from mesh.sidecar.mitm.connection import ConnectionHandler
 from mesh.sidecar.mitm.flow import make_headers, random_uuid
-from mesh.sidecar.mitm.http1 import RawHead
+from mesh.sidecar.mitm.http1 import MAX_HEAD_KB, MAX_HEADERS, RawHead
 from mesh.sidecar.mitm.master import hooks_of
 from mesh.sidecar.normalize_path import one_spelling, path_rules
 from mesh.sidecar.stats import Stats
@@ -137,6 +137,8 @@ class HttpConnectionManager:
         self._path_rules = path_rules(config)
         self.may_be_http2 = config.codec_type is not CodecType.HTTP1
         common = config.common_http_protocol_options
+        self.max_head_bytes = (config.max_request_headers_kb or MAX_HEAD_KB) * 1024
+        self.max_headers, self.max_requests = MAX_HEADERS, 0
         self.stream_idle_timeout = seconds(config.stream_idle_timeout, 300.0)
         self.delayed_close_timeout = seconds(config.delayed_close_timeout, 1.0)
         self.drain_timeout = seconds(config.drain_timeout, 5.0)
@@ -147,6 +149,8 @@ class HttpConnectionManager:
         if common is not None:
             self.max_connection_duration = seconds(common.max_connection_duration, 0.0)
             self.max_stream_duration = seconds(common.max_stream_duration, 0.0)
+            self.max_headers = common.max_headers_count or MAX_HEADERS
+            self.max_requests = common.max_requests_per_connection or 0
         self._edge = bool(config.use_remote_address)
         self._append_xff = self._edge and not config.skip_xff_append
         self._keep_request_id = not self._edge or config.preserve_external_request_id

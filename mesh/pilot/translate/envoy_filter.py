@@ -5,7 +5,8 @@ CLUSTER`` and ``operation: MERGE`` are executed, with the fields of ``EXECUTED``
 which clusters (``context``, ``cluster.service``: the full name, ``portNumber``, ``subset``,
 ``name``), ``workloadSelector`` whose proxies.  One of the root namespace is for the whole mesh.
 A list that is merged grows, as in Istio.  What of clusters is not executed is told when it is
-applied (KIT0203); the local rate limit is in ``local_rate_limit``, all else has no effect (KIT0011).
+applied (KIT0203); limits of the HTTP connection manager are in
+``network_filter``, the local rate limit in ``local_rate_limit``; all else has no effect (KIT0011).
 Source: istio/istio ``pilot/pkg/networking/core/envoyfilter/cluster_patch.go``.
 Shown by ``meshctl proxy-config cluster POD -o json``.
 """
@@ -112,7 +113,7 @@ def _merge(cluster: Cluster, extra: Cluster) -> None:
         if isinstance(theirs, list):
             setattr(cluster, name, [*ours, *theirs])
         elif isinstance(theirs, Message) and ours is not None:
-            setattr(cluster, name, type(theirs).from_dict(_over(ours.to_dict(), theirs.to_dict())))
+            setattr(cluster, name, merged(ours, theirs))
         elif theirs:
             setattr(cluster, name, theirs)
     if cluster.health_checks:
@@ -120,6 +121,11 @@ def _merge(cluster: Cluster, extra: Cluster) -> None:
         if balancing.update_merge_window is None:
             balancing.update_merge_window = timedelta(0)
         cluster.common_lb_config = balancing
+
+
+def merged[Kind: Message](ours: Kind, theirs: Kind) -> Kind:
+    """Return ``ours`` with the fields of ``theirs``."""
+    return type(ours).from_dict(_over(ours.to_dict(), theirs.to_dict()))
 
 
 def _over(base: Any, upper: Any) -> Any:

@@ -41,6 +41,7 @@ from mesh.pilot.translate import (
     access_control,
     connect,
     cors,
+    envoy_filter,
     fault,
     gateway,
     gateway_chains,
@@ -49,6 +50,7 @@ from mesh.pilot.translate import (
     mesh_config,
     messages,
     names,
+    network_filter,
     outside_tls,
     peer_metadata,
     routes,
@@ -242,6 +244,10 @@ def _manager(
     )
     mesh_config.normalize(manager, view.mesh_config.normalization)
     tracing.apply(manager, view, node)
+    context = envoy_filter.INBOUND if inbound_port else envoy_filter.OUTBOUND
+    if gateway_port:
+        context = envoy_filter.GATEWAY
+    network_filter.merge(manager, view, node, context, inbound_port or gateway_port)
     return manager
 
 

@@ -79,6 +79,7 @@ class ConnectionHandler(asyncio.Protocol):
         self.closed = asyncio.Event()
         self.codec: ServerCodec | None = None
         self.idle_since = 0.0
+        self._requests = 0
         self._first = b""
         self._leaving = False
         self._timers: list[asyncio.TimerHandle] = []
@@ -141,6 +142,13 @@ class ConnectionHandler(asyncio.Protocol):
         if self._leaving and self.codec.busy:
             self._leaving = False
             self.codec.drain()
+
+    def count_request(self) -> None:
+        """Take note of a request; the answer to the last one that is allowed says so."""
+        self._requests += 1
+        if self._requests == self.hcm.max_requests:
+            self.hcm.count("downstream_cx_max_requests_reached")
+            self.drain()
 
     def _look_idle(self) -> None:
         """Close a connection that has had no request for too long."""

@@ -116,6 +116,7 @@ class Exchange:
         self._addons = connection.listener.master.addons
         self._codec = codec
         self._head = head
+        connection.count_request()
         self._loop = connection.loop
         if connection.secure:
             head.scheme = b"https"

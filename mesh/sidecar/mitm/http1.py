@@ -11,8 +11,11 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-MAX_HEAD = 60 * 1024
+MAX_HEAD_KB = 60
 """Envoy's default max_request_headers_kb."""
+
+MAX_HEAD = MAX_HEAD_KB * 1024
+"""The same of an answer, in bytes."""
 
 MAX_HEADERS = 100
 """Envoy's default max_headers_count."""
@@ -93,7 +96,7 @@ def bad_head(raw: bytes) -> BadRequestError:
     return BadRequestError()
 
 
-def read_head(raw: bytes) -> RawHead:
+def read_head(raw: bytes, max_headers: int = MAX_HEADERS) -> RawHead:
     """Parse ``raw``, a request head that ends with the empty line.
 
     Hop-by-hop headers are taken out, the names become lower case (as Envoy sends them on), and
@@ -109,7 +112,8 @@ def read_head(raw: bytes) -> RawHead:
     length: int | None = 0
     lengths = codings = 0
     expect = False
-    for name, value in _FIELD.findall(block):
+    lines = _FIELD.findall(block)
+    for name, value in lines:
         name = name.lower()
         value = value.rstrip(b" \t")
         if name not in _SPECIAL:
@@ -139,7 +143,7 @@ def read_head(raw: bytes) -> RawHead:
                 fields.append((name, value))
         elif name == b"te" and b"trailers" in value.lower():
             fields.append((name, b"trailers"))
-    if len(fields) > MAX_HEADERS:
+    if len(lines) > max_headers:
         raise BadRequestError("http1.too_many_headers", 431, b"Request Header Fields Too Large")
     if lengths and codings:
         raise BadRequestError("http1.content_length_and_chunked_not_allowed")

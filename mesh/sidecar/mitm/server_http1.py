@@ -19,7 +19,7 @@ from mitmproxy.http import Response
 from mesh.sidecar.body import SMALL_BODY, BodyStream, Trailers
 from mesh.sidecar.local_reply import refusal
 from mesh.sidecar.mitm.exchange import Exchange, log_refusal
-from mesh.sidecar.mitm.http1 import MAX_HEAD, BadRequestError, ChunkedReader, read_head
+from mesh.sidecar.mitm.http1 import BadRequestError, ChunkedReader, read_head
 from mesh.sidecar.mitm.response import head_bytes, whole_bytes
 from mesh.sidecar.mitm.tunnel import Tunnel
 from mesh.sidecar.stream_info import StreamInfo
@@ -99,8 +99,8 @@ class Http1Server:
         if not self._started and buffer:
             self._start, self._started = time.time(), self._loop.time()
         end = buffer.find(b"\r\n\r\n")
-        if end < 0 or end > MAX_HEAD:
-            if len(buffer) > MAX_HEAD:
+        if end < 0 or end > self._hcm.max_head_bytes:
+            if len(buffer) > self._hcm.max_head_bytes:
                 raise BadRequestError(
                     "http1.headers_too_large", 431, b"Request Header Fields Too Large"
                 )
@@ -115,7 +115,7 @@ class Http1Server:
             self._head_timer = None
         raw = bytes(buffer[: end + 4])
         del buffer[: end + 4]
-        head = read_head(raw)
+        head = read_head(raw, self._hcm.max_headers)
         self._closing = self._closing or head.close
         if head.expect_continue:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -32,7 +32,7 @@ from mitmproxy.http import Response
 from mesh.sidecar.body import BodyStream, Trailers
 from mesh.sidecar.http2_session import CONNECTION_HEADERS, Credit, Http2Session
 from mesh.sidecar.mitm.exchange import Exchange
-from mesh.sidecar.mitm.http1 import MAX_HEADERS, RawHead
+from mesh.sidecar.mitm.http1 import MAX_HEAD, MAX_HEADERS, RawHead
 from mesh.sidecar.stream_info import StreamInfo
 from mesh.sidecar.upstream.resets import UpstreamResetError
 
@@ -128,7 +128,9 @@ class Http2Server:
     def __init__(self, connection: ConnectionHandler) -> None:
         self._connection = connection
         self._transport = connection.transport
-        self._session = Http2Session(connection.transport, client=False)
+        self._session = Http2Session(
+            connection.transport, client=False, header_bytes=connection.hcm.max_head_bytes + 4096
+        )
         self._streams: dict[int, ServerStream] = {}
         self._draining = False
 
@@ -203,7 +205,8 @@ class Http2Server:
         if self._draining:
             self._session.reset(number, ErrorCodes.REFUSED_STREAM)
             return
-        head = read_head(_fields(event.headers))
+        hcm = self._connection.hcm
+        head = read_head(_fields(event.headers), hcm.max_headers, hcm.max_head_bytes)
         if head is None:
             self._session.reset(number, ErrorCodes.PROTOCOL_ERROR)
             return
@@ -245,8 +248,10 @@ def _fields(headers: object) -> Trailers:
     return [(bytes(name), bytes(value)) for name, value in headers or []]  # type: ignore[attr-defined]
 
 
-def read_head(headers: Trailers) -> RawHead | None:
-    """Make the head of a request of HTTP/2 headers; None when a part is missing.
+def read_head(
+    headers: Trailers, max_headers: int = MAX_HEADERS, max_bytes: int = MAX_HEAD
+) -> RawHead | None:
+    """Make the head of a request of HTTP/2 headers; None when a part is missing, or it is too large.
 
     Several ``cookie`` headers become one; ``h2`` has checked names and pseudo headers.
     """
@@ -271,7 +276,8 @@ def read_head(headers: Trailers) -> RawHead | None:
     if cookies:
         fields.append((b"cookie", b"; ".join(cookies)))
     method = pseudo.get(b":method", b"")
-    if not method or len(fields) > MAX_HEADERS:
+    size = sum(len(name) + len(value) for name, value in headers)
+    if not method or len(headers) - len(cookies) > max_headers or size > max_bytes:
         return None
     authority = pseudo.get(b":authority", b"")
     path = pseudo.get(b":path", b"")

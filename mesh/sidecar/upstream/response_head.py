@@ -41,7 +41,8 @@ def read_response_head(raw: bytes) -> ResponseHead:
     length: int | None = None
     chunked = upgrade = False
     connection = b""
-    for name, value in _FIELD.findall(block):
+    lines = _FIELD.findall(block)
+    for name, value in lines:
         name = name.lower()
         value = value.rstrip(b" \t")
         if name == b"content-length":
@@ -59,7 +60,7 @@ def read_response_head(raw: bytes) -> ResponseHead:
             chunked = True
         elif name == b"connection":
             connection += value.lower()
-    if (chunked and length is not None) or len(fields) > MAX_HEADERS:
+    if (chunked and length is not None) or len(lines) > MAX_HEADERS:
         raise protocol_error()
     if code == b"204" and (chunked or length):
         raise protocol_error()
