@@ -43,6 +43,7 @@ def create(options: AppOptions) -> Blueprint:
     def reload() -> Response:
         if handed_in is not None:
             handed_in.reload()
+            handed_in.begin()
         return Response("OK\n", mimetype="text/plain")
 
     return routes

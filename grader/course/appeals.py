@@ -16,12 +16,17 @@ from grader.course.grades import Row, number, rows, write_tables
 from grader.course.rescore import Rescored, checks_of, rescore, set_aside, write
 from grader.course.roster import CourseError
 from grader.course.store import Attempt, Store
-from grader.course.story import deciding, viva
+from grader.course.story import deciding, diagnosed, viva
 from grader.evidence.record import load_evidence
 from grader.fence.hand_in import prepare
 from grader.lab import find_lab
 from grader.report.terminal import make_console
 from grader.run import EXIT_SOUND, EXIT_UNGRADABLE, Options, check_options, guarded
+
+SEQUENTIAL = (
+    "A check of chance looks at one request after another and stops where it is sure: its evidence "
+    "may count fewer than were sent."
+)
 
 
 def say(console: Console, text: str) -> None:
@@ -179,13 +184,18 @@ def explain_row(console: Console, store: Store, course: Course, row: Row) -> Non
     if result.get("foreign"):
         say(console, f"  These files answer {result['foreign']}.")
     checks = checks_of(store, find_lab(row.lab))
-    for item, lines in deciding(load_evidence(row.attempt.run), checks, result):
+    evidence = load_evidence(row.attempt.run)
+    for item, lines in deciding(evidence, checks, result):
         head = f"{item['verdict']} {item['points']}/{item['max_points']}"
         say(console, f"  {item['name']} {head}: {item['rationale']}")
         if item["evidence"]:
             say(console, f"    evidence: {item['evidence']}")
         for line in lines:
             say(console, f"    {line}")
+    random_checks = any("false fail <=" in item["evidence"] for item in result["checks"])
+    for line in (diagnosed(evidence), SEQUENTIAL if random_checks else ""):
+        if line:
+            say(console, f"  {line}")
     say(console, f"  Look it up in {row.attempt.run}; `grade rescore` judges it again.")
 
 
@@ -199,7 +209,7 @@ def arithmetic(row: Row, result: dict[str, Any]) -> str:
     ):
         if mine:
             points = sum(each["points"] for each in mine)
-            told.append(f"{title} {points} of {sum(each['max_points'] for each in mine)}")
+            told.append(f"{title} {number(points)} of {sum(each['max_points'] for each in mine)}")
     text = f"The points: {', '.join(told)}"
     if row.mark is None or row.score is None:
         return f"{text}; no mark."

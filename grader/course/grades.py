@@ -78,7 +78,8 @@ def row(
     rule = course.lab(lab)
     judged = [each for each in attempts if each.done]
     results = {
-        each.name: apply_overrides(counted(each.result(), rule), overrides) for each in judged
+        each.name: apply_overrides(counted(each.result(), rule), overrides, rule.points)
+        for each in judged
     }
     if not judged:
         if attempts:
@@ -104,7 +105,12 @@ def row(
     chosen = next(each for each in judged if each.name == mark.attempt)
     result = results[chosen.name]
     said = [result.get("reason", ""), mark.why, *(each.text for each in overrides)]
-    reason = "; ".join(part for part in said if part) or first_failure(result, course.hidden)
+    decided = {each.check for each in overrides}
+    left = [item for item in result["checks"] if item["name"] not in decided]
+    lost = any(item["verdict"] != Verdict.PASS for item in left) and "" not in decided
+    if not result.get("reason") and (lost or not any(said)):  # lateness alone explains no check
+        said.append(first_failure({**result, "checks": left}, course.hidden))
+    reason = "; ".join(part for part in said if part)
     verdict = str(result["verdict"])
     return Row(
         student,

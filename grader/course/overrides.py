@@ -3,7 +3,7 @@
     student,lab,check,points,reason,who,date
     ada,1,share-is-right,4,"wrong roster parameters, see mail",mk,2026-11-09
 
-``check`` empty sets the lab's whole score (before lateness).  Every row needs a reason and who it
+``check`` empty sets the lab's whole score, in the course's points (before lateness).  Every row needs a reason and who it
 was: a mark that somebody changed must say so for as long as it exists.
 """
 
@@ -60,8 +60,13 @@ def read_overrides(path: Path) -> list[Override]:
     return found
 
 
-def apply_overrides(result: dict[str, Any], overrides: Sequence[Override]) -> dict[str, Any]:
+def apply_overrides(
+    result: dict[str, Any], overrides: Sequence[Override], full: float | None = None
+) -> dict[str, Any]:
     """The result after ``overrides``; the given one stays as it is.
+
+    ``full`` are the course's points for the lab, in which its whole score is set; a check's points
+    are the lab's own.
 
     CourseError when one names a check that the lab does not have.
     """
@@ -71,7 +76,7 @@ def apply_overrides(result: dict[str, Any], overrides: Sequence[Override]) -> di
     whole = None
     for each in overrides:
         if not each.check:
-            whole = each.points
+            whole = each.points * (changed["max_score"] / full if full else 1.0)
             continue
         item = next((one for one in changed["checks"] if one["name"] == each.check), None)
         if item is None:

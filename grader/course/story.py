@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import random
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from grader.checks import CheckFile
+from grader.diagnosis import PROBE
 from grader.evidence.record import Evidence
 from grader.evidence.traffic import FLAGS, percent
 from grader.load.observation import Observation
@@ -65,10 +67,14 @@ def flags(text: str) -> str:
 def deciding(
     evidence: Evidence, checks: CheckFile, result: dict[str, Any]
 ) -> Iterator[tuple[dict[str, Any], list[str]]]:
-    """Each check of ``result`` with the lines that tell which requests decided it."""
+    """Each check of ``result`` with the lines that tell which requests decided it.
+
+    A request's way is told once; an answer has its question and what was given.
+    """
     needs = {item.name: item.needs for item in checks.checks}
+    told: set[str] = set()
     for item in result["checks"]:
-        lines: list[str] = []
+        lines: list[str] = [] if item["name"] in needs else [item["description"]]
         for probe in needs.get(item["name"], ()):
             whole = len(evidence.probe(probe))
             for group in groups(evidence, probe)[:5]:
@@ -79,9 +85,27 @@ def deciding(
                     f"{group.what}, {first.request_id} to {last.request_id}"
                 )
             if item["verdict"] != "pass" and (odd := oddest(evidence, probe)):
-                lines.append(f"the way of {odd.request_id}:")
-                lines += [f"  {station}" for station in way(evidence, odd.request_id)]
+                seen = odd.request_id in told
+                lines.append(f"the way of {odd.request_id}:{' see above' if seen else ''}")
+                lines += [] if seen else [f"  {each}" for each in way(evidence, odd.request_id)]
+                told.add(odd.request_id)
         yield item, lines
+
+
+def diagnosed(evidence: Evidence) -> str:
+    """What the diagnosis was about, in a sentence for the staff; ``""`` without one."""
+    variant = evidence.notes.get(PROBE, {}).get("variant")
+    if not variant:
+        return ""
+    ids = {item.request_id for item in evidence.probe(PROBE)}
+    lines = [item for item in evidence.access_log if item.get("request_id") in ids]
+    seen = Counter(
+        each for item in lines for each in str(item.get("response_flags", "")).split(",")
+    )
+    wrote = ", ".join(f"{name} {count}" for name, count in seen.most_common() if name in FLAGS)
+    return (
+        f"The diagnosis: the mesh was broken as {variant}; its sidecars wrote {wrote or 'no flag'}."
+    )
 
 
 def oddest(evidence: Evidence, probe: str) -> Observation | None:
@@ -180,6 +204,14 @@ def _about_checks(result: dict[str, Any], rng: random.Random) -> list[VivaQuesti
     if not told:
         return []
     item = rng.choice(list(told))
+    if lost and item["name"] in {each["name"] for each in result.get("answers", ())}:
+        return [
+            VivaQuestion(
+                f"This answer was wrong: {item['description']} Where in what the run recorded would "
+                "you look now, and what would you have to read there?",
+                f"{item['rationale']} {item['help']}",
+            )
+        ]
     if lost:
         return [
             VivaQuestion(

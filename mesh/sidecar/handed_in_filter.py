@@ -4,8 +4,8 @@ In a real mesh this is a WasmPlugin (code in a sandbox within Envoy) or ``ext_pr
 Envoy asks about each request).  Here the process gets a request's head as one line of JSON, runs
 the addon's hooks ``request`` and ``response`` on a flow of mitmproxy, and says what has become of
 it: other headers, another path, or an answer at once.  Bodies stay here.  When the code fails, the
-request is refused with 500 (Istio: ``failStrategy: FAIL_CLOSE``).  Code that ended or hung ``TRIES``
-times running is not started again before the next ``reload``.
+request is refused with 500 (Istio: ``failStrategy: FAIL_CLOSE``).  Code that does not start, or
+ended or hung ``TRIES`` times running, is not started again before the next ``reload``.
 See it with ``meshctl logs POD``: details ``handed_in_filter_response``, ``handed_in_filter_error``.
 
 Source: Envoy ``api/envoy/service/ext_proc/v3/external_processor.proto``; Istio WasmPlugin.
@@ -28,7 +28,7 @@ from mesh.sidecar.stream_info import stream_info
 SECONDS = 10.0
 """For an answer of the code; far more than it takes, on a busy machine too."""
 TRIES = 2
-START = 60.0
+START = 40.0
 """Until it may be asked: a fence, an interpreter and its modules have to be there first."""
 ANSWERED, FAILED = "handed_in_filter_response", "handed_in_filter_error"
 _NUMBER = "handed_in_filter"
@@ -46,7 +46,7 @@ class HandedInFilter:
         self._process: asyncio.subprocess.Process | None = None
         self._lock = asyncio.Lock()
         self._numbers = itertools.count(1)
-        self._ended, self._why = 0, ""
+        self._ended, self._why, self._ready = 0, "", False
 
     def reload(self) -> None:
         """End the process: the next request starts it again, with the code as it is then."""
@@ -124,7 +124,8 @@ class HandedInFilter:
                 found = await self._answer(message)
             except CodeError as error:
                 if self._process is None:
-                    self._ended, self._why = self._ended + 1, str(error)
+                    self._ended += 1 if self._ready else TRIES
+                    self._why = str(error)
                 raise
             self._ended = 0
             return found
@@ -132,8 +133,10 @@ class HandedInFilter:
     async def _answer(self, message: dict[str, Any]) -> dict[str, Any]:
         try:
             if self._process is None or self._process.returncode is not None:
+                self._ready = False
                 async with asyncio.timeout(START):
                     await self._start()
+                self._ready = True
             async with asyncio.timeout(SECONDS):
                 return await self._exchange(json.dumps(message).encode() + b"\n")
         except TimeoutError:

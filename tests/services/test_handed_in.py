@@ -67,6 +67,8 @@ def test_preference_passes_on_what_the_code_says(tmp_path: Path) -> None:
     answer = app.test_client().get("/")
     assert (answer.status_code, answer.text) == (500, "preference: propagation.py:3: KeyError\n")
     assert app.test_client().get("/reload").status_code == 200
+    # The process that this began is asked, and ends.
+    assert app.test_client().get("/").status_code == 500
 
 
 def test_an_answer_without_an_end_is_refused_before_it_fills_the_memory() -> None:
@@ -76,15 +78,16 @@ def test_an_answer_without_an_end_is_refused_before_it_fills_the_memory() -> Non
         code.ask({})
 
 
-def test_code_that_ends_is_started_twice_and_no_more_before_a_reload(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("greeting", "starts"), [("print('{}', flush=True)", 2), ("", 1)])
+def test_code_that_ends_is_not_started_for_ever(greeting: str, starts: int, tmp_path: Path) -> None:
     note = tmp_path / "started"
-    ends = f"open({str(note)!r}, 'a').write('x')"
-    code = HandedIn([sys.executable, "-c", ends])
+    code = HandedIn([sys.executable, "-c", f"open({str(note)!r}, 'a').write('x')\n{greeting}"])
     for _ in range(5):
         with pytest.raises(HandedInError, match="ended without an answer"):
             code.ask({})
-    assert note.read_text() == "xx"
+    assert note.read_text() == "x" * starts
     code.reload()
+    code.begin()
     with pytest.raises(HandedInError, match="ended without an answer"):
         code.ask({})
-    assert note.read_text() == "xxx"
+    assert note.read_text() == "x" * (starts + 1)
