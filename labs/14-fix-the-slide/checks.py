@@ -197,6 +197,10 @@ def the_dark_launch(evidence: Evidence) -> Outcome:
     seen = evidence.probe("b-well")
     if problem := too_many_lost(seen):
         return ungradable(problem)
+    limit = evidence.parameters["timeout"] - EARLY
+    if any(item.status == 504 and item.seconds >= limit for item in seen):
+        # serviceb answers these at once; a timeout that is too short ends them sooner
+        return ungradable("the task's timeout ended requests that wait for nothing: a busy machine")
     if problem := refused(evidence, seen):
         return failed(
             f"{problem}.", help="A slide shows one object. Which other one does it need to work?"
