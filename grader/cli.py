@@ -23,7 +23,11 @@ Work = Annotated[
 ]
 Solution = Annotated[bool, typer.Option("--solution", help="Judge the kit's own solution.")]
 Engine = Annotated[str, typer.Option("--engine", help="mitmproxy or envoy.")]
-Runtime = Annotated[str, typer.Option("--runtime", help="local or compose.")]
+Runtime = Annotated[str, typer.Option("--runtime", help="local, compose or kubernetes.")]
+Target = Annotated[
+    str,
+    typer.Option("--target", metavar="URL", help="A cluster's ingress gateway: grade there."),
+]
 Student = Annotated[
     Path | None,
     typer.Option("--student", metavar="FILE", help="Use the parameters of this student.toml."),
@@ -48,12 +52,13 @@ def lab(
     student: Student = None,
     workers: Workers = 0,
     fence: Fence = "auto",
+    target: Target = "",
 ) -> None:
     """Run lab N on your files: start the mesh, drive traffic, judge it, stop."""
     from grader.run import run_lab
 
     raise typer.Exit(
-        run_lab(number, work, solution, engine, runtime, keep, student, workers, fence)
+        run_lab(number, work, solution, engine, runtime, keep, student, workers, fence, target)
     )
 
 

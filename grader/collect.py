@@ -161,10 +161,13 @@ class Lab:
     def run_probe(self, item: Probe) -> None:
         """Run one probe; what it cannot do is noted, and the others still run."""
         from mesh.testbed.client import TestbedError
+        from mesh.testbed.kubernetes.kubectl import NotOfferedError
 
         self.notes.setdefault(item.name, {})
         try:
             item.collect(self)
+        except NotOfferedError as error:
+            self.notes[item.name].update(error=str(error), not_offered=True)
         except (LoadError, TestbedError) as error:
             self.notes[item.name]["error"] = str(error)
 

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from grader.answers import Answers, Questions, load_questions, read_answers
+from grader.cluster import KUBERNETES, why_not
 from grader.fence.limits import FENCES
 from grader.lab import ANSWERS, LabDefinition, LabError, find_lab
 from grader.report.progress import Progress
@@ -47,7 +48,7 @@ class Options:
 
     ``own``: the code in the files is the caller's own, or the kit's; ``fence`` is what it runs
     behind (``grader.fence.choose``).  ``workers`` of Locust send the requests; 0: the load driver
-    itself.
+    itself.  ``target`` is a cluster's ingress gateway, ``""``: the one that the cluster names.
     """
 
     engine: str = "mitmproxy"
@@ -59,6 +60,7 @@ class Options:
     own: bool = False
     workers: int = 0
     fence: str = "auto"
+    target: str = ""
 
     @property
     def fenced(self) -> bool:
@@ -84,11 +86,16 @@ def run_lab(
     student: Path | None = None,
     workers: int = 0,
     fence: str = "auto",
+    target: str = "",
 ) -> int:
     """Run lab ``number`` and return the exit code; prints everything, raises nothing."""
     console = make_console()
     own = solution or work is None
-    options = Options(engine, runtime, work, solution, keep, student, own, workers, fence)
+    if target and runtime == "local":
+        runtime = KUBERNETES
+    if runtime == KUBERNETES:
+        engine = "envoy"  # Istio's sidecars
+    options = Options(engine, runtime, work, solution, keep, student, own, workers, fence, target)
     return guarded(console, lambda: _run(console, number, options))
 
 
@@ -166,15 +173,25 @@ def undisturbed() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def check_options(options: Options) -> None:
-    """Refuse what cannot be run, in one sentence."""
+def check_options(options: Options, *, cluster: bool = False) -> None:
+    """Refuse what cannot be run, in one sentence; ``cluster``: one may be graded on."""
     if options.engine not in ENGINES:
         raise Stop(f"There is no engine {options.engine!r}: mitmproxy or envoy.", EXIT_USAGE)
-    if options.runtime not in RUNTIMES:
-        raise Stop(f"There is no runtime {options.runtime!r}: local or compose.", EXIT_USAGE)
     if options.fence not in FENCES:
         raise Stop(
             f"There is no fence {options.fence!r}: auto, container or bubblewrap.", EXIT_USAGE
+        )
+    if options.runtime == KUBERNETES and not cluster:
+        raise Stop("A cluster grades one lab at a time: `grade lab N --target URL`.", EXIT_USAGE)
+    if options.runtime not in (*RUNTIMES, KUBERNETES):
+        raise Stop(
+            f"There is no runtime {options.runtime!r}: local, compose or {KUBERNETES}.", EXIT_USAGE
+        )
+    if options.target and options.runtime != KUBERNETES:
+        raise Stop(
+            f"--target is a cluster's gateway, and runtime {options.runtime} has its own: leave one "
+            "of the two away.",
+            EXIT_USAGE,
         )
     if options.work is not None and not options.work.is_dir():
         raise Stop(f"{options.work} is not a folder.", EXIT_USAGE)
@@ -232,9 +249,11 @@ def lab_namespace(lab: LabDefinition) -> str:
 
 def _run(console: Console, number: int, options: Options) -> int:
     begin = time.monotonic()
-    check_options(options)
+    check_options(options, cluster=True)
     lab = open_lab(number, options.student)
     check_engine(lab, options)
+    if options.runtime == KUBERNETES and (reason := why_not(lab)):
+        raise Stop(reason, EXIT_USAGE)
     with solution_for(lab, options.solution) as solution:
         space = open_workspace(lab, work=options.work, solution=solution)
         return _run_in(console, lab, space, options, begin)
@@ -282,7 +301,9 @@ def _run_in(
     report(console, lab, space, result, dict(evidence.notes.get("share", {}).get("split", {})))
     where = folder.relative_to(Path.cwd())
     note = f"Everything that was recorded: {where}"
-    if session.kept:
+    if session.kept and options.runtime == KUBERNETES:
+        note += f"\nYour files stay in force in the cluster {session.kept}."
+    elif session.kept:
         note += (
             f"\nThe mesh {session.kept} is kept with your files in force, its gateway is "
             f"{session.gateway_url}.\n`.venv/bin/meshctl down` ends it."

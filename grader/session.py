@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from grader.answers import Answers, load_questions
 from grader.checks import CheckFile, Probe, judge, judge_answers, load_answer_checks, load_checks
+from grader.cluster import KUBERNETES, make_cluster
 from grader.collect import Lab
 from grader.diagnosis import PROBE, diagnose, load_broken
 from grader.evidence.record import Evidence
@@ -29,15 +30,17 @@ from mesh.testbed.load_topology import load_topology
 if TYPE_CHECKING:
     from grader.run import Options
     from mesh.istio.resource import Resource
-    from mesh.testbed.mesh_testbed import MeshTestbed
+    from mesh.testbed.base import Testbed
 
 
 def make_testbed(
     definition: LabDefinition, options: Options, hand_in: HandIn | None = None
-) -> MeshTestbed:
+) -> Testbed:
     """The lab's mesh, not started yet, on its runtime; ``hand_in``: with the student's code in it."""
     from mesh.testbed.choose import testbed_for
 
+    if options.runtime == KUBERNETES:
+        return make_cluster(definition, options.target)
     topology = load_topology(definition.topology)
     if hand_in is not None:
         topology = hand_in.into(topology)
@@ -69,7 +72,7 @@ class Session:
         self._hand_in: HandIn | None = None
         self.checks: CheckFile = load_checks(definition.folder / "checks.py")
         self._driver: Driver | None = None
-        self._testbed: MeshTestbed | None = None
+        self._testbed: Testbed | None = None
         self.lab: Lab | None = None
         self.shown: dict[str, str] = {}
         self.kept = ""
@@ -93,7 +96,10 @@ class Session:
             )
         topology = load_topology(self._definition.topology)
         pods = sum(load.replicas for service in topology.services for load in service.workloads)
-        with progress.step(f"Starting {pods} pods with their sidecars, and the gateway"):
+        title = f"Starting {pods} pods with their sidecars, and the gateway"
+        if self._options.runtime == KUBERNETES:
+            title = f"Looking at {pods} pods of the cluster, and its gateway"
+        with progress.step(title):
             self._driver = Driver(self._options.workers)
             self._testbed = make_testbed(self._definition, self._options, self._hand_in)
             self._testbed.start()

@@ -55,6 +55,15 @@ def ungradable(rationale: str, *, evidence: str = "") -> Outcome:
     )
 
 
+def not_answerable(rationale: str) -> Outcome:
+    """The runtime cannot answer the question, however often it is asked."""
+    return Outcome(
+        Verdict.UNGRADABLE,
+        f"Not answerable on this cluster: {rationale}.",
+        "The kit's own mesh answers it: leave RUNTIME and TARGET away.",
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class CheckResult:
     """One check of one run, as it stands in ``result.json``; ``description`` is its sentence."""

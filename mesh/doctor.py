@@ -249,7 +249,35 @@ def check_docker_leftovers(run: Callable[[list[str]], str | None] | None = None)
     )
 
 
-def examine(*, docker: bool, folder: Path | None = None) -> list[Finding]:
+def check_kubectl(run: Callable[[list[str]], str | None] | None = None) -> Finding:
+    """Tell whether RUNTIME=kubernetes would find a cluster."""
+    run = run or _output
+    if run is _output and shutil.which("kubectl") is None:
+        return Finding(
+            "kubectl",
+            "missing",
+            "not found",
+            "Install it (https://kubernetes.io/docs/tasks/tools/), or leave RUNTIME=kubernetes away.",
+        )
+    context = run(["kubectl", "config", "current-context"])
+    if not context:
+        return Finding(
+            "kubectl",
+            "missing",
+            "no context is chosen",
+            "`kubectl config get-contexts` lists the clusters, `kubectl config use-context NAME` chooses.",
+        )
+    if run(["kubectl", "version", "--request-timeout=10s"]) is None:
+        return Finding(
+            "kubectl",
+            "missing",
+            f"the cluster of the context {context.strip()} does not answer",
+            "Start it, or choose another with `kubectl config use-context NAME`.",
+        )
+    return Finding("kubectl", "ok", f"the cluster of the context {context.strip()} answers")
+
+
+def examine(*, docker: bool, cluster: bool = False, folder: Path | None = None) -> list[Finding]:
     """Run all checks; what Docker lacks is only a note when it was not asked for."""
     findings = [
         check_python(),
@@ -258,6 +286,7 @@ def examine(*, docker: bool, folder: Path | None = None) -> list[Finding]:
         check_disk(folder or Path.cwd()),
         check_packages(),
         check_envoy(),
+        *([check_kubectl()] if cluster else []),
     ]
     if not docker and shutil.which("docker") is None:
         return findings
@@ -296,10 +325,12 @@ def _output(command: list[str]) -> str | None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Entry point of ``python -m mesh.doctor [--docker]``."""
+    """Entry point of ``python -m mesh.doctor [--docker] [--cluster]``."""
     parser = argparse.ArgumentParser(prog="doctor", description="Check this machine.")
     parser.add_argument("--docker", action="store_true", help="also what RUNTIME=compose needs")
-    return report(examine(docker=parser.parse_args(arguments).docker))
+    parser.add_argument("--cluster", action="store_true", help="also what RUNTIME=kubernetes needs")
+    given = parser.parse_args(arguments)
+    return report(examine(docker=given.docker, cluster=given.cluster))
 
 
 if __name__ == "__main__":

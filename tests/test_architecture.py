@@ -45,7 +45,15 @@ ALLOWED: dict[str, set[str]] = {
     "mesh.envoy": {*GROUND, "mesh.agent", "services.lifeline"},
     "services": set(),
     "mesh.testbed": PILOT
-    | {"mesh.agent", "mesh.citadel", "mesh.mixer", "mesh.envoy", "mesh.sidecar", "services"},
+    | {
+        "mesh.kubernetes",
+        "mesh.agent",
+        "mesh.citadel",
+        "mesh.mixer",
+        "mesh.envoy",
+        "mesh.sidecar",
+        "services",
+    },
     "mesh.conformance": PILOT | {"mesh.citadel", "mesh.mixer", "mesh.testbed"},
     "mesh.kubernetes": ISTIO,
     "mesh.workbench": PILOT | {"mesh.mixer", "mesh.testbed"},

@@ -73,7 +73,7 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 def send(
-    place: int | str,
+    place: int | str | tuple[str, int],
     target: str,
     *,
     method: str,
@@ -82,7 +82,7 @@ def send(
     tls: ClientTls | None = None,
     tunnel: bool = False,
 ) -> Answer:
-    """Send to a port of 127.0.0.1 or a Unix socket; ``target`` is a path, or a URL at a proxy.
+    """Send to a port of 127.0.0.1, a Unix socket or (host, port); ``target`` is a path, or a URL at a proxy.
 
     With ``tls``, ``target`` is an https URL whose host the port plays, or with ``tunnel`` one to which the
     port leads by CONNECT, as through a proxy.
@@ -98,6 +98,8 @@ def send(
     connection: http.client.HTTPConnection
     if isinstance(place, str):
         connection = _UnixConnection(place)
+    elif isinstance(place, tuple):
+        connection = http.client.HTTPConnection(*place, timeout=TIMEOUT)
     elif tls is not None:
         url = urlsplit(target)
         connection = _TlsConnection(place, url.hostname or "", tls)

@@ -133,3 +133,16 @@ def test_whether_a_container_may_redirect(
     finding = doctor.check_docker_rules(lambda command: answers[command[1]])
     assert finding.state == state
     assert ("rootless" in finding.fact) == ("rootless" in info)
+
+
+def test_a_cluster_is_looked_for_when_it_is_asked_for() -> None:
+    from mesh.doctor import check_kubectl
+
+    def answers(**known: str) -> object:
+        return lambda command: known.get(command[1])
+
+    assert check_kubectl(answers(config="kind-mesh\n", version="v1")).state == "ok"  # type: ignore[arg-type]
+    none = check_kubectl(answers())  # type: ignore[arg-type]
+    assert (none.state, "use-context" in none.remedy) == ("missing", True)
+    dead = check_kubectl(answers(config="kind-mesh\n"))  # type: ignore[arg-type]
+    assert (dead.state, "kind-mesh does not answer" in dead.fact) == ("missing", True)

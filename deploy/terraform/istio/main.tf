@@ -22,6 +22,7 @@ resource "helm_release" "istiod" {
     meshConfig = {
       accessLogFile     = "/dev/stdout"
       accessLogEncoding = "JSON"
+      accessLogFormat   = file("${path.module}/access-log.json")
     }
   })]
 }

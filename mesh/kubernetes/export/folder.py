@@ -14,11 +14,13 @@ from mesh.istio.problem import Problem
 from mesh.istio.resource import Resource
 from mesh.kubernetes.convert import KUBERNETES, modernize
 from mesh.kubernetes.export import overlays
+from mesh.kubernetes.export.install import installation
 from mesh.kubernetes.export.load import locust
 from mesh.kubernetes.export.objects import IMAGE, applications
 from mesh.topology import Topology
 
 APPLICATIONS, ISTIO, LOCUST = "applications.yaml", "istio.yaml", "locust.yaml"
+INSTALL = "istio-install.yaml"
 _PAGE = """\
 # {title} on a cluster
 
@@ -27,12 +29,13 @@ These manifests run the lab on Kubernetes with Istio (1.20 or newer) in place of
 1. Build the image in the kit's folder: `docker build -t {image}:{tag} -f compose/Dockerfile .`
 2. Bring it to the cluster: `kind load docker-image {image}:{tag}`, `minikube image load {image}:{tag}`,
    or push it to your registry and put its name into `overlays/aks/kustomization.yaml`.
-3. Install Istio with its {gateways}: `istioctl install --set profile=demo`.
+3. Install Istio with its {gateways}: `istioctl install -f istio-install.yaml`.
 4. `kubectl apply -k overlays/kind` (or `overlays/aks`), then `kubectl -n {namespace} wait
    --for=condition=Available deployment --all`.
 5. `kubectl -n istio-system port-forward service/istio-ingressgateway 8080:80`, and open
    http://127.0.0.1:8080/customer.
-6. `kubectl -n mesh-lab-load port-forward service/locust-master 8089`, and open http://127.0.0.1:8089.
+6. `grade lab N --target http://127.0.0.1:8080` grades the lab there (docs/kubernetes.md).
+7. `kubectl -n mesh-lab-load port-forward service/locust-master 8089`, and open http://127.0.0.1:8089.
 {world}
 ## What was changed for today's Istio
 
@@ -86,6 +89,7 @@ def manifests(
     files["overlays/aks/kustomization.yaml"] = dump([aks])
     notes = "\n".join(f"- {each}" for each in converted.notes) or "Nothing."
     outside = ", ".join(each.name for each in topology.world)
+    files[INSTALL] = dump([installation()])
     files["README.md"] = _PAGE.format(
         title=title,
         image=IMAGE,

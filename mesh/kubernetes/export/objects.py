@@ -14,6 +14,10 @@ from mesh.topology import Service, Topology, Workload
 
 IMAGE = "mesh-lab-kit"
 USER = 1000
+SEVERAL = frozenset(["customer", "ext_authz", "preference", "recommendation", "shop", "tcp_echo"])
+"""Applications that listen at several ports; the policies of a port are those of the pod's port."""
+STATISTICS = "sidecar.istio.io/statsInclusionRegexps"
+"""Annotation: which statistics Istio lets a sidecar keep; by default few, the diagnosis needs all."""
 
 Document = dict[str, Any]
 
@@ -58,7 +62,7 @@ def service_object(service: Service) -> Document:
         {
             "name": _port_name(port.name, port.protocol),
             "port": port.number,
-            "targetPort": service.ports[0].number,
+            "targetPort": listening(service)[port.number],
             "protocol": "TCP",
         }
         for port in service.ports
@@ -73,6 +77,15 @@ def service_object(service: Service) -> Document:
         },
         "spec": {"selector": {"app": service.name}, "ports": ports},
     }
+
+
+def listening(service: Service) -> dict[int, int]:
+    """Return the port of the pods for each port of the Service; most applications have one only."""
+    apps = {each.app.removeprefix("services.") for each in service.workloads}
+    first = service.ports[0].number
+    if not apps <= SEVERAL:
+        return {port.number: first for port in service.ports}
+    return {port.number: port.number for port in service.ports}
 
 
 def _port_name(name: str, protocol: str) -> str:
@@ -91,7 +104,7 @@ def deployment(service: Service, workload: Workload) -> Document:
             "replicas": workload.replicas,
             "selector": {"matchLabels": {"app": service.name, "version": workload.version}},
             "template": {
-                "metadata": {"labels": labels},
+                "metadata": {"labels": labels, "annotations": {STATISTICS: ".*"}},
                 "spec": {
                     "serviceAccountName": account(service, workload),
                     "securityContext": pod_security(),
@@ -104,7 +117,9 @@ def deployment(service: Service, workload: Workload) -> Document:
 
 def _container(service: Service, workload: Workload) -> Document:
     port = service.ports[0].number
-    command = ["python", "-m", "services.server", workload.app, f"0.0.0.0:{port}"]
+    ports = list(dict.fromkeys(listening(service).values()))
+    places = ",".join(f"0.0.0.0:{each}" for each in ports)
+    command = ["python", "-m", "services.server", workload.app, places]
     command += ["--version", workload.version, "--journal", "/dev/stdout"]
     if workload.options:
         command += ["--options", json.dumps(workload.options, sort_keys=True)]
@@ -117,7 +132,10 @@ def _container(service: Service, workload: Workload) -> Document:
         "image": IMAGE,
         "command": command,
         "env": [{"name": "HOSTNAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
-        "ports": [{"containerPort": port, "name": "http"}],
+        "ports": [
+            {"containerPort": each, "name": "http" if each == port else f"http-{each}"}
+            for each in ports
+        ],
         "readinessProbe": probe,
         "livenessProbe": {**probe, "periodSeconds": 10},
         "resources": {

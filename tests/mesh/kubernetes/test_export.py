@@ -224,3 +224,37 @@ def test_a_scripted_backend_keeps_its_options() -> None:
     assert "tcpSocket" in container["readinessProbe"]
     loaded = load_text(yaml.safe_dump(deployment), era=era("istio-current"))
     assert not has_errors(loaded.problems)
+
+
+def test_an_application_listens_at_every_port_of_its_service() -> None:
+    """A policy of a port is the pod's port's: lab 4 needs two."""
+    from mesh.kubernetes.export.objects import applications
+
+    ports = [{"number": 8080, "name": "http"}, {"number": 9090, "name": "http-old"}]
+    b = {"ports": ports, "workloads": [{"app": "scripted"}]}
+    raw = {"services": {"customer": {"ports": ports}, "b": b}}
+    found = applications(load_topology(raw))
+    listening = {
+        each["metadata"]["name"]: each["spec"]["template"]["spec"]["containers"][0]["command"][4]
+        for each in found
+        if each["kind"] == "Deployment"
+    }
+    targets = {
+        each["metadata"]["name"]: [port["targetPort"] for port in each["spec"]["ports"]]
+        for each in found
+        if each["kind"] == "Service"
+    }
+    assert listening == {"customer-v1": "0.0.0.0:8080,0.0.0.0:9090", "b-v1": "0.0.0.0:8080"}
+    assert targets == {"customer": [8080, 9090], "b": [8080, 8080]}
+
+
+def test_the_installation_has_the_log_that_is_evidence(exported: tuple[int, Path]) -> None:
+    from mesh.testbed.kubernetes.evidence import NEEDED
+
+    operator = yaml.safe_load((exported[1] / "istio-install.yaml").read_text())
+    mesh = operator["spec"]["meshConfig"]
+    assert (mesh["accessLogFile"], mesh["accessLogEncoding"]) == ("/dev/stdout", "JSON")
+    log = json.loads(mesh["accessLogFormat"])
+    assert set(NEEDED) < set(log)
+    terraform = ROOT / "deploy" / "terraform" / "istio" / "access-log.json"
+    assert json.loads(terraform.read_text()) == log
