@@ -105,7 +105,7 @@ PARTS = {
         lambda options: chain.measure(options.rounds, options.requests // 5),
     ),
     "bodies": Part(
-        "One hop, answers of growing size",
+        "One hop, answers and uploads of growing size",
         lambda options: scaling.bodies(min(options.rounds, 3), options.requests),
     ),
     "routes": Part(

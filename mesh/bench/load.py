@@ -1,8 +1,8 @@
 """A closed loop of keep-alive connections: each sends its next request when it has its answer.
 
-Run as ``python -m mesh.bench.load PORT CONNECTIONS REQUESTS PATH [AUTHORITY]``; it prints one JSON
-object ``{"requests", "errors", "seconds", "p50_ms", "p99_ms"}``.  With AUTHORITY the request
-goes in absolute form, as an application behind ``http_proxy`` sends it.
+Run as ``python -m mesh.bench.load PORT CONNECTIONS REQUESTS PATH UPLOAD [AUTHORITY]``; it prints one
+JSON object ``{"requests", "errors", "seconds", "p50_ms", "p99_ms"}``.  UPLOAD: bytes of a POST, -1 for
+a GET.  With AUTHORITY the request goes in absolute form, as an application behind ``http_proxy`` sends it.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ async def _worker(
             left[0] -= 1
             begin = time.perf_counter()
             writer.write(request)
+            await writer.drain()
             head = await reader.readuntil(b"\r\n\r\n")
             await _drain_body(reader, head)
             took.append(time.perf_counter() - begin)
@@ -50,12 +51,17 @@ async def _drain_body(reader: asyncio.StreamReader, head: bytes) -> None:
 
 
 async def closed_loop(
-    port: int, connections: int, requests: int, path: str, authority: str = ""
+    port: int, connections: int, requests: int, path: str, authority: str = "", upload: int = -1
 ) -> dict[str, float]:
-    """Send ``requests`` requests over ``connections`` connections; times in milliseconds."""
+    """Send ``requests`` requests over ``connections`` connections; times in milliseconds.
+
+    ``upload``: bytes of the body of a POST; -1 is a GET.
+    """
     target = f"http://{authority}{path}" if authority else path
     host = authority or f"127.0.0.1:{port}"
-    request = f"GET {target} HTTP/1.1\r\nhost: {host}\r\nuser-agent: bench\r\n\r\n".encode()
+    method, length = ("GET", "") if upload < 0 else ("POST", f"content-length: {upload}\r\n")
+    lines = f"{method} {target} HTTP/1.1\r\nhost: {host}\r\nuser-agent: bench\r\n{length}\r\n"
+    request = lines.encode() + b"x" * max(upload, 0)
     left, took, errors = [requests], list[float](), [0]
     begin = time.perf_counter()
     await asyncio.gather(*(_worker(port, request, left, took, errors) for _ in range(connections)))
@@ -70,17 +76,17 @@ async def closed_loop(
     }
 
 
-def send(port: int, requests: int, path: str = "/", authority: str = "") -> dict[str, float]:
+def send(
+    port: int, requests: int, path: str = "/", authority: str = "", upload: int = -1
+) -> dict[str, float]:
     """Send ``requests`` from a process of its own; adds ``rps`` to the figures."""
-    words = [str(port), str(CONNECTIONS), str(requests), path, authority]
+    words = [str(port), str(CONNECTIONS), str(requests), path, str(upload), authority]
     printed = process.output([sys.executable, "-m", "mesh.bench.load", *words])
     figures: dict[str, float] = json.loads(printed)
     return figures | {"rps": figures["requests"] / figures["seconds"]}
 
 
 if __name__ == "__main__":
-    _port, _connections, _requests, _path, *_authority = sys.argv[1:]
-    _result = asyncio.run(
-        closed_loop(int(_port), int(_connections), int(_requests), _path, "".join(_authority))
-    )
-    print(json.dumps(_result))
+    _port, _connections, _requests, _path, _upload, *_authority = sys.argv[1:]
+    _numbers = int(_port), int(_connections), int(_requests)
+    print(json.dumps(asyncio.run(closed_loop(*_numbers, _path, "".join(_authority), int(_upload)))))

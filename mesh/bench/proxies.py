@@ -163,10 +163,10 @@ def proxies(folder: Path) -> Iterator[list[Proxy]]:
         yield found
 
 
-def load(proxy: Proxy, requests: int, path: str = "/") -> dict[str, float]:
+def load(proxy: Proxy, requests: int, path: str = "/", upload: int = -1) -> dict[str, float]:
     """Send ``requests`` through ``proxy``; adds ``cpu_ms`` a request and ``pss_mb`` to the load's figures."""
     before = cpu_seconds(proxy.pid)
-    figures = send(proxy.port, requests, path, proxy.authority)
+    figures = send(proxy.port, requests, path, proxy.authority, upload)
     figures["cpu_ms"] = (cpu_seconds(proxy.pid) - before) * 1000 / figures["requests"]
     figures["pss_mb"] = pss_bytes(proxy.pid) / 1e6
     return figures

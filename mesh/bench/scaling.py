@@ -1,6 +1,6 @@
 """What a hop costs with larger bodies and with more routes: stock mitmdump, sidecar, Envoy.
 
-Bodies: answers of 0 bytes to 10 MB.  Routes: a VirtualService of so many rules, the request is the
+Bodies: answers, and uploads, of 0 bytes to 10 MB.  Routes: a VirtualService of so many rules, the request is the
 last one's, so every condition before it is tried (stock mitmdump has no routes).  Each size is
 measured on all proxies in turn.
 """
@@ -23,16 +23,17 @@ ROUTES = (1, 10, 100, 1000)
 
 
 def bodies(rounds: int, requests: int) -> dict[str, Figures]:
-    """Measure answers of each size; large ones less often, so that each size moves alike."""
+    """Measure answers and uploads of each size; large ones less often, so each size moves alike."""
     found: dict[str, Figures] = {}
     with tempfile.TemporaryDirectory(prefix="mlb-") as folder, proxies(Path(folder)) as running:
         for label, size in SIZES.items():
             count = max(min(requests, 2 * 10**8 // (size + 1000)), 16)
-            measures = {
-                f"{label}, {proxy.name}": partial(load, proxy, count, f"/bytes/{size}")
-                for proxy in running
-            }
-            found |= interleaved(measures, rounds)
+            for way, path, upload in (("", f"/bytes/{size}", -1), ("upload of ", "/", size)):
+                measures = {
+                    f"{way}{label}, {proxy.name}": partial(load, proxy, count, path, upload)
+                    for proxy in running
+                }
+                found |= interleaved(measures, rounds)
     return found
 
 
