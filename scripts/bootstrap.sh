@@ -206,8 +206,14 @@ owner_lives() {  # the process that holds the lock still runs a bootstrap
 take_lock() {
     polls=0
     nobody=0
+    gone=0
     until mkdir "$lock" 2>/dev/null; do
-        [ -d "$lock" ] || fail "This folder cannot be written: $(pwd). Copy the kit to a folder of your own."
+        if [ ! -d "$lock" ]; then  # another one has just let go of it; again and again: no place to write
+            gone=$((gone + 1))
+            [ "$gone" -le 5 ] || fail "This folder cannot be written: $(pwd). Copy the kit to a folder of your own."
+            continue
+        fi
+        gone=0
         owner=$(cat "$lock/pid" 2>/dev/null)
         if [ -z "$owner" ]; then
             nobody=$((nobody + 1))  # between its mkdir and its pid, or killed there

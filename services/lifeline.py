@@ -7,7 +7,9 @@ the read returns only when the parent is gone, however it died, and then the chi
 
 from __future__ import annotations
 
+import asyncio
 import os
+import signal
 from threading import Thread
 
 
@@ -22,6 +24,21 @@ def watch(lifeline_fd: int) -> None:
         os._exit(0)
 
     Thread(target=wait, name="lifeline", daemon=True).start()
+
+
+def ends(lifeline_fd: int, end: asyncio.Event) -> None:
+    """Set ``end`` at SIGTERM or SIGINT, or when the lifeline breaks (-1: there is none)."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, end.set)
+    if lifeline_fd >= 0:
+
+        def readable() -> None:
+            if not os.read(lifeline_fd, 1):
+                loop.remove_reader(lifeline_fd)
+                end.set()
+
+        loop.add_reader(lifeline_fd, readable)
 
 
 def ready(ready_fd: int) -> None:

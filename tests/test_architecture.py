@@ -36,10 +36,10 @@ ALLOWED: dict[str, set[str]] = {
     "mesh.stats_tags": set(),
     "mesh.istio.problem": set(),
     "mesh.istio": GROUND,
-    "mesh.pilot": ISTIO | {"mesh.citadel"},
+    "mesh.pilot": ISTIO | {"mesh.citadel", "services.lifeline"},
     "mesh.citadel": GROUND,
     "mesh.agent": GROUND,
-    "mesh.mixer": ISTIO,
+    "mesh.mixer": ISTIO | {"services.lifeline"},
     # How a child process begins and ends, and who a proxy is, is known to both its ends.
     "mesh.sidecar": {*GROUND, "mesh.agent", "services.lifeline"},
     "mesh.envoy": {*GROUND, "mesh.agent", "services.lifeline"},

@@ -84,6 +84,8 @@ def label(node: Node) -> str:
 def facts(edge: Edge) -> str:
     """Return what an edge tells, in one line."""
     parts = [f"{edge.rate:.1f}/s", f"{edge.requests} requests"]
+    if edge.tries > edge.requests:
+        parts.append(f"{edge.tries} tries")
     if edge.mirrored:
         parts.append("mirrored")
     elif edge.share < 1:
@@ -135,7 +137,7 @@ def table(found: Graph) -> Table:
     made = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     made.add_column("FROM")  # on a narrow terminal names are broken, never numbers
     made.add_column("TO")
-    for name in ("REQ/S", "COUNT", "SHARE", "ERRORS", "P50", "P99"):
+    for name in ("REQ/S", "COUNT", "TRIES", "SHARE", "ERRORS", "P50", "P99"):
         made.add_column(name, justify="right", no_wrap=True)
     made.add_column("MTLS", no_wrap=True)
     made.add_column("FLAGS")
@@ -145,6 +147,7 @@ def table(found: Graph) -> Table:
             label(nodes[edge.destination]),
             f"{edge.rate:.1f}",
             str(edge.requests),
+            str(edge.tries or edge.requests),
             "mirror" if edge.mirrored else f"{edge.share:.1%}",
             f"{edge.error_rate:.1%}",
             f"{edge.p50:g}",

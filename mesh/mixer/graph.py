@@ -45,7 +45,7 @@ class Edge:
     """Requests from one node to another.
 
     ``requests`` and ``errors`` (no answer, or 5xx) are counts, ``rate`` requests a second,
-    ``error_rate`` and ``share`` from 0 to 1, ``p50`` and ``p99`` milliseconds.  ``mtls`` is True,
+    ``tries`` counts every try that went out, retries too; ``error_rate`` and ``share`` from 0 to 1, ``p50`` and ``p99`` milliseconds.  ``mtls`` is True,
     False, or None when no server's sidecar reported; ``flags`` counts Envoy's response flags,
     ``codes`` the status codes.  ``mirrored`` copies have share 0.
     """
@@ -64,6 +64,7 @@ class Edge:
     mirrored: bool
     codes: dict[str, int]
     flags: dict[str, int]
+    tries: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,4 +283,5 @@ def _edge(key: _Key, tally: _Tally, lasted: float, total: int) -> Edge:
         mirrored=key.mirrored,
         codes=dict(sorted(tally.codes.items())),
         flags=dict(sorted(tally.flags.items())),
+        tries=max(tally.requests, known),
     )

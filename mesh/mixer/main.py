@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from tornado.netutil import bind_sockets, bind_unix_socket
 from mesh.mixer.policy import PolicyError
 from mesh.mixer.report import Report
 from mesh.mixer.server import PRIVATE, PUBLIC, application
+from services.lifeline import ends
 
 READ_SECONDS = 1.0
 """How often the logs are read when nobody asks: a question then finds little left to read."""
@@ -56,7 +56,7 @@ def run(options: MixerOptions) -> None:
 
 async def _serve(options: MixerOptions) -> None:
     end = asyncio.Event()
-    _watch(options.lifeline_fd, end)
+    ends(options.lifeline_fd, end)
     report = Report()
     report.zipkin_url = options.zipkin_url
     options.socket.unlink(missing_ok=True)
@@ -123,17 +123,3 @@ async def _read_now_and_then(report: Report) -> None:
     while True:
         await asyncio.sleep(READ_SECONDS)
         await report.read_logs()
-
-
-def _watch(lifeline_fd: int, end: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, end.set)
-    if lifeline_fd >= 0:
-
-        def readable() -> None:
-            if not os.read(lifeline_fd, 1):
-                loop.remove_reader(lifeline_fd)
-                end.set()
-
-        loop.add_reader(lifeline_fd, readable)

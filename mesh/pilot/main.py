@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import ssl
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,6 +24,7 @@ from mesh.pilot.server import MAX_BODY, application
 from mesh.pilot.store import Store
 from mesh.pilot.translate.view import LOCAL, MixerSettings, OutboundPolicy
 from mesh.topology import Service
+from services.lifeline import ends
 
 _LONGEST_PATH = 100
 
@@ -100,7 +100,7 @@ async def _serve(options: PilotOptions) -> None:
         plane.registry.add_service(service)
     plane.push()
     end = asyncio.Event()
-    _watch(options.lifeline_fd, end)
+    ends(options.lifeline_fd, end)
     ads = Server([plane.ads], codec=EncodingCodec())
     await ads.start(path=str(options.ads_socket), backlog=BACKLOG)
     options.ads_socket.chmod(options.socket_mode)
@@ -126,17 +126,3 @@ def _prepare(path: Path) -> None:
         raise ValueError(f"{path} is too long for a Unix socket: use a folder with a shorter name")
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
-
-
-def _watch(lifeline_fd: int, end: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, end.set)
-    if lifeline_fd >= 0:
-
-        def readable() -> None:
-            if not os.read(lifeline_fd, 1):
-                loop.remove_reader(lifeline_fd)
-                end.set()
-
-        loop.add_reader(lifeline_fd, readable)

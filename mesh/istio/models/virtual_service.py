@@ -146,6 +146,28 @@ class Delay(Model):
     percent: Int32 | None = None
 
 
+GRPC_STATUS = [
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+]
+"""The names of gRPC's status codes; a code is the place in this list."""
+
+
 class Abort(Model):
     """Answer with an error, for a share of the requests."""
 

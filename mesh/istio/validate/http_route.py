@@ -9,6 +9,7 @@ from http import HTTPStatus
 
 from mesh.istio.models.base import StringMatch
 from mesh.istio.models.virtual_service import (
+    GRPC_STATUS,
     CorsPolicy,
     Headers,
     HTTPFaultInjection,
@@ -46,25 +47,6 @@ RETRY_ON = [
     "unavailable",
 ]
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "CONNECT", "OPTIONS", "TRACE")
-_GRPC = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-]
 _STATUS_CODES = frozenset(str(int(status)) for status in HTTPStatus)
 
 
@@ -200,13 +182,13 @@ def _check_fault(fault: HTTPFaultInjection, path: Steps, found: Findings) -> Non
         abort, here = fault.abort, (*path, "abort")
         _check_percentage(abort.percentage, here, found)
         found.percent((*here, "percent"), abort.percent)
-        if abort.grpc_status is not None and abort.grpc_status not in _GRPC:
+        if abort.grpc_status is not None and abort.grpc_status not in GRPC_STATUS:
             text = (
                 f'gRPC status "{abort.grpc_status}" is not supported. See '
                 "https://github.com/grpc/grpc/blob/master/doc/statuscodes.md for a list of "
                 "supported codes, for example 'NOT_FOUND'"
             )
-            found.error((*here, "grpcStatus"), text, expected=", ".join(_GRPC))
+            found.error((*here, "grpcStatus"), text, expected=", ".join(GRPC_STATUS))
         if abort.http2_error is not None:
             text = "HTTP/2 abort fault injection not supported yet"
             found.error((*here, "http2Error"), text)

@@ -12,29 +12,15 @@ from betterproto2 import Message
 from envoy_data_plane.envoy.extensions.filters.common.fault.v3 import FaultDelay
 from envoy_data_plane.envoy.extensions.filters.http.fault.v3 import FaultAbort, HttpFault
 
-from mesh.istio.models.virtual_service import Abort, Delay, HTTPFaultInjection
+from mesh.istio.models.virtual_service import (
+    GRPC_STATUS,
+    Abort,
+    Delay,
+    HTTPFaultInjection,
+)
 from mesh.pilot.translate import messages
 
 FILTER = "envoy.filters.http.fault"
-_GRPC = [
-    "OK",
-    "CANCELLED",
-    "UNKNOWN",
-    "INVALID_ARGUMENT",
-    "DEADLINE_EXCEEDED",
-    "NOT_FOUND",
-    "ALREADY_EXISTS",
-    "PERMISSION_DENIED",
-    "RESOURCE_EXHAUSTED",
-    "FAILED_PRECONDITION",
-    "ABORTED",
-    "OUT_OF_RANGE",
-    "UNIMPLEMENTED",
-    "INTERNAL",
-    "UNAVAILABLE",
-    "DATA_LOSS",
-    "UNAUTHENTICATED",
-]
 
 
 def per_route(fault: HTTPFaultInjection | None) -> dict[str, Message]:
@@ -49,7 +35,7 @@ def per_route(fault: HTTPFaultInjection | None) -> dict[str, Message]:
     if fault.abort is not None:
         out.abort = FaultAbort(percentage=messages.fraction(_percent(fault.abort)))
         if fault.abort.grpc_status:
-            out.abort.grpc_status = _GRPC.index(fault.abort.grpc_status)
+            out.abort.grpc_status = GRPC_STATUS.index(fault.abort.grpc_status)
         else:
             out.abort.http_status = fault.abort.http_status or 0
     return {FILTER: out}

@@ -159,6 +159,15 @@ def test_the_graph_counts_each_request_once(report: Report, line: Line) -> None:
     assert Graph.from_dict(json.loads(json.dumps(graph.as_dict()))) == graph
 
 
+def test_the_graph_counts_the_tries_of_a_request(report: Report, line: Line) -> None:
+    """Each try is in the log of the pod that got it, the request once in its client's."""
+    for code in (503, 503, 200):
+        report.take("b-1", line(inbound(response_code=code)))
+    report.take("a-0", line(outbound()))
+    [edge] = report.graph().edges
+    assert (edge.requests, edge.tries, edge.errors) == (1, 3, 0)
+
+
 def test_a_graph_of_the_last_seconds(report: Report, line: Line) -> None:
     for second in (0, 10, 50, 40, 59):  # logs of several pods are read one after another
         when = f"2026-01-01T00:00:{second:02d}.500000Z"

@@ -1,4 +1,4 @@
-"""A process that has imported the sidecar and forks one for each message on its socket."""
+"""A process that has imported the sidecar, says so, and forks one for each message on its socket."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from mesh.sidecar.main import SidecarOptions, run
 def main() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     with socket.socket(fileno=int(sys.argv[1])) as control:
+        control.send(b"ready")
         while True:
             data, fds, _, _ = socket.recv_fds(control, 65536, 4)
             if not data:
