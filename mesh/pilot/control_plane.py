@@ -19,6 +19,7 @@ from envoy_data_plane.envoy.config.core.v3 import Node
 from mesh.citadel.citadel import Citadel
 from mesh.istio import Era, Level, Problem, Resource, has_errors, load_text, validate
 from mesh.istio.extension_providers import ExtensionProvider
+from mesh.pilot import renewal
 from mesh.pilot.ads import AdsServer, Outcome
 from mesh.pilot.mixer_feed import MixerFeed
 from mesh.pilot.names_feed import NamesFeed
@@ -102,6 +103,8 @@ class ControlPlane:
     """What was changed since the last push."""
     _due: set[str] = field(default_factory=set)
     """Nodes that have to be translated again."""
+    _renewed: set[str] = field(default_factory=set)
+    """Services that are called by other rules since the last change was in force."""
     _unproven: set[str] = field(default_factory=set)
     """Nodes of which nobody knows yet that nothing is warming."""
     _tables: dict[str, dict[str, list[str]]] = field(default_factory=dict)
@@ -161,6 +164,7 @@ class ControlPlane:
         for key in gone:
             translator.remove(key)
             self.snapshots.pop(key, None)
+        self._renewed |= renewal.concerned(self.nodes, self.snapshots, made)
         self.snapshots |= made
         offered = {key: (self.nodes[key].name, made[key]) for key in made}
         self._unproven.update(self.ads.publish(str(self._version), offered, gone))
@@ -264,7 +268,7 @@ class ControlPlane:
             self.store.save(resources, chosen.name)
             for key in gone:
                 self.store.delete(key)
-            outcome = await self.in_force()
+            outcome = await self._taken()
             return Applied(
                 tuple(problems),
                 tuple(each.full_name for each in resources),
@@ -282,7 +286,7 @@ class ControlPlane:
             self.update((), gone)
             for key in gone:
                 self.store.delete(key)
-            outcome = await self.in_force()
+            outcome = await self._taken()
             return Applied(
                 (),
                 tuple(f"{kind} {namespace}/{name}" for kind, namespace, name in gone),
@@ -339,6 +343,17 @@ class ControlPlane:
             self.push()
             last = await self.in_force()
             return last if outcome.in_force else outcome
+
+    async def _taken(self) -> Outcome:
+        """Wait until a change is in force, then until no connection of before it is used any more."""
+        outcome = await self.in_force()
+        if outcome.in_force and self._renewed:
+            for hostname in self._renewed:
+                self.registry.renew(hostname)
+            self._renewed = set()
+            self.push()
+            outcome = await self.in_force()
+        return outcome
 
     async def in_force(
         self, nodes: Iterable[str] | None = None, timeout: float | None = None

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from mesh.pilot.memo import note
 from mesh.topology import Pod, Port, Service
 
-SERVICE, SERVICES, PODS = "service", "services", "pods"
-"""Words of what can be read: one service, which ones a namespace has, the pods behind one."""
+SERVICE, SERVICES, PODS, GENERATION = "service", "services", "pods", "generation"
+"""Words of what can be read: one service, which ones a namespace has, the pods behind one, and how
+often connections to them had to be made anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Registry:
     pods: dict[tuple[str, str], Pod] = field(default_factory=dict)
     draining: set[tuple[str, str]] = field(default_factory=set)
     changed: set[tuple[str, ...]] = field(default_factory=set)
+    _generations: dict[str, int] = field(default_factory=dict)
     _hostnames: dict[str, dict[str, None]] = field(default_factory=dict)
     _behind: dict[tuple[str, str], dict[str, Pod]] = field(default_factory=dict)
     _running: dict[str, dict[str, Pod]] = field(default_factory=dict)
@@ -93,6 +95,16 @@ class Registry:
         if pod is not None:
             self.draining.add((namespace, name))
             self._pod_changed(pod)
+
+    def renew(self, hostname: str) -> None:
+        """Say that connections to a service from before now are to be used no more."""
+        self._generations[hostname] = self._generations.get(hostname, 0) + 1
+        self.changed.add((GENERATION, hostname))
+
+    def generation(self, hostname: str) -> int:
+        """Return how often ``renew`` was said of a service."""
+        note((GENERATION, hostname))
+        return self._generations.get(hostname, 0)
 
     def take_changed(self) -> set[tuple[str, ...]]:
         """Return what was changed since this was last asked."""

@@ -61,11 +61,12 @@ def _outbound(
             eds_config=messages.ads(), service_name=names.outbound(port.number, subset, hostname)
         ),
     )
+    path = ""
     if rule is not None:
         path = (
             f"/apis/networking.istio.io/v1/namespaces/{rule.namespace}/destination-rule/{rule.name}"
         )
-        cluster.metadata = messages.origin(path)
+    cluster.metadata = messages.origin(path, view.registry.generation(hostname))
     connection_pool.apply(cluster, policy.connection_pool, port.protocol)
     load_balancer.apply(cluster, policy.load_balancer, view.era)
     outlier_detection.apply(cluster, policy.outlier_detection, view.era)

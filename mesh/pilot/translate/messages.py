@@ -51,9 +51,15 @@ def ads() -> ConfigSource:
 
 
 @lru_cache(maxsize=4096)
-def origin(path: str) -> Metadata:
-    """The metadata that names the resource something comes from; shared, nobody may change it."""
-    return sealed(Metadata(filter_metadata={"istio": struct({"config": path})}))
+def origin(path: str, generation: int = 0) -> Metadata | None:
+    """The metadata that names the resource something comes from; shared, nobody may change it.
+
+    ``generation`` makes two versions of a cluster differ (``mesh.pilot.renewal``).
+    """
+    found = {"istio": struct({"config": path})} if path else {}
+    if generation:
+        found["mesh-lab-kit"] = struct({"generation": generation})
+    return sealed(Metadata(filter_metadata=found)) if found else None
 
 
 def address(host: str, port: int) -> Address:

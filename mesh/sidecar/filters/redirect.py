@@ -82,15 +82,17 @@ def decide(redirect: Redirect, head: RequestHead) -> RedirectAnswer:
 def _path(redirect: Redirect, head: RequestHead) -> str:
     bare = path_of(head.path)
     query = "" if redirect.strip_query else head.path[len(bare) :].partition("#")[0]
+    made = bare
     if redirect.path:
         # A path_redirect with a query of its own keeps that one.
-        return redirect.path if "?" in redirect.path else redirect.path + query
-    if redirect.regex is not None:
-        return redirect.regex(bare) + query
-    if redirect.prefix:
+        made, query = redirect.path, "" if "?" in redirect.path else query
+    elif redirect.regex is not None:
+        made = redirect.regex(bare) or bare
+    elif redirect.prefix:
         cut = len(bare) if redirect.matched_prefix is None else len(redirect.matched_prefix)
-        return redirect.prefix + bare[cut:] + query
-    return bare + query
+        made = redirect.prefix + bare[cut:]
+    slash = "" if made.startswith("/") else "/"
+    return f"{slash}{made}{query}"
 
 
 def _without_port(host: str) -> str:

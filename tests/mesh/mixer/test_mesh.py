@@ -308,7 +308,6 @@ def test_the_share_of_traced_requests(bed: LocalTestbed) -> None:
     """
     bed.apply([("sampling.yaml", SAMPLING.replace("50", "30"))])
     try:
-        bed.request("http://back:8080/", from_pod="front")  # an open connection's one old answer
         old = {(each.pod, each.request_id) for each in bed.access_log()}
         before = span_ids(bed.telemetry(spans=True))
         total = 500
