@@ -14,7 +14,6 @@ import json
 import os
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from envoy_data_plane.google.protobuf import Struct, Value
 from mitmproxy.http import Headers
 
 from mesh.sidecar.errors import ConfigRefusedError
+from mesh.sidecar.start_time import start_time
 from mesh.sidecar.stream_info import StreamInfo
 
 FLUSH_BYTES = 64 * 1024
@@ -48,19 +48,6 @@ class LogContext:
 Operator = Callable[[LogContext], Any]
 
 
-def _start_time(argument: str) -> Operator:
-    """``%START_TIME(FORMAT)%`` with strftime's letters and Envoy's ``%3f``, ``%6f`` (fractions)."""
-    pattern = argument or "%Y-%m-%dT%H:%M:%S.%3fZ"
-
-    def read(context: LogContext) -> str:
-        moment = datetime.fromtimestamp(context.info.start, UTC)
-        micros = f"{moment.microsecond:06d}"
-        filled = pattern.replace("%3f", micros[:3]).replace("%6f", micros)
-        return moment.strftime(filled)
-
-    return read
-
-
 _SIMPLE: dict[str, Operator] = {
     "PROTOCOL": lambda c: c.info.protocol or None,
     "RESPONSE_CODE": lambda c: c.info.response_code,
@@ -82,6 +69,10 @@ _SIMPLE: dict[str, Operator] = {
     "ROUTE_NAME": lambda c: c.info.route_name or None,
     "TRACE_ID": lambda c: c.info.span.trace_id if c.info.span is not None else None,
 }
+
+
+def _start_time(pattern: str) -> Operator:
+    return lambda context: start_time(context.info.start, pattern)
 
 
 def _header(side: str, argument: str, length: int | None) -> Operator:

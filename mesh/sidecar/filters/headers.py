@@ -13,9 +13,8 @@ HTTP connection manager, "Custom request/response headers".
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from envoy_data_plane.envoy.config.core.v3 import (
     HeaderValueOption,
@@ -24,8 +23,13 @@ from envoy_data_plane.envoy.config.core.v3 import (
 from mitmproxy.http import Response
 
 from mesh.sidecar.filters.head import RequestHead, wire
+from mesh.sidecar.filters.substitution_format import (
+    FormatContext,
+    Formatter,
+    Headers,
+    compile_format,
+)
 from mesh.sidecar.mitm.flow import make_headers
-from mesh.sidecar.stream_info import StreamInfo
 
 APPEND, ADD_IF_ABSENT, OVERWRITE, OVERWRITE_IF_EXISTS = range(4)
 
@@ -72,23 +76,7 @@ SINGLE = frozenset(
 )
 """Headers that Envoy keeps as one line each ("inline" headers of ``envoy/http/header_map.h``)."""
 
-Headers = list[tuple[str, str]]
-Formatter = Callable[["FormatContext"], str]
-
 _NOTHING: Mapping[str, str] = {}
-_OPERATOR = re.compile(r"%(%|[A-Z_0-9]+(?:\((?:[^)]*)\))?(?::\d+)?%)")
-
-
-@dataclass(frozen=True, slots=True)
-class FormatContext:
-    """What operators read: the request, the response's headers, and values by operator text.
-
-    ``values`` has entries such as ``"DOWNSTREAM_REMOTE_ADDRESS"`` or ``"UPSTREAM_HOST"``.
-    """
-
-    request: RequestHead
-    response: Headers = field(default_factory=list)
-    values: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,84 +220,6 @@ def change_response(
     response.data.headers = make_headers(
         [(name.encode("latin-1"), value.encode("latin-1")) for name, value in changed]
     )
-
-
-def response_values(info: StreamInfo, response: Response) -> dict[str, str]:
-    """Return what operators read of a request that is answered.
-
-    Envoy notes the status of an answer of its own only afterwards: until then it is 0, or the 100 by
-    which the sidecar told the client to go on.
-    """
-    theirs = info.details == "via_upstream"
-    return {
-        "UPSTREAM_HOST": info.upstream_host,
-        "UPSTREAM_CLUSTER": info.cluster,
-        "RESPONSE_CODE": str(response.status_code if theirs else info.response_code),
-        "RESPONSE_FLAGS": info.flags_text(),
-        "RESPONSE_CODE_DETAILS": info.details,
-        "ROUTE_NAME": info.route_name,
-        "DOWNSTREAM_REMOTE_ADDRESS": info.downstream_remote_address,
-        "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": info.downstream_remote_address.rpartition(":")[0],
-    }
-
-
-def compile_format(text: str) -> Formatter:
-    """Compile a substitution format such as ``v=%REQ(x-user?:authority):10%``.
-
-    ``REQ(NAME?ALTERNATIVE):LENGTH`` (and RESP) read headers, ``%%`` is one percent sign, any
-    other operator is looked up in the context by its text; what is absent gives ``-``, as in
-    Envoy's header formatter it gives an empty string.  ValueError for a stray ``%``.
-    """
-    parts: list[str | tuple[str, str, int | None]] = []
-    position = 0
-    literals = []
-    for found in _OPERATOR.finditer(text):
-        literals.append(text[position : found.start()])
-        position = found.end()
-        body = found.group(1)
-        parts += [literals[-1], "%" if body == "%" else _parse_operator(body[:-1])]
-    literals.append(text[position:])
-    parts.append(literals[-1])
-    if any("%" in literal for literal in literals):
-        raise ValueError(f"{text!r} has a % that begins no operator (write %% for a percent sign)")
-    constant = all(isinstance(part, str) for part in parts)
-    fixed = "".join(part for part in parts if isinstance(part, str)) if constant else ""
-
-    def format_value(context: FormatContext) -> str:
-        if constant:
-            return fixed
-        return "".join(
-            part if isinstance(part, str) else _evaluate(part, context) for part in parts
-        )
-
-    return format_value
-
-
-def _parse_operator(body: str) -> tuple[str, str, int | None]:
-    operator, _, rest = body.partition("(")
-    if not rest:
-        name, _, length = operator.partition(":")
-        return name, "", int(length) if length else None
-    argument, _, tail = rest.rpartition(")")
-    return operator, argument, int(tail[1:]) if tail.startswith(":") else None
-
-
-def _evaluate(part: tuple[str, str, int | None], context: FormatContext) -> str:
-    operator, argument, length = part
-    value = ""
-    if operator in ("REQ", "RESP"):
-        for name in argument.lower().split("?"):
-            if operator == "REQ":
-                value = next(iter(context.request.values(name)), "")  # the first of repeats
-            else:
-                value = next((text for key, text in context.response if key == name), "")
-            if value:
-                break
-    elif operator == "PROTOCOL" and "PROTOCOL" not in context.values:
-        value = "HTTP/1.1"
-    else:
-        value = context.values.get(f"{operator}({argument})" if argument else operator, "")
-    return value if length is None else value[:length]
 
 
 _ACTIONS = HeaderValueOptionHeaderAppendAction

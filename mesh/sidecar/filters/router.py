@@ -22,9 +22,10 @@ from mesh.sidecar.filters import direct_response as direct
 from mesh.sidecar.filters import mirror as mirrors
 from mesh.sidecar.filters import redirect as redirects
 from mesh.sidecar.filters import rewrite as rewrites
-from mesh.sidecar.filters.headers import apply_to_request, change_response, response_values
+from mesh.sidecar.filters.headers import apply_to_request, change_response
 from mesh.sidecar.filters.match import find_route, head_of
 from mesh.sidecar.filters.routing import CompiledRoute, RequestHead
+from mesh.sidecar.filters.substitution_format import stream_values
 from mesh.sidecar.filters.weighted_clusters import NO_CLUSTER, ClusterChoice, choose
 from mesh.sidecar.local_reply import REASONS, local_reply
 from mesh.sidecar.mitm.flow import Fields, make_headers, make_response
@@ -188,8 +189,7 @@ class Router:
         before = head.headers
         levels = route.request_levels(choice)
         if any(levels):
-            values = {"DOWNSTREAM_REMOTE_ADDRESS": info.downstream_remote_address}
-            apply_to_request(levels, head, values)
+            apply_to_request(levels, head, stream_values(info))
         data = flow.request.data
         if route.rewrite or choice.host_rewrite:
             changed = rewrites.decide(route.rewrite, head, choice.host_rewrite)
@@ -335,8 +335,7 @@ class Router:
     ) -> None:
         levels = route.response_levels(choice)
         if any(levels) and flow.response is not None:
-            values = response_values(info, flow.response)
-            change_response(levels, flow.response, head, values)
+            change_response(levels, flow.response, head, stream_values(info, flow.response))
 
     def _count(self, cluster: Cluster, flow: HTTPFlow) -> None:
         response = flow.response

@@ -58,6 +58,8 @@ class UpstreamConnection(asyncio.Protocol):
     connection is gone.
     """
 
+    protocol = "HTTP/1.1"
+
     def __init__(
         self,
         on_idle: Callable[[UpstreamConnection], None],

@@ -48,6 +48,8 @@ def remote_reset(code: int | ErrorCodes | None) -> UpstreamResetError:
 class Http2Stream:
     """One request on the connection; for an attempt it is a connection of its own."""
 
+    protocol = "HTTP/2"
+
     def __init__(self, connection: Http2Connection) -> None:
         self._connection = connection
         self._number = 0

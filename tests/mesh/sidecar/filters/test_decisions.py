@@ -14,8 +14,8 @@ from envoy_data_plane.envoy.extensions.filters.http.fault.v3 import HttpFault
 from scipy.stats import binom
 
 from mesh.sidecar.filters import direct_response, fault, mirror
-from mesh.sidecar.filters.headers import FormatContext, compile_format
 from mesh.sidecar.filters.routing import CompiledRoute, RequestHead, RouteTable
+from mesh.sidecar.filters.substitution_format import FormatContext, compile_format
 from mesh.sidecar.filters.weighted_clusters import choose
 
 GET = RequestHead("GET", "http", "a", "/")
@@ -140,7 +140,7 @@ def test_each_mirror_is_drawn_on_its_own() -> None:
 
 def test_operators_of_formats() -> None:
     head = RequestHead("GET", "http", "a", "/p?q", [("x", "1"), ("x", "2"), ("long", "abcdef")])
-    values = {"UPSTREAM_HOST": "10.0.0.1:80", "DOWNSTREAM_REMOTE_ADDRESS": "127.0.0.1:9"}
+    values = {"UPSTREAM_HOST": "10.0.0.1:80", "PROTOCOL": "HTTP/1.1", "START_TIME": "1.25"}
     context = FormatContext(head, [("r", "resp")], values)
     for text, expected in {
         "%REQ(x)%": "1",
@@ -151,9 +151,14 @@ def test_operators_of_formats() -> None:
         "%UPSTREAM_HOST%!": "10.0.0.1:80!",
         "%PROTOCOL%": "HTTP/1.1",
         "100%%": "100%",
+        "%START_TIME%": "1970-01-01T00:00:01.250Z",
+        "%START_TIME(%Y %3f):6%": "1970 2",
+        "%HOSTNAME%": "",
         "%REQ(none)%": "",
     }.items():
         assert compile_format(text)(context) == expected
     for text in ("%", "%REQ(x)", "a%b", "%lower%"):
         with pytest.raises(ValueError, match="begins no operator"):
             compile_format(text)
+    with pytest.raises(ValueError, match="%HOST% is no command operator of Envoy"):
+        compile_format("%HOST%")
