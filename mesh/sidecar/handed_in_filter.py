@@ -17,9 +17,10 @@ import asyncio
 import itertools
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from mitmproxy.http import HTTPFlow
+from pydantic import BaseModel, Field, StringConstraints, ValidationError
 
 from mesh.sidecar.local_reply import local_reply
 from mesh.sidecar.mitm.flow import Fields, make_headers
@@ -38,6 +39,33 @@ class CodeError(Exception):
     """The code gave no answer; the text says why."""
 
 
+_Text = Annotated[str, StringConstraints(pattern=r"^[\x00-\xff]*$")]
+_Token = Annotated[str, StringConstraints(pattern=r"^[!-~]+$")]
+
+
+class _Answer(BaseModel):
+    """An answer: the status, headers as pairs, and the body, each byte a character."""
+
+    status: Annotated[int, Field(ge=200, le=599)]
+    headers: list[tuple[_Text, _Text]]
+    body: _Text = ""
+
+
+class _Request(BaseModel):
+    """What has become of a request; with ``response`` it is answered at once."""
+
+    method: _Token
+    path: _Token
+    headers: list[tuple[_Text, _Text]]
+    response: _Answer | None
+
+
+class _Changed(BaseModel):
+    """What has become of an answer."""
+
+    response: _Answer
+
+
 class HandedInFilter:
     """An addon of the sidecar's master; ``command`` starts the process."""
 
@@ -52,6 +80,13 @@ class HandedInFilter:
         """End the process: the next request starts it again, with the code as it is then."""
         self._ended = 0
         self._end()
+
+    async def close(self) -> None:
+        """End the process and wait for its end."""
+        process = self._process
+        self._end()
+        if process is not None:
+            await process.wait()
 
     def _end(self) -> None:
         process, self._process = self._process, None
@@ -71,20 +106,18 @@ class HandedInFilter:
             "headers": _pairs(data.headers.fields),
         }
         try:
-            found = await self._ask(message)
+            found = _read(_Request, await self._ask(message))
         except CodeError as error:
             self._fail(flow, error)
             return
-        data.method = found["method"].encode("latin-1")
-        data.path = found["path"].encode("latin-1")
-        data.headers = make_headers(_fields(found["headers"]))
-        answer = found["response"]
+        data.method = found.method.encode("latin-1")
+        data.path = found.path.encode("latin-1")
+        data.headers = make_headers(_fields(found.headers))
+        answer = found.response
         if answer is not None:
-            fields = [each for each in _fields(answer["headers"]) if each[0] != b"content-length"]
-            body = answer["body"].encode("latin-1")
-            local_reply(
-                flow, stream_info(flow), int(answer["status"]), body, ANSWERED, extra=fields
-            )
+            fields = [each for each in _fields(answer.headers) if each[0] != b"content-length"]
+            body = answer.body.encode("latin-1")
+            local_reply(flow, stream_info(flow), answer.status, body, ANSWERED, extra=fields)
 
     async def response(self, flow: HTTPFlow) -> None:
         """Ask about an answer, the code's own too, before it is written."""
@@ -103,12 +136,12 @@ class HandedInFilter:
             "response_headers": _pairs(response.headers.fields),
         }
         try:
-            found = await self._ask(message)
+            found = _read(_Changed, await self._ask(message)).response
         except CodeError as error:
             self._fail(flow, error)
             return
-        response.status_code = int(found["response"]["status"])
-        response.headers = make_headers(_fields(found["response"]["headers"]))
+        response.status_code = found.status
+        response.headers = make_headers(_fields(found.headers))
 
     def _fail(self, flow: HTTPFlow, error: CodeError) -> None:
         info = stream_info(flow)
@@ -173,11 +206,21 @@ class HandedInFilter:
         return found
 
 
+def _read[T: BaseModel](kind: type[T], found: dict[str, Any]) -> T:
+    """Check what the code said: it may say anything.  CodeError for what no answer can be."""
+    try:
+        return kind.model_validate(found)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise CodeError(f"its answer has no usable {where}: {first['msg']}") from None
+
+
 def _pairs(fields: Any) -> list[list[str]]:
     return [[name.decode("latin-1"), value.decode("latin-1")] for name, value in fields]
 
 
-def _fields(pairs: list[list[str]]) -> Fields:
+def _fields(pairs: Sequence[tuple[str, str]]) -> Fields:
     return [
         (name.lower().encode("latin-1"), value.encode("latin-1"))
         for name, value in pairs

@@ -126,7 +126,7 @@ async def _run(options: SidecarOptions, agent: Agent | None) -> None:
     await _drain(listeners, options.drain_seconds)
     clusters.drain()
     if handed_in is not None:
-        handed_in.reload()
+        await handed_in.close()
     admin.stop()
     master.shutdown()  # type: ignore[no-untyped-call]
     await asyncio.gather(*tasks, return_exceptions=True)
