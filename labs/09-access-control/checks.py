@@ -2,8 +2,8 @@
 
 Every request is decided by who sends it, with which token, and what it asks for, so all is counted
 exactly.  ``tokens/`` has a token for each person; the key that signed them was thrown away.  A policy
-travels with the listener, and a connection that was open before gets one more answer by the old one:
-``settle`` uses these up before anything is looked at.
+travels with the listener, and on a cluster a connection that was open before gets one more answer by
+the old one (the kit's own mesh renews it): ``settle`` uses these up before anything is looked at.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def token(name: str) -> dict[str, str]:
 
 
 def settle(lab: Lab) -> None:
-    """Use up the connections that are open: the next answer on each may follow the old policy."""
+    """Use up the connections that are open: in a real mesh one more answer follows the old policy."""
     lab.count("settle-gateway", OPEN, users=1)
     for caller, target in PAIRS:
         hop = lab.hop(caller, f"{target}:8080")

@@ -31,9 +31,6 @@ PAGES = ("/health", "/sport", "/travel", "/style", "/weather", "/politics", "/")
 BANKS = ("api.bank.example", "api.giro.example", "api.coins.example")
 MAPS = ("maps.example", "tiles.example", "roads.example")
 STRANGER = "httpbin.org"
-OPEN = 9
-"""Connections that may be open between a sidecar and the gateway: one for each of the grader's
-users, and one."""
 
 REGISTRY = """\
 apiVersion: networking.istio.io/v1alpha3
@@ -119,17 +116,10 @@ class Asker:
         return one
 
 
-def settle(lab: Lab) -> None:
-    """Use up the connections that are open: the next answer on each may follow the old policy."""
-    for caller in (READER, *OTHERS):
-        lab.count(f"settle-{caller}", OPEN, users=1, path="/settle", **lab.hop(caller, NEWS))
-
-
 @probe
 def visits(lab: Lab) -> None:
     """Visiting as customers do."""
     lab.apply_student()
-    settle(lab)
     lab.count("visits", 12, users=2)
 
 
@@ -188,7 +178,6 @@ def predicted(lab: Lab) -> None:
     own = lab.parameters
     asker = Asker(lab, "predicted")
     lab.apply_text(REGISTRY + RULE.format(page=own["page"]))
-    settle(lab)
     found = {
         "below-the-page": asker.ask(READER, f"http://{NEWS}{own['page']}/today")["status"],
         "past-the-rule": asker.ask(READER, f"https://{NEWS}/politics")["status"],

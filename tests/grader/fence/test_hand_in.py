@@ -134,6 +134,7 @@ def test_a_fence_that_fails_is_told_from_code_that_does() -> None:
             code.ask(REQUEST)
         hand_in.check()
         hand_in.put({"filter.py": "import os\nos._exit(125)\n"})
+        code.reload()
         with pytest.raises(HandedInError, match="ended without an answer"):
             code.ask(REQUEST)
         hand_in.check()
