@@ -30,9 +30,13 @@ class Echo(BaseHTTPRequestHandler):
         return
 
 
+class Server(ThreadingHTTPServer):
+    request_queue_size = 128  # all that connect at once; the usual 5 lets the kernel drop some
+
+
 @pytest.fixture
 def server() -> Iterator[int]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Echo) as running:
+    with Server(("127.0.0.1", 0), Echo) as running:
         thread = threading.Thread(target=running.serve_forever)
         thread.start()
         yield running.server_port
