@@ -49,7 +49,7 @@ CASES = [
 
 
 UNCAPTURED = [
-    pytest.param(number, name, id=f"{number}-{name}", marks=[pytest.mark.nightly] * (number > 1))
+    pytest.param(number, name, id=f"{number}-{name}", marks=pytest.mark.nightly)
     for number in ALWAYS
     for name in ("mitmproxy", "envoy")
 ]

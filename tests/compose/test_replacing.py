@@ -33,6 +33,7 @@ def _docker() -> bool:
 
 pytestmark = [
     pytest.mark.compose,
+    pytest.mark.nightly,
     pytest.mark.skipif(not _docker(), reason="no Docker with Compose v2 answers on this machine"),
 ]
 OUTSIDE = {"sidecar.istio.io/inject": "false"}

@@ -94,6 +94,7 @@ def test_the_solution_has_full_marks(lab: OnCluster) -> None:
 
 
 @pytest.mark.envoy
+@pytest.mark.nightly
 def test_the_starter_has_the_points_that_it_has_at_home(lab: OnCluster) -> None:
     """The gateway's address is the one that its Service names."""
     graded = lab.grade("--runtime", "kubernetes")
