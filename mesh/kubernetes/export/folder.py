@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from mesh.istio.eras import Era
 from mesh.istio.problem import Problem
 from mesh.istio.resource import Resource
+from mesh.istio.written import dump_all
 from mesh.kubernetes.convert import KUBERNETES, modernize
 from mesh.kubernetes.export import overlays
 from mesh.kubernetes.export.install import installation
@@ -79,17 +77,17 @@ def manifests(
     parts = {APPLICATIONS: applications(topology), ISTIO: converted.documents}
     if locustfile:
         parts[LOCUST] = locust(locustfile)
-    files = {f"base/{name}": dump(documents) for name, documents in parts.items() if documents}
+    files = {f"base/{name}": dump_all(documents) for name, documents in parts.items() if documents}
     names = [name.removeprefix("base/") for name in files]
-    files["base/kustomization.yaml"] = dump([overlays.base(names)])
-    files["overlays/kind/kustomization.yaml"] = dump([overlays.kind(tag)])
+    files["base/kustomization.yaml"] = dump_all([overlays.base(names)])
+    files["overlays/kind/kustomization.yaml"] = dump_all([overlays.kind(tag)])
     aks = overlays.aks(tag)
     if not locustfile:
         del aks["patches"]
-    files["overlays/aks/kustomization.yaml"] = dump([aks])
+    files["overlays/aks/kustomization.yaml"] = dump_all([aks])
     notes = "\n".join(f"- {each}" for each in converted.notes) or "Nothing."
     outside = ", ".join(each.name for each in topology.world)
-    files[INSTALL] = dump([installation()])
+    files[INSTALL] = dump_all([installation()])
     files["README.md"] = _PAGE.format(
         title=title,
         image=IMAGE,
@@ -100,8 +98,3 @@ def manifests(
         notes=notes,
     )
     return Manifests(files, converted.notes, converted.problems)
-
-
-def dump(documents: Sequence[dict[str, Any]]) -> str:
-    """Return documents as one YAML text."""
-    return yaml.safe_dump_all(documents, sort_keys=False, allow_unicode=True)

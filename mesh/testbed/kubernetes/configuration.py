@@ -11,10 +11,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
 from mesh.istio.eras import Era
 from mesh.istio.resource import Resource
+from mesh.istio.written import dump_all
 from mesh.kubernetes.convert import KUBERNETES, modernize
 from mesh.testbed.client import TestbedError
 from mesh.testbed.kubernetes.kubectl import Kubectl, KubectlError
@@ -71,7 +70,7 @@ class Configuration:
         """Bring documents into the cluster, beside what is there."""
         ordered = sorted(documents, key=lambda each: each["kind"] not in _FIRST)
         if ordered:
-            text = yaml.safe_dump_all(ordered, sort_keys=False, allow_unicode=True)
+            text = dump_all(ordered)
             self.kubectl.run("apply", "-f", "-", given=text)
         for each in ordered:
             self.applied[name_of(each)] = each
@@ -82,7 +81,7 @@ class Configuration:
         gone.sort(key=lambda each: each["kind"] in _FIRST)
         if gone:
             short = [_name_only(each) for each in gone]
-            text = yaml.safe_dump_all(short, sort_keys=False, allow_unicode=True)
+            text = dump_all(short)
             self.kubectl.run("delete", "--ignore-not-found", "-f", "-", given=text)
         for each in gone:
             del self.applied[name_of(each)]
