@@ -1,7 +1,7 @@
 """Labs in containers have the score that they have on this machine, on both engines.
 
-Labs 1 to 4 run with every change, all of them at night (``make test-compose-all``), and so do labs 1
-to 4 without NET_ADMIN (``MESH_LAB_CAPTURE=0``; lab 1 with every change).
+Labs 1 to 4 run with every change, all of them at night (``make test-compose-all``), labs 1 to 4
+then without NET_ADMIN too (``MESH_LAB_CAPTURE=0``).
 """
 
 import os
@@ -14,26 +14,13 @@ import pytest
 
 from grader.lab import all_labs
 from mesh.testbed.choose import CAPTURE
-from mesh.testbed.client import TestbedError
-from mesh.testbed.compose import docker as engine
+from tests.compose.needs import DOCKER
 
 ROOT = Path(__file__).parents[2]
 ALWAYS = range(1, 5)
 
 
-def _docker() -> bool:
-    try:
-        engine.check_compose()
-        engine.client().close()
-    except TestbedError:
-        return False
-    return True
-
-
-pytestmark = [
-    pytest.mark.compose,
-    pytest.mark.skipif(not _docker(), reason="no Docker with Compose v2 answers on this machine"),
-]
+pytestmark = [pytest.mark.compose, DOCKER]
 
 
 CASES = [

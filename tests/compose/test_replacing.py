@@ -17,24 +17,14 @@ import requests
 
 from mesh.console.flow_views import FlowViewError, FlowViews
 from mesh.testbed.client import TestbedError
-from mesh.testbed.compose import docker as engine
 from mesh.testbed.compose.testbed import ComposeTestbed
 from mesh.testbed.load_topology import load_topology
-
-
-def _docker() -> bool:
-    try:
-        engine.check_compose()
-        engine.client().close()
-    except TestbedError:
-        return False
-    return True
-
+from tests.compose.needs import DOCKER
 
 pytestmark = [
     pytest.mark.compose,
     pytest.mark.nightly,
-    pytest.mark.skipif(not _docker(), reason="no Docker with Compose v2 answers on this machine"),
+    DOCKER,
 ]
 OUTSIDE = {"sidecar.istio.io/inject": "false"}
 TOPOLOGY = load_topology(

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -138,11 +139,11 @@ def test_whether_a_container_may_redirect(
 def test_a_cluster_is_looked_for_when_it_is_asked_for() -> None:
     from mesh.doctor import check_kubectl
 
-    def answers(**known: str) -> object:
+    def answers(**known: str) -> Callable[[list[str]], str | None]:
         return lambda command: known.get(command[1])
 
-    assert check_kubectl(answers(config="kind-mesh\n", version="v1")).state == "ok"  # type: ignore[arg-type]
-    none = check_kubectl(answers())  # type: ignore[arg-type]
+    assert check_kubectl(answers(config="kind-mesh\n", version="v1")).state == "ok"
+    none = check_kubectl(answers())
     assert (none.state, "use-context" in none.remedy) == ("missing", True)
-    dead = check_kubectl(answers(config="kind-mesh\n"))  # type: ignore[arg-type]
+    dead = check_kubectl(answers(config="kind-mesh\n"))
     assert (dead.state, "kind-mesh does not answer" in dead.fact) == ("missing", True)

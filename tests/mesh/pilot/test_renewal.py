@@ -12,8 +12,9 @@ from mesh.pilot.translate.messages import LDS
 HOST = "backend.tutorial.svc.cluster.local"
 
 
-def node(**options: object) -> ProxyNode:
-    return ProxyNode("backend-v1-0", "tutorial", services=(HOST,), **options)  # type: ignore[arg-type]
+def node(gateway_ports: dict[int, int] | None = None) -> ProxyNode:
+    ports = gateway_ports or {}
+    return ProxyNode("backend-v1-0", "tutorial", services=(HOST,), gateway_ports=ports)
 
 
 def renewed(found: ProxyNode, old: dict[str, bytes], new: dict[str, bytes]) -> set[str]:
