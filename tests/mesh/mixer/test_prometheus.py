@@ -57,14 +57,15 @@ def prometheus(bed: LocalTestbed, tmp_path: Path) -> Iterator[str]:
     try:
         assert process.stderr is not None
         said = address = ""
-        for line in process.stderr:
+        ready = False  # its two lines come in either order
+        while not (address and ready):
+            line = process.stderr.readline()
+            if not line:
+                pytest.fail(f"Prometheus ended: {said}")
             said = line
             if '"Listening on"' in line:
                 address = line.partition("address=")[2].strip()
-            if "Server is ready" in line:
-                break
-        else:
-            pytest.fail(f"Prometheus ended: {said}")
+            ready = ready or "Server is ready" in line
         yield f"http://{address}/api/v1"
     finally:
         process.kill()
