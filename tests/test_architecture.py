@@ -156,3 +156,9 @@ def test_tests_mirror_the_sources(path: Path) -> None:
         "mesh/sidecar/judge",
     }
     assert folder.as_posix() in known or (ROOT / folder).is_dir(), f"{path}: mirrors no folder"
+
+
+def test_no_text_has_marks_of_an_unfinished_merge() -> None:
+    texts = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("labs/*/*.md")]
+    marks = re.compile(r"^(<{7} |={7}$|>{7} )", re.MULTILINE)
+    assert [str(each) for each in texts if marks.search(each.read_text("utf-8"))] == []

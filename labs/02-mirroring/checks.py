@@ -51,19 +51,34 @@ def sequential(parameters: dict[str, Any]) -> SequentialTest:
     return SequentialTest(parameters["share"] / 100, wrong)
 
 
-def handled(journal: Any, pods: dict[str, dict[str, str]], version: str) -> set[str]:
-    """The ids of the requests that pods of ``version`` of recommendation handled."""
-    names = {
+def recommendations(pods: dict[str, dict[str, str]], version: str) -> set[str]:
+    """The names of recommendation's pods of ``version``."""
+    return {
         name
         for name, labels in pods.items()
         if labels.get("app") == "recommendation" and labels.get("version") == version
     }
+
+
+def handled(journal: Any, pods: dict[str, dict[str, str]], version: str) -> set[str]:
+    """The ids of the requests that pods of ``version`` of recommendation handled."""
+    names = recommendations(pods, version)
     return {str(line["request_id"]) for line in journal if line["pod"] in names}
 
 
 def reached(evidence: Evidence, version: str) -> set[str]:
     """The same, of a whole run."""
     return handled(evidence.journal, evidence.pods, version)
+
+
+def shadows(evidence: Evidence, version: str) -> set[str]:
+    """The ids of the copies that arrived there: their host says that they are some."""
+    names = recommendations(evidence.pods, version)
+    return {
+        str(line["request_id"])
+        for line in evidence.access_log
+        if line["pod"] in names and "-shadow" in str(line.get("authority", ""))
+    }
 
 
 @probe
@@ -151,6 +166,12 @@ def v2_gets_copies(evidence: Evidence) -> Outcome:
     ids = {item.request_id for item in seen}
     at_v2, at_v1 = reached(evidence, "v2") & ids, reached(evidence, "v1") & ids
     line = f"{len(ids)} requests, v1 handled {len(at_v1)} of them, v2 {len(at_v2)}"
+    if not at_v2 and (twice := shadows(evidence, "v1") & ids):
+        return failed(
+            f"v2 handled nothing, and v1 handled {len(twice)} requests twice: it gets the copies.",
+            help="Which pods has the subset that the mirror names?",
+            evidence=line,
+        )
     if not at_v2:
         return failed(
             "v2 handled nothing.",
@@ -163,12 +184,7 @@ def v2_gets_copies(evidence: Evidence) -> Outcome:
             help="v2 must not be a destination of the route.",
             evidence=line,
         )
-    shadows = {
-        line["request_id"]
-        for line in evidence.access_log
-        if "-shadow" in str(line.get("authority", "")) and evidence.version_of(line["pod"]) == "v2"
-    }
-    if at_v2 - shadows:
+    if at_v2 - shadows(evidence, "v2"):
         return failed(
             "v2 handled requests that are no shadows: v1 is the mirror, and v2 the destination.",
             help="Exchange the two: the route's destination answers, the mirror gets the copies.",
@@ -196,7 +212,7 @@ def share_of_copies_is_right(evidence: Evidence) -> Outcome:
     if found.hits == found.trials:
         told = "every request was copied: without a percentage a mirror copies all"
     elif not found.hits:
-        told = "nothing was copied"
+        told = f"no copy of {found.trials} requests reached v2"
     else:
         told = f"{measured} of the requests reached v2"
     return failed(
