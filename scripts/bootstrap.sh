@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK
 
 venv=.venv
 stamps=$venv/.stamps
-lock=.venv.lock
+lock=.venv.locked
 log=$venv/install.log
 wheels=wheels  # `make offline` fills it; a kit that has it asks no network
 
@@ -196,47 +196,49 @@ install_group() {  # install_group GROUP[?]
 
 # --- one at a time ---------------------------------------------------------------------------
 
+# A lock is a symbolic link that says whose it is: ln makes it with its text in one step, or fails.
+# Nobody removes a living process's link.  A dead one's is removed by the holder of a second lock,
+# LINK.PID: of two that found it dead, the slower would else remove the link of who came next.
+
+owner_of() {  # owner_of LINK: the process id, or 1 when there is no link
+    text=$(readlink "$1" 2>/dev/null) && printf '%s\n' "${text#pid-}"
+}
+
 owner_lives() {  # the process that holds the lock still runs a bootstrap
-    kill -0 "$1" 2>/dev/null || return 1
+    [ "$1" != "$$" ] || return 1  # an earlier process with this one's number
+    kill -0 "$1" 2>/dev/null || ps -p "$1" >/dev/null 2>&1 || return 1  # ps: another user's
     args=$(ps -o args= -p "$1" 2>/dev/null) || return 0
     case $args in *bootstrap*) return 0 ;; esac
     return 1
 }
 
+try_lock() (  # try_lock LINK: 0 when it is ours; a dead process's is out of the way of the next try
+    ln -s "pid-$$" "$1" 2>/dev/null && exit 0
+    owner=$(owner_of "$1") || exit 1
+    owner_lives "$owner" && exit 1
+    try_lock "$1.$owner" || exit 1
+    [ "$(owner_of "$1")" = "$owner" ] && rm -f "$1"
+    rm -f "$1.$owner"
+    exit 1
+)
+
 take_lock() {
-    polls=0
-    nobody=0
+    told=
     gone=0
-    until mkdir "$lock" 2>/dev/null; do
-        if [ ! -d "$lock" ]; then  # another one has just let go of it; again and again: no place to write
+    until try_lock "$lock"; do
+        if ! owner=$(owner_of "$lock"); then  # just let go of; again and again: no place to write
             gone=$((gone + 1))
             [ "$gone" -le 5 ] || fail "This folder cannot be written: $(pwd). Copy the kit to a folder of your own."
             continue
         fi
         gone=0
-        owner=$(cat "$lock/pid" 2>/dev/null)
-        if [ -z "$owner" ]; then
-            nobody=$((nobody + 1))  # between its mkdir and its pid, or killed there
-        elif owner_lives "$owner"; then
-            nobody=0
-            [ "$polls" -eq 0 ] && say " • Waiting for another set-up (process $owner)"
-        else
-            nobody=99
+        if [ -z "$told" ] && owner_lives "$owner"; then
+            say " • Waiting for another set-up (process $owner)"
+            told=yes
         fi
-        if [ "$nobody" -gt 5 ]; then
-            # Whoever moves it away is the only one to remove it, unless it is a new one by now.
-            if mv "$lock" "$lock.$$" 2>/dev/null; then
-                [ "$(cat "$lock.$$/pid" 2>/dev/null)" = "$owner" ] || mv "$lock.$$" "$lock" 2>/dev/null
-                rm -rf "$lock.$$"
-            fi
-            nobody=0
-            continue
-        fi
-        polls=$((polls + 1))
         sleep 1
     done
-    echo "$$" >"$lock/pid"
-    trap 'rm -rf "$lock"' EXIT
+    trap 'rm -f "$lock"' EXIT
     trap 'say " ✗ Stopped; the next run goes on from here."; exit 130' INT TERM HUP
 }
 

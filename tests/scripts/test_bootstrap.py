@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = {"PATH": os.environ["PATH"], "HOME": os.environ.get("HOME", "/"), "LC_ALL": "C.UTF-8"}
+BASICS = "sh dirname cmp ln mkdir rm cat uname ps sleep printf"
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_the_first_run_installs_and_the_second_says_nothing(kit: Path) -> None:
     assert first.stdout == ""
     assert "Making .venv with Python" in first.stderr
     assert "✓ Installed core" in first.stderr
-    assert not (kit / ".venv.lock").exists()
+    assert not list(kit.glob(".venv.lock*"))
     second = bootstrap(kit, "core", "dev")
     assert (second.returncode, second.stdout, second.stderr) == (0, "", "")
 
@@ -84,20 +85,65 @@ def test_the_first_run_installs_and_the_second_says_nothing(kit: Path) -> None:
     assert "Making .venv" in again.stderr
 
 
-def test_two_at_once_past_the_lock_of_a_dead_one(kit: Path) -> None:
-    dead = subprocess.Popen(["true"])
-    dead.wait()
-    (kit / ".venv.lock").mkdir()
-    (kit / ".venv.lock" / "pid").write_text(f"{dead.pid}\n")
+def begin(kit: Path, **environment: str) -> subprocess.Popen[str]:
     command = ["sh", "scripts/bootstrap.sh", "core"]
-    environment = {**ENVIRONMENT, "PYTHON": sys.executable}
-    both = [
-        subprocess.Popen(command, cwd=kit, env=environment, stderr=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
+    given = {**ENVIRONMENT, "PYTHON": sys.executable, **environment}
+    return subprocess.Popen(command, cwd=kit, env=given, stderr=subprocess.PIPE, text=True)
+
+
+def dead() -> int:
+    """The number of a process that has ended."""
+    process = subprocess.Popen(["true"])
+    process.wait()
+    return process.pid
+
+
+def stopping_at(program: str, folder: Path) -> str:
+    """A PATH whose ``program`` does its work, then writes ``at`` and reads ``go`` of ``folder``."""
+    folder.mkdir()
+    for name in ("at", "go"):
+        os.mkfifo(folder / name)
+    real = shutil.which(program)
+    (folder / program).write_text(
+        "#!/bin/sh\n"
+        f'"{real}" "$@" || exit 1\n'
+        f'[ -e "{folder}/done" ] && exit 0\n'
+        f': >"{folder}/done"; echo >"{folder}/at"; read -r _ <"{folder}/go"\n'
+    )
+    (folder / program).chmod(0o755)
+    return f"{folder}:{ENVIRONMENT['PATH']}"
+
+
+@pytest.mark.parametrize("cut_short", [False, True], ids=["dead owner", "dead remover, too"])
+def test_two_at_once_past_the_lock_of_a_dead_one(kit: Path, cut_short: bool) -> None:
+    owner = dead()
+    (kit / ".venv.locked").symlink_to(f"pid-{owner}")
+    if cut_short:
+        (kit / f".venv.locked.{owner}").symlink_to(f"pid-{dead()}")
+    both = [begin(kit) for _ in range(2)]
     said = [each.communicate()[1] for each in both]
     assert [each.returncode for each in both] == [0, 0], said
     assert "".join(said).count("Installed core") == 1
+    assert not list(kit.glob(".venv.lock*"))
+
+
+def test_who_saw_a_dead_lock_does_not_remove_the_one_that_came_after(
+    kit: Path, tmp_path: Path
+) -> None:
+    (kit / ".venv.locked").symlink_to(f"pid-{dead()}")
+    reading, installing = tmp_path / "reading", tmp_path / "installing"
+    late = begin(kit, PATH=stopping_at("readlink", reading))
+    (reading / "at").read_text()  # it knows whose the lock was, and nothing later
+    first = begin(kit, PATH=stopping_at("cp", installing))
+    (installing / "at").read_text()  # it has the lock, and works
+    (reading / "go").write_text("\n")
+    assert late.stderr is not None
+    assert f"Waiting for another set-up (process {first.pid})" in late.stderr.readline()
+    assert (kit / ".venv.locked").readlink() == Path(f"pid-{first.pid}")
+    (installing / "go").write_text("\n")
+    assert "Installed core" in first.communicate()[1]
+    assert "Installed" not in late.communicate()[1]
+    assert (first.returncode, late.returncode) == (0, 0)
     assert not list(kit.glob(".venv.lock*"))
 
 
@@ -111,7 +157,7 @@ def test_no_python(kit: Path, tmp_path: Path) -> None:
     """Nothing but old tools on PATH: one sentence, exit code 2, nothing left behind."""
     tools = tmp_path / "tools"
     tools.mkdir()
-    for name in ("sh", "dirname", "cmp", "mkdir", "rm", "cat", "uname", "ps", "sleep", "printf"):
+    for name in BASICS.split():
         found = shutil.which(name)
         if found:
             (tools / name).symlink_to(found)
@@ -167,7 +213,7 @@ def test_an_unwritable_folder(kit: Path) -> None:
 
 def test_a_folder_in_the_way_of_writing(kit: Path) -> None:
     """What root can run, too: the lock cannot be made because its place is taken by a file."""
-    (kit / ".venv.lock").write_text("")
+    (kit / ".venv.locked").write_text("")
     done = bootstrap(kit, "core")
     assert done.returncode == 2
     assert "cannot be written" in done.stderr
