@@ -96,19 +96,18 @@ def image(build: bool) -> str:
 
     from mesh.testbed.client import TestbedError
     from mesh.testbed.compose.docker import client
-    from mesh.testbed.compose.image import KIT_TARGET, REPOSITORY, digest, ensure
+    from mesh.testbed.compose.image import KIT_TARGET, REPOSITORY, digest, ensure, use
 
-    tag = f"{REPOSITORY}:{KIT_TARGET}-{digest()}"
     try:
         with closing(client()) as docker:
             if build:
                 return ensure(docker, KIT_TARGET, lambda text: print(text, flush=True))
-            docker.images.get(tag)
+            return use(docker, KIT_TARGET)
     except ImageNotFound:
+        tag = f"{REPOSITORY}:{KIT_TARGET}-{digest()}"
         raise FenceError(refusal(f"the image {tag} is not built")) from None
     except TestbedError as error:
         raise FenceError(refusal(str(error))) from None
-    return tag
 
 
 def refusal(why: str) -> str:
