@@ -52,20 +52,22 @@ _UNSUPPORTED = (
 class TokenBucket:
     """Tokens that come back evenly: ``rate`` a second, never more than ``size``.
 
-    It remembers the time at which it would have been empty, as Envoy does.
+    A full bucket has its tokens as a whole number: one that were worked out from the time since it
+    was empty could be a rounding error short, and a bucket of one would refuse its first request.
     """
 
     def __init__(self, size: int, rate: float, clock: Callable[[], float]) -> None:
         self._size, self._rate, self._clock = size, rate, clock
-        self._empty_at = clock() - size / rate
+        self._tokens: float = size
+        self._since = clock()
 
     def take(self) -> bool:
         """Take one token; False when there is none."""
         now = self._clock()
-        tokens = min(self._size, (now - self._empty_at) * self._rate)
+        tokens = min(self._size, self._tokens + (now - self._since) * self._rate)
         if tokens < 1:
             return False
-        self._empty_at = now - (tokens - 1) / self._rate
+        self._tokens, self._since = tokens - 1, now
         return True
 
 

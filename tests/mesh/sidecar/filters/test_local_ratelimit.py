@@ -2,7 +2,7 @@
 
 import pytest
 from envoy_data_plane.envoy.extensions.filters.http.local_ratelimit.v3 import LocalRateLimit
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from mesh.sidecar.filters.local_ratelimit import TokenBucket, compile_limit
@@ -30,6 +30,7 @@ def test_tokens_come_back_evenly_and_never_more_than_fit() -> None:
     st.integers(1, 20),
     st.lists(st.floats(0, 50, allow_nan=False), max_size=60),
 )
+@example(1, 6, [0.0])
 def test_no_more_passes_than_the_bucket_held_and_gained(
     size: int, fill: int, waits: list[float]
 ) -> None:
