@@ -123,9 +123,11 @@ def test_nothing_but_kubectl_and_the_gateway_was_asked(lab: OnCluster) -> None:
     assert verbs <= VERBS
     left = {(kind, name) for kind, _, name in lab.cluster._known}
     assert left == {("Gateway", "customer-gateway"), ("VirtualService", "customer-gateway")}
+    assert lab.cluster.config_maps == {}
 
 
-VERBS = {"config", "version", "get", "wait", "apply", "delete", "exec", "logs", "rollout", "scale"}
+VERBS = {"config", "version", "get", "wait", "create", "apply", "replace", "delete", "exec", "logs"}
+VERBS |= {"rollout", "scale"}
 
 
 @pytest.mark.parametrize(

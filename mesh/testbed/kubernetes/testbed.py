@@ -34,6 +34,7 @@ from mesh.testbed.kubernetes.evidence import Evidence
 from mesh.testbed.kubernetes.in_force import Marker
 from mesh.testbed.kubernetes.ingress import ingress_url
 from mesh.testbed.kubernetes.kubectl import Kubectl, KubectlError, NotOfferedError
+from mesh.testbed.kubernetes.lock import Lock, this_process
 from mesh.testbed.kubernetes.pods import PROXY, ClusterPod
 from mesh.testbed.kubernetes.relay import Relays
 from mesh.testbed.load_topology import ingress_yaml
@@ -57,6 +58,7 @@ class KubernetesTestbed:
         self._relays: Relays | None = None
         spaces = list(dict.fromkeys(each.namespace for each in topology.services))
         self._configuration = Configuration(self._kubectl, spaces)
+        self._lock = Lock(self._kubectl, spaces, this_process())
         self._marker = Marker(
             topology.namespace, topology.services[0].ports[0].number, bool(topology.gateway)
         )
@@ -109,6 +111,7 @@ class KubernetesTestbed:
                     "(of this machine's): let both follow a time server, for the grader tells its "
                     "own run's records by their time"
                 )
+        self._lock.take()  # after the clocks were compared: its end is a time
         self._configuration.look()
         ingress = load_text(ingress_yaml(self.topology), "ingress.yaml", era=era_named(self.era))
         default = for_cluster(ingress.resources, era_named(self.era))
@@ -120,6 +123,7 @@ class KubernetesTestbed:
     def keep(self) -> str:
         """Leave what is in force there; returns the context's name."""
         self._let_go()
+        self._lock.release()
         return self.context
 
     def stop(self) -> None:
@@ -128,9 +132,15 @@ class KubernetesTestbed:
             return
         marker = {name for name in self._configuration.applied if name[2] == in_force.NAME}
         try:
-            self._configuration.remove(
-                [name for name in self._configuration.applied if name not in self._ingress - marker]
-            )
+            if self._lock.ours():  # else it is another's by now
+                self._configuration.remove(
+                    [
+                        name
+                        for name in self._configuration.applied
+                        if name not in self._ingress - marker
+                    ]
+                )
+            self._lock.release()
         except KubectlError as problem:
             print(
                 f"What was applied is still in the cluster ({problem}): `kubectl --namespace "
@@ -233,6 +243,7 @@ class KubernetesTestbed:
             for name in self._configuration.applied
             if (name[0].partition(".")[0], *name[1:]) in wanted
         ]
+        self._lock.renew()
         self._configuration.remove(gone)
         self._configuration.apply([self._marker.next()])
         self._await_in_force()
@@ -402,6 +413,7 @@ class KubernetesTestbed:
 
     def _bring(self, converted: list[dict[str, Any]], *, whole: bool) -> None:
         """Apply documents, remove what they replace, and wait until all of it is in force."""
+        self._lock.renew()
         try:
             if whole:
                 marker = [name for name in self._configuration.applied if name[2] == in_force.NAME]

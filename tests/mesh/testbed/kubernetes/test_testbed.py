@@ -48,10 +48,22 @@ def bed(cluster: FakeCluster) -> Iterator[KubernetesTestbed]:
             yield running
         left = [key for key in cluster._known if key[2] != "customer-gateway"]
         assert left == []
+        assert cluster.config_maps == {}
 
 
 def resources(text: str) -> tuple[Resource, ...]:
     return tuple(load_text(text, era=era(ERA), namespace="tutorial").resources)
+
+
+def test_a_log_that_is_not_json_is_told_before_anything_is_judged(
+    cluster: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one here: no other grader is there yet, and it leaves nothing to the next."""
+    monkeypatch.setenv("PATH", cluster.path)
+    monkeypatch.setattr(cluster, "json_log", False)
+    with pytest.raises(TestbedError, match=r"access log is not JSON: .*istio-install\.yaml"):
+        KubernetesTestbed(standard_topology(), era=ERA).start()
+    assert cluster.config_maps == {}
 
 
 def test_what_apply_returns_from_is_in_force(bed: KubernetesTestbed) -> None:
@@ -145,16 +157,17 @@ def test_what_no_cluster_offers_is_said(bed: KubernetesTestbed) -> None:
         bed.pods()[0].ports[8080]
 
 
+def test_a_second_grader_is_sent_away_and_changes_nothing(
+    cluster: FakeCluster, bed: KubernetesTestbed
+) -> None:
+    before = dict(cluster._known)
+    with pytest.raises(TestbedError, match=r"grades in the namespace tutorial .*take over with"):
+        KubernetesTestbed(standard_topology(), era=ERA).start()
+    assert cluster._known == before
+    bed.apply(())
+
+
 def test_a_lab_that_no_cluster_can_run_says_so_first() -> None:
     topology = load_topology({"services": {"a": None}, "world": {"edition.cnn.com": None}})
     with pytest.raises(NotOfferedError, match=r"plays the world outside .*edition\.cnn\.com"):
         KubernetesTestbed(topology, era=ERA).start()
-
-
-def test_a_log_that_is_not_json_is_told_before_anything_is_judged(
-    cluster: FakeCluster, bed: KubernetesTestbed, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The last one here: it takes the marker of the other away."""
-    monkeypatch.setattr(cluster, "json_log", False)
-    with pytest.raises(TestbedError, match=r"access log is not JSON: .*istio-install\.yaml"):
-        KubernetesTestbed(standard_topology(), era=ERA).start()
