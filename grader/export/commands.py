@@ -8,8 +8,9 @@ from grader.course.appeals import opened, say
 from grader.course.commands import load_course
 from grader.course.grades import Row, rows
 from grader.course.roster import CourseError
+from grader.export.autograder_zip import write_zip
 from grader.export.formats import JSON, TEXT, junit, render
-from grader.export.gradescope import run, write_zip
+from grader.export.gradescope import run
 from grader.export.sheets import fill_canvas, fill_moodle
 from grader.lab import LABS, find_lab
 from grader.report.terminal import make_console

@@ -1,113 +1,36 @@
-"""Gradescope's autograder: the zip that is uploaded, and what runs in it.
+"""A run in Gradescope's container: from its folders to ``results.json``.
 
-The harness is a container without Docker: the mesh runs as processes (the local runtime).  Files
-are where Gradescope puts them: ``/autograder/submission``, ``/autograder/submission_metadata.json``,
-``/autograder/source`` (ours), ``/autograder/results/results.json``.
+The container is without Docker: the mesh runs as processes (the local runtime).  Files are where
+Gradescope puts them: ``/autograder/submission``, ``/autograder/submission_metadata.json``,
+``/autograder/source`` (``autograder_zip.py`` made it), ``/autograder/results/results.json``.
 
 A run that cannot be judged writes the best earlier result and says so: nobody loses a mark to a
-machine.  Labs whose students hand in code are not packed: their code needs the fence of
-``docs/run-a-course.md``.
+machine.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import stat
 import subprocess
 import sys
 import tempfile
-import zipfile
 from pathlib import Path
 from typing import Any
 
 from grader.course.archive import open_tree
-from grader.course.attempt import EXIT_JUDGED, refuse
+from grader.course.attempt import EXIT_JUDGED, PARAMETERS, refuse
 from grader.course.choose import choose, unfold
 from grader.course.intake import needed
 from grader.course.store import Attempt, Store, digest
 from grader.course.tree import RefusedError
+from grader.export.autograder_zip import NUMBERS
 from grader.export.formats import gradescope
-from grader.handout import ROOTS
-from grader.lab import LabDefinition, LabError, find_lab
+from grader.lab import LabDefinition, find_lab
 
 ROOT = Path("/autograder")
 SECONDS = 480.0
 """What a run may take: Gradescope ends it after ten minutes."""
-
-SETUP = """\
-#!/bin/sh
-# Gradescope builds the image with this: Python 3.12 or newer, then the kit's own set-up.
-set -e
-cd /autograder/source
-if ! sh kit/scripts/bootstrap.sh --find >/dev/null 2>&1; then
-    apt-get update -qq
-    apt-get install -y -qq python3 python3-venv python3-pip
-fi
-if ! sh kit/scripts/bootstrap.sh --find >/dev/null 2>&1; then
-    python3 -m pip install -q uv || python3 -m pip install -q --break-system-packages uv
-    UV_PYTHON_INSTALL_DIR=/opt/python uv python install 3.12
-    UV_PYTHON_INSTALL_DIR=/opt/python sh kit/scripts/bootstrap.sh core
-else
-    sh kit/scripts/bootstrap.sh core
-fi
-kit/.venv/bin/python -m compileall -q kit/grader kit/mesh kit/services
-"""
-
-RUN = """\
-#!/bin/sh
-# Gradescope starts this for each submission, in /autograder.
-here=${{AUTOGRADER_ROOT:-/autograder}}
-export MESH_LAB_HOME="${{TMPDIR:-/tmp}}/mesh"
-exec "$here/source/kit/.venv/bin/grade" gradescope {number} --root "$here"
-"""
-
-
-def needs_fence(lab: LabDefinition) -> bool:
-    """True when the lab takes code from its students, not only YAML."""
-    return any(not name.endswith((".yaml", ".yml")) for name in lab.files)
-
-
-def write_zip(kit: Path, lab: LabDefinition, target: Path, issued: Path | None) -> int:
-    """Write ``autograder.zip``; returns the number of files.  LabError for a lab with code."""
-    if needs_fence(lab):
-        raise LabError(
-            f"Lab {lab.number} takes code; Gradescope's container has no fence for it. "
-            "docs/run-a-course.md describes the way with `make grade`."
-        )
-    count = 0
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in (("setup.sh", SETUP), ("run_autograder", RUN.format(number=lab.number))):
-            info = zipfile.ZipInfo(name, (2026, 1, 1, 0, 0, 0))
-            info.external_attr = (stat.S_IFREG | 0o755) << 16
-            archive.writestr(info, text)
-            count += 1
-        for path in kit_files(kit, lab):
-            archive.write(path, f"kit/{path.relative_to(kit)}")
-            count += 1
-        for path in sorted(issued.rglob("*.toml")) if issued else ():
-            archive.write(path, f"issued/{path.relative_to(issued)}" if issued else "")
-            count += 1
-    return count
-
-
-def kit_files(kit: Path, lab: LabDefinition) -> list[Path]:
-    """What a run needs: the kit without tests, documents and the other labs."""
-    found = []
-    for root in ROOTS:
-        if root in ("tests", "docs", "notebooks"):
-            continue
-        base = kit / root
-        paths = [base] if base.is_file() else sorted(p for p in base.rglob("*") if p.is_file())
-        for path in paths:
-            parts = path.relative_to(kit).parts
-            if "__pycache__" in parts or path.suffix == ".pyc":
-                continue
-            if parts[0] == "labs" and kit / parts[0] / parts[1] != lab.folder:
-                continue
-            found.append(path)
-    return found
 
 
 def run(number: int, root: Path = ROOT, seconds: float = SECONDS) -> int:
@@ -148,10 +71,13 @@ def judge(
         files = chosen.files
     except RefusedError as problem:
         files, refused = {}, str(problem)
+    try:
+        drawn = own_numbers(root, metadata)
+    except RefusedError as problem:
+        return None, str(problem)
     total = digest(files)
     attempt = Attempt(scratch / "attempt", lab.number, ["student"], total, refused=refused)
-    beside = {"parameters.json": drawn} if (drawn := parameters(lab, root, metadata)) else {}
-    Store(scratch).add(attempt, files, beside)
+    Store(scratch).add(attempt, files, {PARAMETERS: drawn} if drawn else {})
     if refused:
         refuse(attempt, lab, refused, engine="mitmproxy", runtime="local")
         return attempt.result(), ""
@@ -183,19 +109,25 @@ def judge(
     return result, ""
 
 
-def parameters(lab: LabDefinition, root: Path, metadata: dict[str, Any]) -> dict[str, Any] | None:
-    """The numbers of the student that Gradescope names; None where none were issued."""
-    from grader.student import read_student, trusted_key
+def own_numbers(root: Path, metadata: dict[str, Any]) -> dict[str, Any] | None:
+    """The numbers of the student that Gradescope names; None where none were issued to anybody.
 
-    issued = root / "source" / "issued"
-    for user in metadata.get("users") or ():
-        keys = {str(user.get(name) or "") for name in ("sid", "email")}
-        for key in sorted(filter(None, keys)):
-            path = issued / "students" / key / "student.toml"
-            if "/" not in key and path.is_file():
-                found = read_student(path, trusted=trusted_key(issued)).set_for(lab)
-                return {"values": found.values, "seed": found.seed}
-    return None
+    RefusedError when others have numbers: the self-study set would fail a right answer.
+    """
+    path = root / "source" / NUMBERS
+    if not path.is_file():
+        return None
+    issued: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    words = [
+        str(user.get(name) or "")
+        for user in metadata.get("users") or ()
+        for name in ("sid", "email")
+    ]
+    for word in words:
+        if found := issued.get(word.casefold()):
+            return found
+    called = " or ".join(filter(None, words)) or "a student whom Gradescope does not name"
+    raise RefusedError(f"this autograder has no numbers for {called}; please tell your staff")
 
 
 def best_earlier(metadata: dict[str, Any], why: str) -> dict[str, Any]:

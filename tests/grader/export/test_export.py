@@ -3,9 +3,6 @@
 import base64
 import json
 import os
-import shutil
-import subprocess
-import zipfile
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,10 +14,7 @@ from hypothesis import strategies as st
 from grader.course.grades import Row
 from grader.course.roster import CourseError, Roster, Student
 from grader.export.formats import JSON, TEXT, junit, plain, render
-from grader.export.gradescope import best_earlier, needs_fence, write_zip
 from grader.export.sheets import fill_canvas, fill_moodle, read, write
-from grader.lab import LABS, find_lab
-from tests.grader.course.hostile import folder, solution
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -98,13 +92,6 @@ def test_autolabs_last_line_has_the_scores() -> None:
 
 def test_no_attempt_is_lost_where_nothing_could_be_judged() -> None:
     assert json.loads(render("prairielearn", BROKEN))["gradable"] is False
-    earlier = {"score": 8.0, "output": "good", "tests": [{"score": 8.0}]}
-    metadata = {"previous_submissions": [{"score": 3.0}, {"score": 8.0, "results": earlier}]}
-    kept = best_earlier(metadata, "the mesh failed")
-    assert (kept["score"], kept["tests"]) == (8.0, [{"score": 8.0}])
-    assert "best earlier score, 8.0, stays" in kept["output"]
-    first = best_earlier({}, "the mesh failed")
-    assert "no earlier score" in first["output"]
 
 
 # Sheets.
@@ -196,63 +183,3 @@ def test_xml_holds_every_text(text: str) -> None:
     if "\ufffe" not in kept and "\uffff" not in kept:
         case = {**RESULT, "checks": [{**RESULT["checks"][1], "rationale": kept}]}
         ElementTree.fromstring(junit([("x", case)]))
-
-
-# Gradescope.
-
-
-def test_the_zip_has_its_two_scripts_at_the_root_and_one_lab(tmp_path: Path) -> None:
-    lab = find_lab(1)
-    assert not needs_fence(lab)
-    write_zip(LABS.parent, lab, tmp_path / "a.zip", None)
-    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
-        names = archive.namelist()
-        assert names[:2] == ["setup.sh", "run_autograder"]
-        assert archive.getinfo("run_autograder").external_attr >> 16 & 0o111
-        labs = {name.split("/")[2] for name in names if name.startswith("kit/labs/")}
-        assert labs == {lab.folder.name}
-        assert "kit/scripts/bootstrap.sh" in names
-        assert not [n for n in names if "/.venv/" in n or n.startswith(("kit/runs", "kit/work"))]
-
-
-def autograder(tmp_path: Path, files: dict[str, bytes], metadata: dict[str, Any]) -> dict[str, Any]:
-    """Run the zip in a folder laid out as Gradescope's."""
-    lab = find_lab(1)
-    root = tmp_path / "autograder"
-    write_zip(LABS.parent, lab, tmp_path / "a.zip", None)
-    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
-        archive.extractall(root / "source")
-    kit = root / "source" / "kit"
-    (kit / ".venv" / "bin").mkdir(parents=True)
-    python = LABS.parent / ".venv" / "bin" / "python"
-    script = f'#!/bin/sh\nexport PYTHONPATH="{kit}"\nexec "{python}" -P -m grader.cli "$@"\n'
-    (kit / ".venv" / "bin" / "grade").write_text(script)
-    (kit / ".venv" / "bin" / "grade").chmod(0o755)
-    shutil.copy(root / "source" / "run_autograder", root / "run_autograder")
-    folder(root / "submission", files)
-    (root / "submission_metadata.json").write_text(json.dumps(metadata))
-    done = subprocess.run(
-        ["sh", str(root / "run_autograder")],
-        cwd=root,
-        env={**os.environ, "AUTOGRADER_ROOT": str(root), "TMPDIR": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    data: dict[str, Any] = json.loads((root / "results" / "results.json").read_text())
-    return data
-
-
-def test_a_submission_without_its_files_is_told_so(tmp_path: Path) -> None:
-    found = autograder(tmp_path, {"readme.txt": b""}, {})
-    assert found["score"] == 0
-    assert "is missing" in found["output"]
-    assert all(each["status"] == "failed" for each in found["tests"])
-
-
-@pytest.mark.nightly
-def test_the_solution_gets_full_marks_in_gradescopes_folders(tmp_path: Path) -> None:
-    found = autograder(tmp_path, {f"x/{k}": v for k, v in solution(find_lab(1)).items()}, {})
-    assert found["score"] == 10
-    assert {each["status"] for each in found["tests"]} == {"passed"}
