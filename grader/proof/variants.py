@@ -21,6 +21,7 @@ import yaml
 from grader.lab import LabDefinition
 from grader.mutants import load_mutants
 from grader.proof.operators import generate
+from mesh.istio.written import dump_all, read_all
 
 REFUSED = "does-not-load"
 """In place of a check's name: the files are refused before anything runs."""
@@ -68,9 +69,9 @@ def variants(lab: LabDefinition, scratch: Path, *, generated: bool = True) -> li
     same: dict[str, str] = raw.get("equivalent") or {}
     seen = {canonical(each.files) for each in found}
     for name in lab.manifests:
-        documents = [each for each in yaml.safe_load_all(solution[name]) if each]
+        documents = read_all(solution[name])
         for made in generate(documents):
-            files = {**solution, name: yaml.safe_dump_all(made.documents, sort_keys=False)}
+            files = {**solution, name: dump_all(made.documents)}
             form = canonical(files)
             if form in seen and not made.equivalent:
                 continue

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
+from mesh.istio.written import dump, read_all
 
 NAME = "console-fault"
 FAULTS: dict[str, dict[str, Any]] = {
@@ -40,26 +40,25 @@ def with_fault(
     for row in applied:
         if row["kind"] != "VirtualService" or row["name"] == NAME:
             continue
-        for document in yaml.safe_load_all(str(row["text"])):
+        for document in read_all(str(row["text"])):
             if _routes(document, row, service, namespace):
                 changed = copy.deepcopy(document)
                 for route in changed["spec"]["http"]:
                     if "route" in route:
                         route["fault"] = FAULTS[fault]
-                before = yaml.safe_dump(document, sort_keys=False)
-                return Change(yaml.safe_dump(changed, sort_keys=False), before)
+                before = dump(document)
+                return Change(dump(changed), before)
     spec = {
         "hosts": [service],
         "http": [{"fault": FAULTS[fault], "route": [{"destination": {"host": service}}]}],
     }
-    text = yaml.safe_dump(
+    text = dump(
         {
             "apiVersion": f"networking.istio.io/{api}",
             "kind": "VirtualService",
             "metadata": {"name": f"{NAME}-{service}", "namespace": namespace},
             "spec": spec,
-        },
-        sort_keys=False,
+        }
     )
     return Change(text, "", ("VirtualService", namespace, f"{NAME}-{service}"))
 

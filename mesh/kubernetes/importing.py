@@ -13,11 +13,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
 from mesh.istio.models.kubernetes import Deployment, PodTemplate, Service, ServicePort
 from mesh.istio.models.kubernetes import Pod as PodSpec
 from mesh.istio.resource import Resource
+from mesh.istio.written import dump
 from mesh.topology import INJECT
 
 GATEWAY_LABEL = "ingressgateway"
@@ -165,4 +164,4 @@ def _text(resource: Resource) -> str:
         if key not in ("apiVersion", "kind", "metadata", "status")
     }
     document = {"apiVersion": resource.api_version, "kind": resource.kind, "metadata": kept, **body}
-    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True)
+    return dump(document)

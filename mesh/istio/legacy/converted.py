@@ -6,9 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from mesh.istio.eras import Era
+from mesh.istio.written import dump
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,4 +29,4 @@ def destination_rule(host: str, spec: dict[str, Any], era: Era) -> str:
         "metadata": {"name": name},
         "spec": spec,
     }
-    return str(yaml.safe_dump(document, sort_keys=False, default_flow_style=False))
+    return dump(document)

@@ -132,6 +132,17 @@ def test_a_fault_is_written_into_the_routes_there_are() -> None:
     assert change.undo_delete is None
 
 
+def test_a_fault_leaves_texts_and_numbers_what_they_are() -> None:
+    text = (
+        str(ROW["text"]).replace("subset: v1", "subset: '12e4'").replace("name: b", "name: yes_b")
+    )
+    row = {**ROW, "name": "yes_b", "text": f"{text}---\n{{on: 1}}\n"}
+    change = with_fault([row], "b", "tutorial", "delay", "v1")
+    for made in (change.text, change.undo_text):
+        assert "subset: '12e4'" in made
+        assert "*id" not in made
+
+
 def test_a_service_without_routes_gets_some() -> None:
     change = with_fault([ROW], "a", "tutorial", "abort", "v1beta1")
     made = yaml.safe_load(change.text)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.istio.scalars import resolve
-from mesh.istio.written import dump_all
+from mesh.istio.written import dump, dump_all, read_all
 
 WORDS = ["12e4", "1234e567890123456", "0x1f", "010", "0o17", "1_000", "yes", "off", "~", "", ".inf"]
 
@@ -31,3 +31,15 @@ def test_numbers_and_words_are_written_as_they_were() -> None:
     assert dump_all([{"port": 80, "host": "reviews", "on": True}]) == (
         "port: 80\nhost: reviews\n'on': true\n"
     )
+
+
+def test_what_stands_in_two_places_is_written_twice() -> None:
+    shared = {"percent": 50}
+    assert dump({"a": shared, "b": shared}) == "a:\n  percent: 50\nb:\n  percent: 50\n"
+
+
+def test_what_is_read_is_what_kubernetes_reads() -> None:
+    text = "on: 12e4\ntext: '12e4'\n---\n# nothing\n---\n{broken\n---\nat: 12:30\n"
+    found = read_all(text)
+    assert found == [{"on": 120000.0, "text": "12e4"}, {"at": "12:30"}]
+    assert read_all(dump_all(found)) == found
