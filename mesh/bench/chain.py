@@ -13,9 +13,11 @@ from __future__ import annotations
 import contextlib
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import IO
 
 from mesh.bench.load import send
 from mesh.bench.process import cpu_seconds, end, pss_bytes, start
@@ -31,6 +33,8 @@ TOPOLOGY = {
     "gateway": False,
     "services": {"customer": None, "preference": None, "recommendation": None},
 }
+PROGRAM = ("-m", "services.server")
+"""What Python runs as an application."""
 PLAIN = """\
 apiVersion: security.istio.io/v1
 kind: PeerAuthentication
@@ -40,11 +44,42 @@ spec: {mtls: {mode: DISABLE}}
 
 
 @dataclass(frozen=True, slots=True)
+class Child:
+    """A process of a chain, and the file that it prints to."""
+
+    command: str
+    process: subprocess.Popen[str]
+    printed: IO[str]
+
+    def check(self) -> None:
+        """RuntimeError with what it printed when it has ended."""
+        code = self.process.poll()
+        if code is not None:
+            self.printed.seek(0)
+            printed = self.printed.read()[-2000:].strip()
+            raise RuntimeError(f"{self.command} ended with {code}: {printed}")
+
+
+@dataclass(frozen=True, slots=True)
 class Chain:
-    """A running chain: the port of its beginning and the processes of its proxies."""
+    """A running chain: the port of its beginning, its proxies' processes, and those that it began."""
 
     port: int
     pids: tuple[int, ...]
+    children: tuple[Child, ...] = ()
+
+    def await_answer(self) -> None:
+        """Wait until the whole chain answers; RuntimeError when a process of it ends instead.
+
+        What begins a plain chain are processes that do not say when they are ready.
+        """
+        while True:
+            with contextlib.suppress(subprocess.CalledProcessError):
+                figures = send(self.port, 1)
+                if figures["requests"] and not figures["errors"]:
+                    return
+            for child in self.children:
+                child.check()
 
     def load(self, requests: int) -> Figures:
         """Send ``requests``; adds ``cpu_ms`` a request and ``pss_mb`` of all proxies together."""
@@ -60,11 +95,14 @@ class Chain:
 def plain_chain(proxies: bool) -> Iterator[Chain]:
     """The applications, each at a port, with five stock mitmdumps between them or with none."""
     with contextlib.ExitStack() as stack:
+        children: list[Child] = []
 
-        def child(words: list[str]) -> subprocess.Popen[str]:
-            process = start(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        def child(words: list[str]) -> int:
+            printed = stack.enter_context(tempfile.TemporaryFile("w+", encoding="utf-8"))
+            process = start(words, stdout=printed, stderr=subprocess.STDOUT)
             stack.callback(end, process)
-            return process
+            children.append(Child(" ".join(words), process, printed))
+            return process.pid
 
         customer, preference, recommendation, *ports = free_ports(8)
         ways = [customer, ports[2], preference, ports[4], recommendation]
@@ -79,8 +117,8 @@ def plain_chain(proxies: bool) -> Iterator[Chain]:
             ("recommendation", recommendation, 0),
         ):
             way = ["env", f"http_proxy=http://127.0.0.1:{proxy}"] if proxy else []
-            child([*way, sys.executable, "-m", "services.server", name, f"127.0.0.1:{port}"])
-        yield Chain(first, tuple(process.pid for process in found))
+            child([*way, sys.executable, *PROGRAM, name, f"127.0.0.1:{port}"])
+        yield Chain(first, tuple(found), tuple(children))
 
 
 def mesh_chain(mesh: LocalTestbed) -> Chain:
@@ -108,7 +146,7 @@ def measure(rounds: int, requests: int) -> dict[str, Figures]:
                     mesh.apply([("plain.yaml", text)])
                 chains[f"{name}, {way}"] = mesh_chain(mesh)
         for chain in chains.values():
-            _await(chain.port)
+            chain.await_answer()
             chain.load(max(requests // 5, 10))
         found = interleaved(
             {name: partial(chain.load, requests) for name, chain in chains.items()}, rounds
@@ -117,12 +155,3 @@ def measure(rounds: int, requests: int) -> dict[str, Figures]:
     for figures in found.values():
         figures["x stock"] = figures["rps"] / stock
     return found
-
-
-def _await(port: int) -> None:
-    """Wait until the whole chain answers; what begins it is a process that says nothing."""
-    while True:
-        with contextlib.suppress(subprocess.CalledProcessError):
-            figures = send(port, 1)
-            if figures["requests"] and not figures["errors"]:
-                return
