@@ -1,4 +1,4 @@
-"""HTTP over a Unix socket: how commands ask the control plane and Mixer."""
+"""HTTP over a Unix socket: how commands ask the control plane, Mixer, and what runs in a pod."""
 
 from __future__ import annotations
 
@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import Any
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float) -> None:
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over the Unix socket ``path``; ``timeout`` in seconds, None for ever."""
+
+    def __init__(self, path: str, timeout: float | None = None) -> None:
         super().__init__("localhost", timeout=timeout)
-        self._path = path
+        self.path = path
 
     def connect(self) -> None:
+        """Connect; OSError when nobody listens."""
         self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
+        self.sock.connect(self.path)
 
 
 @contextmanager
@@ -30,7 +33,7 @@ def hold(
 
     Raises OSError or http.client.HTTPException when there is no answer.
     """
-    connection = _UnixConnection(str(socket_path), timeout)
+    connection = UnixConnection(str(socket_path), timeout)
     try:
         headers = {"content-type": "application/json"}
         connection.request("POST", path, json.dumps(body), headers)
@@ -51,7 +54,7 @@ def ask(
 
     Raises OSError or http.client.HTTPException when there is no answer.
     """
-    connection = _UnixConnection(str(socket_path), timeout)
+    connection = UnixConnection(str(socket_path), timeout)
     try:
         payload = json.dumps(body) if body is not None else None
         connection.request(method, path, payload, {"content-type": "application/json"})

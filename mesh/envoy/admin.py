@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 import time
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
+
+from mesh.unixhttp import UnixConnection
 
 UNWRITTEN = "filesystem.write_total_buffered"
 """Gauge: bytes of access logs that are not in their files yet."""
@@ -117,18 +118,7 @@ class Admin:
             connection.close()
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
 def _connection(place: int | str, timeout: float) -> http.client.HTTPConnection:
     if isinstance(place, str):
-        return _UnixConnection(place, timeout)
+        return UnixConnection(place, timeout)
     return http.client.HTTPConnection("127.0.0.1", place, timeout=timeout)

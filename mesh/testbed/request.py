@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from urllib.parse import urlsplit
 
 from mesh.testbed.base import Answer
 from mesh.testbed.client import NoAnswerError, TestbedError
+from mesh.unixhttp import UnixConnection
 
 TIMEOUT = 60.0
 ID = "x-request-id"
@@ -59,19 +59,6 @@ class _TlsConnection(http.client.HTTPConnection):
         self.sock = self._context.wrap_socket(self.sock, server_hostname=self._name)
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    """HTTP over the Unix socket ``path``."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=TIMEOUT)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(TIMEOUT)
-        self.sock.connect(self._path)
-
-
 def send(
     place: int | str | tuple[str, int],
     target: str,
@@ -97,7 +84,7 @@ def send(
     given.setdefault("user-agent", "meshctl")
     connection: http.client.HTTPConnection
     if isinstance(place, str):
-        connection = _UnixConnection(place)
+        connection = UnixConnection(place, TIMEOUT)
     elif isinstance(place, tuple):
         connection = http.client.HTTPConnection(*place, timeout=TIMEOUT)
     elif tls is not None:

@@ -6,7 +6,6 @@ One mesh of an engine serves all of it.  What is here locally too has its detail
 
 from __future__ import annotations
 
-import http.client
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from mesh.testbed.client import TestbedError
 from mesh.testbed.compose.testbed import ComposeTestbed
 from mesh.testbed.load_topology import load_topology
 from tests.compose.needs import DOCKER
+from tests.mesh.testbed.senders import Senders
 
 pytestmark = [
     pytest.mark.compose,
@@ -99,37 +99,6 @@ def mesh(request: pytest.FixtureRequest) -> Iterator[ComposeTestbed]:
         yield bed
 
 
-class Senders:
-    """Clients that send one request after another, each on one connection, until it is enough."""
-
-    def __init__(self, bed: ComposeTestbed) -> None:
-        self.statuses: list[int] = []
-        self._port = int(bed.proxy_url("client").rpartition(":")[2])
-        self._enough = threading.Event()
-
-    def __enter__(self) -> Senders:
-        self._pool = ThreadPoolExecutor(4)
-        self._done = [self._pool.submit(self._send) for _ in range(4)]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._enough.set()
-        for each in self._done:
-            self.statuses += each.result()
-        self._pool.shutdown()
-
-    def _send(self) -> list[int]:
-        seen = []
-        connection = http.client.HTTPConnection("127.0.0.1", self._port)
-        while not self._enough.is_set() or len(seen) < 10:
-            connection.request("GET", "/", headers={"host": "backend:8080"})
-            answer = connection.getresponse()
-            answer.read()
-            seen.append(answer.status)
-        connection.close()
-        return seen
-
-
 def names(bed: ComposeTestbed, service: str) -> set[str]:
     return {pod.name for pod in bed.pods() if pod.service == service}
 
@@ -141,7 +110,7 @@ def test_a_service_is_rolled_and_scaled_up_under_load_without_a_failed_request(
     before = names(mesh, "backend")
     told: list[str] = []
     journal = len(mesh.journal())
-    with Senders(mesh) as senders:
+    with Senders(mesh, "/", "backend:8080") as senders:
         new = mesh.restart("backend", told=told.append)
         added, removed = mesh.scale("backend-v1", 2)
     after = names(mesh, "backend")

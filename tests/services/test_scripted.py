@@ -12,19 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from mesh.unixhttp import UnixConnection
 from services.options import AppOptions
 from services.script import Script
 from services.scripted import ScriptedServer
-
-
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost")
-        self.path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(self.path)
 
 
 def start(sock: socket.socket, folder: Path, **options: object) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import socket
@@ -15,18 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from mesh.unixhttp import UnixConnection
 from services.factory import create_app
 from services.options import AppOptions
-
-
-class UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost")
-        self.path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.connect(str(self.path))
 
 
 @contextmanager
@@ -64,7 +54,7 @@ def served(folder: Path, app: str, **more: object) -> Iterator[Path]:
 
 
 def get(path: Path, target: str = "/", **headers: str) -> tuple[int, str]:
-    connection = UnixConnection(path)
+    connection = UnixConnection(str(path))
     connection.request("GET", target, headers={k.replace("_", "-"): v for k, v in headers.items()})
     answer = connection.getresponse()
     body = answer.read().decode()

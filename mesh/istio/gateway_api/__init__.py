@@ -11,6 +11,6 @@ Shown by ``meshctl proxy-config route POD`` and ``meshctl describe service NAME`
 """
 
 from mesh.istio.gateway_api.convert import Converted, ConvertedRoute, convert
-from mesh.istio.gateway_api.objects import GROUP
+from mesh.istio.gateway_api.objects import GROUP, Object
 
-__all__ = ["GROUP", "Converted", "ConvertedRoute", "convert"]
+__all__ = ["GROUP", "Converted", "ConvertedRoute", "Object", "convert"]

@@ -141,9 +141,9 @@ def _operation(what: model.Operation, ports: Ports) -> list[Permission]:
         return [_port(each, ports) for each in values or []]
 
     return [
-        *_permissions(rbac.host, what.hosts, what.not_hosts),
-        *_permissions(rbac.method, what.methods, what.not_methods),
-        *_permissions(rbac.path, what.paths, what.not_paths),
+        *rbac.permissions(rbac.host, what.hosts, what.not_hosts),
+        *rbac.permissions(rbac.method, what.methods, what.not_methods),
+        *rbac.permissions(rbac.path, what.paths, what.not_paths),
         *rbac.one_permission(numbers(what.ports), numbers(what.not_ports)),
     ]
 
@@ -153,15 +153,15 @@ def _source(source: model.Source, own: str) -> list[Principal]:
         return rbac.service_account(value, own)
 
     return [
-        *_principals(rbac.principal, source.principals, source.not_principals),
-        *_principals(
+        *rbac.principals(rbac.principal, source.principals, source.not_principals),
+        *rbac.principals(
             rbac.request_principal, source.request_principals, source.not_request_principals
         ),
-        *_principals(rbac.namespace, source.namespaces, source.not_namespaces),
-        *_principals(account, source.service_accounts, source.not_service_accounts),
-        *_principals(rbac.trust_domain, source.trust_domains, source.not_trust_domains),
-        *_principals(rbac.remote_ip, source.remote_ip_blocks, source.not_remote_ip_blocks),
-        *_principals(rbac.source_ip, source.ip_blocks, source.not_ip_blocks),
+        *rbac.principals(rbac.namespace, source.namespaces, source.not_namespaces),
+        *rbac.principals(account, source.service_accounts, source.not_service_accounts),
+        *rbac.principals(rbac.trust_domain, source.trust_domains, source.not_trust_domains),
+        *rbac.principals(rbac.remote_ip, source.remote_ip_blocks, source.not_remote_ip_blocks),
+        *rbac.principals(rbac.source_ip, source.ip_blocks, source.not_ip_blocks),
     ]
 
 
@@ -174,14 +174,14 @@ def _conditions(
         key, yes, no = each.key, each.values, each.not_values
         permission = _permission_of(key, ports)
         if permission is not None:
-            permissions += _permissions(permission, yes, no)
+            permissions += rbac.permissions(permission, yes, no)
             continue
         claim = claim_path(key)
         if claim:
             found = [rbac.claims(claim, yes)] if yes else []
             principals += rbac.one_principal(found, [rbac.claims(claim, no)] if no else [])
         else:
-            principals += _principals(_principal_of(key, own), yes, no)
+            principals += rbac.principals(_principal_of(key, own), yes, no)
     return permissions, principals
 
 
@@ -220,17 +220,3 @@ def claim_path(key: str) -> list[str]:
 def _port(value: str, ports: Ports) -> Permission:
     number = int(value)
     return rbac.port(ports.get(number, number))
-
-
-def _permissions(
-    make: Callable[[str], Permission], yes: list[str] | None, no: list[str] | None
-) -> list[Permission]:
-    return rbac.one_permission(
-        [make(each) for each in yes or []], [make(each) for each in no or []]
-    )
-
-
-def _principals(
-    make: Callable[[str], Principal], yes: list[str] | None, no: list[str] | None
-) -> list[Principal]:
-    return rbac.one_principal([make(each) for each in yes or []], [make(each) for each in no or []])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from envoy_data_plane.envoy.config.core.v3 import CidrRange
 from envoy_data_plane.envoy.config.rbac.v3 import (
@@ -243,3 +243,17 @@ def one_principal(of: Sequence[Principal], no: Sequence[Principal]) -> list[Prin
     if no:
         found.append(Principal(not_id=Principal(or_ids=PrincipalSet(ids=list(no)))))
     return found
+
+
+def permissions(
+    make: Callable[[str], Permission], yes: Sequence[str] | None, no: Sequence[str] | None
+) -> list[Permission]:
+    """Return ``one_permission`` of a field's values and of those of its ``not...``."""
+    return one_permission([make(each) for each in yes or []], [make(each) for each in no or []])
+
+
+def principals(
+    make: Callable[[str], Principal], yes: Sequence[str] | None, no: Sequence[str] | None
+) -> list[Principal]:
+    """Return ``one_principal`` of a field's values and of those of its ``not...``."""
+    return one_principal([make(each) for each in yes or []], [make(each) for each in no or []])

@@ -6,9 +6,8 @@ root and its delegates, or made of the Gateway API's HTTPRoutes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from mesh.istio import gateway_api
 from mesh.istio.models.virtual_service import VirtualService
@@ -19,32 +18,12 @@ MESH = "mesh"
 """The reserved gateway name that stands for all sidecars."""
 
 
-class Config(Protocol):
+class Config(gateway_api.Object, Protocol):
     """What the translation needs of ``mesh.istio.Resource``."""
-
-    @property
-    def kind(self) -> str:
-        """``VirtualService`` and the like."""
 
     @property
     def qualified_kind(self) -> str:
         """The kind, with its group where two groups have one of that name."""
-
-    @property
-    def name(self) -> str:
-        """``metadata.name``."""
-
-    @property
-    def namespace(self) -> str:
-        """``metadata.namespace``."""
-
-    @property
-    def labels(self) -> Mapping[str, str]:
-        """``metadata.labels``; read of Namespaces only."""
-
-    @property
-    def spec(self) -> Any:
-        """The model of ``mesh.istio.models`` for this kind."""
 
 
 @dataclass(frozen=True, slots=True)

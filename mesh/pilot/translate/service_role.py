@@ -86,9 +86,9 @@ def _permission(
     if not any(_fits(pattern, each) for pattern in rule.services for each in services):
         return None
     every = [
-        *_permissions(rbac.host, rule.hosts, rule.not_hosts),
-        *_permissions(rbac.method, rule.methods, rule.not_methods),
-        *_permissions(rbac.path, rule.paths, rule.not_paths),
+        *rbac.permissions(rbac.host, rule.hosts, rule.not_hosts),
+        *rbac.permissions(rbac.method, rule.methods, rule.not_methods),
+        *rbac.permissions(rbac.path, rule.paths, rule.not_paths),
         *rbac.one_permission(_ports(rule.ports, node), _ports(rule.not_ports, node)),
     ]
     for each in rule.constraints or []:
@@ -150,10 +150,10 @@ def _subject(view: MeshView, subject: model.Subject, own: str) -> Principal:
         every.append(rbac.claims(["groups"], [subject.group]))
     for key, value in (subject.properties or {}).items():
         every.append(_property(view, key, value, own))
-    every += _principals(rbac.principal, subject.names, subject.not_names)
-    every += _principals(_group, subject.groups, subject.not_groups)
-    every += _principals(rbac.namespace, subject.namespaces, subject.not_namespaces)
-    every += _principals(rbac.source_ip, subject.ips, subject.not_ips)
+    every += rbac.principals(rbac.principal, subject.names, subject.not_names)
+    every += rbac.principals(_group, subject.groups, subject.not_groups)
+    every += rbac.principals(rbac.namespace, subject.namespaces, subject.not_namespaces)
+    every += rbac.principals(rbac.source_ip, subject.ips, subject.not_ips)
     return rbac.who(every)
 
 
@@ -197,17 +197,3 @@ def _fits(pattern: str, value: str) -> bool:
 
 def _ports(values: list[int] | None, node: ProxyNode) -> list[Permission]:
     return [rbac.port(node.inbound_ports.get(each, each)) for each in values or []]
-
-
-def _permissions(
-    make: Callable[[str], Permission], yes: list[str] | None, no: list[str] | None
-) -> list[Permission]:
-    return rbac.one_permission(
-        [make(each) for each in yes or []], [make(each) for each in no or []]
-    )
-
-
-def _principals(
-    make: Callable[[str], Principal], yes: list[str] | None, no: list[str] | None
-) -> list[Principal]:
-    return rbac.one_principal([make(each) for each in yes or []], [make(each) for each in no or []])

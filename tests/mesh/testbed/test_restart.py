@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from mesh.testbed import draining
 from mesh.testbed.client import TestbedError
 from mesh.testbed.load_topology import load_topology
 from mesh.testbed.local import LocalTestbed
+from tests.mesh.testbed.senders import Senders
 
 ENGINES = ["mitmproxy", pytest.param("envoy", marks=pytest.mark.envoy)]
 TOPOLOGY = {
@@ -42,38 +42,6 @@ def bed(
         with LocalTestbed(load_topology(TOPOLOGY), engine=request.param) as running:
             running.apply([("no-retries.yaml", NO_RETRIES)])
             yield running
-
-
-class Senders:
-    """Clients that send one request after another, each on one connection, until it is enough."""
-
-    def __init__(self, bed: LocalTestbed, url: str) -> None:
-        self.statuses: list[int] = []
-        self._port = int(bed.proxy_url("client").rpartition(":")[2])
-        self._url = url
-        self._enough = threading.Event()
-
-    def __enter__(self) -> Senders:
-        self._pool = ThreadPoolExecutor(4)
-        self._done = [self._pool.submit(self._send) for _ in range(4)]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._enough.set()
-        for each in self._done:
-            self.statuses += each.result()
-        self._pool.shutdown()
-
-    def _send(self) -> list[int]:
-        seen = []
-        connection = http.client.HTTPConnection("127.0.0.1", self._port)
-        while not self._enough.is_set() or len(seen) < 10:
-            connection.request("GET", self._url)
-            answer = connection.getresponse()
-            answer.read()
-            seen.append(answer.status)
-        connection.close()
-        return seen
 
 
 def names(bed: LocalTestbed, service: str) -> set[str]:
