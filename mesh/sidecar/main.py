@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import signal
@@ -33,6 +34,9 @@ from mesh.sidecar.preload import preload
 from mesh.sidecar.stats import Stats
 from mesh.sidecar.upstream.cluster_manager import ClusterManager
 from mesh.sidecar.zipkin import Reporter
+
+YOUNG_OBJECTS = 20_000
+"""The garbage collector looks after so many new objects; what a request makes ends without it."""
 
 # Seconds of CPU that a fork inherits and would otherwise spend itself.
 default_filters()
@@ -77,6 +81,7 @@ def run(options: SidecarOptions) -> None:
         agent = Agent(options.agent)
         os.chdir(options.agent.folder)  # the configuration names its secrets from here
         agent.renew()
+    gc.set_threshold(YOUNG_OBJECTS)
     with contextlib.suppress(KeyboardInterrupt):
         asyncio.run(_run(options, agent))
 

@@ -91,10 +91,12 @@ class UpstreamConnection(asyncio.Protocol):
         self._sender: asyncio.Task[None] | None = None
         self.on_full: Callable[[bool], None] | None = None
         self.on_gone: Callable[[], None] | None = None
+        self._watched = select.poll()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self.transport = cast(asyncio.Transport, transport)
+        self._watched.register(self.transport.get_extra_info("socket").fileno(), _PEER_LEFT)
 
     @property
     def left(self) -> bool:
@@ -105,9 +107,7 @@ class UpstreamConnection(asyncio.Protocol):
         """
         if self.closed or self.transport.is_closing():
             return True
-        watched = select.poll()
-        watched.register(self.transport.get_extra_info("socket").fileno(), _PEER_LEFT)
-        return bool(watched.poll(0))
+        return bool(self._watched.poll(0))
 
     def send(self, request: UpstreamRequest) -> asyncio.Future[UpstreamResponse]:
         """Write ``request`` and return the coming answer; a streamed body follows as it arrives."""
