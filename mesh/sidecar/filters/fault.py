@@ -22,11 +22,10 @@ from mitmproxy.http import HTTPFlow
 
 from mesh.sidecar.filters import FilterContext
 from mesh.sidecar.filters.head import RequestHead
-from mesh.sidecar.filters.headers import change_response
+from mesh.sidecar.filters.headers import change_response, values_for
 from mesh.sidecar.filters.match import find_route, head_of
 from mesh.sidecar.filters.matchers import HeadTest, draw, fraction_of, header_test
 from mesh.sidecar.filters.route import CompiledRoute
-from mesh.sidecar.filters.substitution_format import stream_values
 from mesh.sidecar.filters.weighted_clusters import NO_CLUSTER, choose
 from mesh.sidecar.local_reply import local_reply
 from mesh.sidecar.stream_info import stream_info
@@ -225,5 +224,5 @@ class FaultFilter:
             levels = route.response_levels(choice) if route is not None else ()
             if any(levels) and flow.response is not None:
                 # An abort is an answer of the route: its headers are changed as any other's.
-                head, values = head_of(flow, info), stream_values(info, flow.response)
+                head, values = head_of(flow, info), values_for(levels, info, flow.response)
                 change_response(levels, flow.response, head, values)

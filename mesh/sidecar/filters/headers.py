@@ -28,8 +28,10 @@ from mesh.sidecar.filters.substitution_format import (
     Formatter,
     Headers,
     compile_format,
+    stream_values,
 )
 from mesh.sidecar.mitm.flow import make_headers
+from mesh.sidecar.stream_info import StreamInfo
 
 APPEND, ADD_IF_ABSENT, OVERWRITE, OVERWRITE_IF_EXISTS = range(4)
 
@@ -99,6 +101,11 @@ class HeaderMutations:
 
     def __bool__(self) -> bool:
         return bool(self.add or self.remove)
+
+    @property
+    def has_operators(self) -> bool:
+        """Whether a value is worked out from the request (``%PROTOCOL%``)."""
+        return any(option.formatter is not None for option in self.add)
 
     def apply(self, headers: Headers, context: FormatContext) -> Headers:
         """Run the operations and return the new list; ``headers`` stays as it is."""
@@ -180,6 +187,15 @@ def compile_mutations(
 def _refuse_protected(name: str, where: str) -> None:
     if name.startswith(":") or name == "host":
         raise ValueError(f"{where}: :-prefixed or host headers may not be modified ({name!r})")
+
+
+def values_for(
+    levels: Iterable[HeaderMutations], info: StreamInfo, response: Response | None = None
+) -> Mapping[str, str]:
+    """Return what the operators in ``levels`` read: nothing where there are none, as mostly."""
+    if any(level.has_operators for level in levels):
+        return stream_values(info, response)
+    return _NOTHING
 
 
 def apply_to_request(

@@ -25,11 +25,11 @@ from mesh.sidecar.filters.headers import (
     HeaderMutations,
     change_response,
     compile_mutations,
+    values_for,
 )
 from mesh.sidecar.filters.match import find_route, head_of, note_route
 from mesh.sidecar.filters.matchers import draw, fraction_of
 from mesh.sidecar.filters.route import CompiledRoute
-from mesh.sidecar.filters.substitution_format import stream_values
 from mesh.sidecar.filters.weighted_clusters import NO_CLUSTER
 from mesh.sidecar.local_reply import local_reply
 from mesh.sidecar.stream_info import stream_info
@@ -164,5 +164,5 @@ class LocalRateLimitFilter:
         if limit.response_headers:
             levels = (limit.response_headers, *levels)
         if levels and flow.response is not None:
-            values = stream_values(info, flow.response)
+            values = values_for(levels, info, flow.response)
             change_response(levels, flow.response, head_of(flow, info), values)

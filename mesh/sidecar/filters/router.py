@@ -22,10 +22,9 @@ from mesh.sidecar.filters import direct_response as direct
 from mesh.sidecar.filters import mirror as mirrors
 from mesh.sidecar.filters import redirect as redirects
 from mesh.sidecar.filters import rewrite as rewrites
-from mesh.sidecar.filters.headers import apply_to_request, change_response
+from mesh.sidecar.filters.headers import apply_to_request, change_response, values_for
 from mesh.sidecar.filters.match import find_route, head_of
 from mesh.sidecar.filters.routing import CompiledRoute, RequestHead
-from mesh.sidecar.filters.substitution_format import stream_values
 from mesh.sidecar.filters.weighted_clusters import NO_CLUSTER, ClusterChoice, choose
 from mesh.sidecar.local_reply import REASONS, local_reply
 from mesh.sidecar.mitm.flow import Fields, make_headers, make_response
@@ -189,7 +188,7 @@ class Router:
         before = head.headers
         levels = route.request_levels(choice)
         if any(levels):
-            apply_to_request(levels, head, stream_values(info))
+            apply_to_request(levels, head, values_for(levels, info))
         data = flow.request.data
         if route.rewrite or choice.host_rewrite:
             changed = rewrites.decide(route.rewrite, head, choice.host_rewrite)
@@ -335,7 +334,7 @@ class Router:
     ) -> None:
         levels = route.response_levels(choice)
         if any(levels) and flow.response is not None:
-            change_response(levels, flow.response, head, stream_values(info, flow.response))
+            change_response(levels, flow.response, head, values_for(levels, info, flow.response))
 
     def _count(self, cluster: Cluster, flow: HTTPFlow) -> None:
         response = flow.response
