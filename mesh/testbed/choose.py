@@ -7,8 +7,9 @@ from typing import Any
 
 from mesh.state import RunFolder
 from mesh.testbed.client import TestbedError
+from mesh.testbed.kept import read_state
 from mesh.testbed.local import LocalTestbed
-from mesh.testbed.mesh_testbed import MeshTestbed, read_state
+from mesh.testbed.mesh_testbed import MeshTestbed
 from mesh.topology import Topology
 
 RUNTIMES = ("local", "compose")

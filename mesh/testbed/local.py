@@ -13,7 +13,8 @@ from mesh.pilot.client import PilotError
 from mesh.state import KEPT, RunFolder, StateError, reap
 from mesh.testbed.client import TestbedError, ZygoteClient, last_words
 from mesh.testbed.deployment import Deployment
-from mesh.testbed.mesh_testbed import MeshTestbed, read_state
+from mesh.testbed.kept import read_state
+from mesh.testbed.mesh_testbed import MeshTestbed
 from mesh.testbed.plain import from_plain
 from mesh.topology import Topology
 

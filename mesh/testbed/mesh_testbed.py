@@ -6,29 +6,28 @@ the mesh is also in its run folder (``mesh.json``), so that another command can 
 
 from __future__ import annotations
 
-import json
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from mesh.accesslog import AccessLogRecord
 from mesh.istio.resource import Resource
 from mesh.mixer.client import MixerClient, MixerError
 from mesh.pilot.client import ApplyResult, PilotClient, PilotError
-from mesh.state import RunFolder, write_atomic
+from mesh.state import RunFolder
 from mesh.testbed import hops, records, request
 from mesh.testbed import pods as podlib
 from mesh.testbed.base import Answer, ApplyError, Document
+from mesh.testbed.block import Block
 from mesh.testbed.client import TestbedError
 from mesh.testbed.documents import Key, documents
 from mesh.testbed.draining import GRACE_SECONDS
 from mesh.testbed.engines import engine as engine_named
+from mesh.testbed.kept import restore_pods, write_state
 from mesh.testbed.load_topology import ingress_yaml
-from mesh.testbed.plain import from_plain, to_plain
 from mesh.testbed.pods import LocalPod
 from mesh.testbed.podset import PodSet
 from mesh.topology import Pod, Topology
@@ -36,21 +35,11 @@ from mesh.topology import Pod, Topology
 if TYPE_CHECKING:
     from mesh.testbed.tap import Wire
 
-STATE_FILE = "mesh.json"
 MOST_REPLICAS = 10
 """Each pod is two processes of this machine."""
 
 
-def read_state(run: RunFolder) -> dict[str, Any]:
-    """Return what a mesh wrote into its folder; TestbedError when it is gone."""
-    try:
-        state: dict[str, Any] = json.loads((run.path / STATE_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise TestbedError(f"the mesh {run.name} is still starting, or is gone") from None
-    return state
-
-
-class MeshTestbed(ABC):
+class MeshTestbed(Block):
     """A mesh of ``topology``; ``engine`` is mitmproxy or envoy.
 
     ``seed`` goes into the pods' names: the same seed, the same names.  ``certificate_seconds``: the
@@ -83,14 +72,6 @@ class MeshTestbed(ABC):
     # The life of a mesh.
 
     @abstractmethod
-    def start(self) -> None:
-        """Start everything; a TestbedError leaves nothing behind."""
-
-    @abstractmethod
-    def stop(self) -> None:
-        """End it: nothing is left; calling it again does nothing."""
-
-    @abstractmethod
     def keep(self) -> str:
         """Let the mesh live on after this command; returns its name."""
 
@@ -121,27 +102,13 @@ class MeshTestbed(ABC):
         }
 
     def _save(self) -> None:
-        write_atomic(self.run.path / STATE_FILE, json.dumps(to_plain(self._state())))
+        write_state(self.run, self._state())
 
     def _take_up(self, run: RunFolder, deployment: PodSet, state: Mapping[str, Any]) -> None:
         """Go on with a kept mesh whose pods ``deployment`` shall know."""
-        deployment.pods = {name: from_plain(LocalPod, raw) for name, raw in state["pods"].items()}
-        deployment.killed = [from_plain(LocalPod, raw) for raw in state["killed"]]
-        deployment.count, deployment.mixer_port = int(state["count"]), int(state["mixer_port"])
+        restore_pods(deployment, state)
         self._folder, self._deployment = run, deployment
         self._ingress = {(kind, space, name) for kind, space, name in state["ingress"]}
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
 
     # What is in it.
 
@@ -294,23 +261,13 @@ class MeshTestbed(ABC):
     @contextmanager
     def tap(self, name: str) -> Iterator[Wire]:
         """Listen on the wire to a pod while the block runs (``mesh.testbed.tap``)."""
-        from mesh.testbed.tap import Relay
+        from mesh.testbed.tap import relayed
 
         pod = self.find(name).pod
         if pod is None:
             raise TestbedError(f"no sidecar sends to {self.find(name).name}: name another pod")
-        relay = Relay({number: (pod.address, port) for number, port in pod.ports.items()})
-        ports = relay.start()
-        try:
-            try:
-                with self.pilot.tap(pod.name, pod.namespace, ports):
-                    yield relay
-            except PilotError as problem:
-                raise TestbedError(str(problem)) from None
-            # The way past the relay is in force before it goes.
-            self.pilot.in_force()
-        finally:
-            relay.stop()
+        with relayed(pod, self.pilot) as wire:
+            yield wire
 
     def kill_pilot(self) -> None:
         """Kill the control plane; the sidecars go on, nothing can be applied (``start_pilot``)."""

@@ -19,6 +19,10 @@ from dataclasses import dataclass
 from threading import Thread
 from typing import Protocol
 
+from mesh.pilot.client import PilotClient, PilotError
+from mesh.testbed.client import TestbedError
+from mesh.topology import Pod
+
 _CHUNK = 65536
 
 
@@ -101,6 +105,23 @@ class Relay:
         self._chunks.put(Chunk(*place, b"", time.time()))
         with contextlib.suppress(OSError):
             target.shutdown(socket.SHUT_WR)
+
+
+@contextlib.contextmanager
+def relayed(pod: Pod, pilot: PilotClient) -> Iterator[Wire]:
+    """Stand for a pod of this machine while the block runs; TestbedError when that is refused."""
+    relay = Relay({number: (pod.address, port) for number, port in pod.ports.items()})
+    ports = relay.start()
+    try:
+        try:
+            with pilot.tap(pod.name, pod.namespace, ports):
+                yield relay
+        except PilotError as problem:
+            raise TestbedError(str(problem)) from None
+        # The way past the relay is in force before it goes.
+        pilot.in_force()
+    finally:
+        relay.stop()
 
 
 def chunks(wire: Wire) -> Iterator[Chunk]:

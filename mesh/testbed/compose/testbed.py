@@ -32,7 +32,8 @@ from mesh.testbed.compose.network import Subnet
 from mesh.testbed.compose.project import RUN_LABEL, Project
 from mesh.testbed.compose.relay import Relay
 from mesh.testbed.compose.warden import Warden
-from mesh.testbed.mesh_testbed import MeshTestbed, read_state
+from mesh.testbed.kept import read_state
+from mesh.testbed.mesh_testbed import MeshTestbed
 from mesh.testbed.plain import from_plain
 from mesh.testbed.tap import Wire
 from mesh.topology import Topology

@@ -120,7 +120,7 @@ def _heal(run: RunFolder, healer: Healer, service: str) -> None:
     from mesh.pilot.client import PilotError
     from mesh.testbed.client import TestbedError
     from mesh.testbed.compose.testbed import ComposeTestbed
-    from mesh.testbed.mesh_testbed import STATE_FILE
+    from mesh.testbed.kept import STATE_FILE
 
     if not (run.path / STATE_FILE).exists() or service.endswith("-init"):
         return

@@ -56,6 +56,29 @@ def gateways(kubectl: Kubectl) -> list[ClusterPod]:
     return [_describe(raw, "", "") for raw in listed if is_ready(raw)]
 
 
+def only_gateway(kubectl: Kubectl, name: str) -> list[ClusterPod]:
+    """Return the ingress gateway's pod; TestbedError unless there is one, whose log is all of it."""
+    found = gateways(kubectl)
+    if len(found) != 1:
+        raise TestbedError(
+            f"the ingress gateway has {len(found) or 'no'} pods, and is graded with one: `kubectl "
+            f"--namespace {ROOT_NAMESPACE} scale deployment {name} --replicas 1`"
+        )
+    return found
+
+
+def check_sidecars(pods: Iterable[ClusterPod], topology: Topology) -> None:
+    """Raise TestbedError when a pod has no sidecar that the lab wants to have one."""
+    loads = [each for service in topology.services for each in service.workloads]
+    wanted = {each.name for each in loads if each.injected}
+    bare = [pod.name for pod in pods if not pod.injected and pod.workload in wanted]
+    if bare:
+        raise TestbedError(
+            f"{', '.join(bare)} has no sidecar: `kubectl label namespace {topology.namespace} "
+            "istio-injection=enabled`, and `kubectl rollout restart deployment` there"
+        )
+
+
 def is_ready(raw: dict[str, Any]) -> bool:
     """Whether a pod gets requests: it runs, is ready, and is not on its way out."""
     if raw["metadata"].get("deletionTimestamp"):

@@ -8,13 +8,10 @@ is a NotOfferedError, and the check that needs it says so.
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
-from urllib.parse import quote, urlsplit
+from typing import Any
 
 from mesh.accesslog import AccessLogRecord
 from mesh.istio.eras import era as era_named
@@ -22,8 +19,8 @@ from mesh.istio.load import load_text
 from mesh.istio.resource import Resource
 from mesh.kubernetes.export.objects import listening
 from mesh.pilot.client import ApplyResult
-from mesh.testbed import request
 from mesh.testbed.base import Answer, ApplyError, Document
+from mesh.testbed.block import Block
 from mesh.testbed.client import TestbedError
 from mesh.testbed.documents import documents
 from mesh.testbed.kubernetes import able, in_force
@@ -35,16 +32,14 @@ from mesh.testbed.kubernetes.in_force import Marker
 from mesh.testbed.kubernetes.ingress import ingress_url
 from mesh.testbed.kubernetes.kubectl import Kubectl, KubectlError, NotOfferedError
 from mesh.testbed.kubernetes.lock import Lock, this_process
-from mesh.testbed.kubernetes.pods import PROXY, ClusterPod
-from mesh.testbed.kubernetes.relay import Relays
+from mesh.testbed.kubernetes.not_offered import NotOffered
+from mesh.testbed.kubernetes.pods import ClusterPod
+from mesh.testbed.kubernetes.ways import Ways
 from mesh.testbed.load_topology import ingress_yaml
 from mesh.topology import Pod, Topology
 
-MOST_SKEW = 1.0
-"""Seconds by which the cluster's clock may differ: evidence of one's own run is told by its time."""
 
-
-class KubernetesTestbed:
+class KubernetesTestbed(NotOffered, Block):
     """The lab of ``topology`` on the cluster of kubectl's context; ``target`` is its ingress."""
 
     def __init__(
@@ -55,18 +50,16 @@ class KubernetesTestbed:
         self.context = ""
         self._target = target
         self._kubectl = Kubectl()
-        self._relays: Relays | None = None
         spaces = list(dict.fromkeys(each.namespace for each in topology.services))
         self._configuration = Configuration(self._kubectl, spaces)
         self._lock = Lock(self._kubectl, spaces, this_process())
         self._marker = Marker(
             topology.namespace, topology.services[0].ports[0].number, bool(topology.gateway)
         )
+        self._ways = Ways(self._kubectl, topology, self._marker)
         self._ingress: set[Name] = set()
-        self._evidence = Evidence(self._by_proxy, self._by_application, self._stats_of)
+        self._evidence = Evidence(self._ways.by_proxy, self._ways.by_application, self._ways.stats)
         self._gateways: list[ClusterPod] = []
-        self._url = ""
-        self._own: list[Any] = []
 
     # The life of it.
 
@@ -87,37 +80,19 @@ class KubernetesTestbed:
 
     def _take_over(self) -> None:
         if self.topology.gateway:
-            self._url = ingress_url(self._kubectl, self.topology.gateway, self._target)
-            self._gateways = podlib.gateways(self._kubectl)
-            if len(self._gateways) != 1:
-                count = len(self._gateways) or "no"
-                raise TestbedError(
-                    f"the ingress gateway has {count} pods, and is graded with one: `kubectl "
-                    f"--namespace istio-system scale deployment {self.topology.gateway} --replicas 1`"
-                )
-        self._relays = Relays()
+            self._ways.url = ingress_url(self._kubectl, self.topology.gateway, self._target)
+            self._gateways = podlib.only_gateway(self._kubectl, self.topology.gateway)
+        self._ways.open()
         running = self._running()
-        bare = [pod.name for pod in running if not pod.injected and self._wants_sidecar(pod)]
-        if bare:
-            raise TestbedError(
-                f"{', '.join(bare)} has no sidecar: `kubectl label namespace {self.topology.namespace} "
-                "istio-injection=enabled`, and `kubectl rollout restart deployment` there"
-            )
-        for pod in running:
-            skew = self._way.skew(pod.namespace, pod.name)
-            if abs(skew) > MOST_SKEW:
-                raise TestbedError(
-                    f"the clock of the cluster is {abs(skew):.1f} s {'ahead' if skew > 0 else 'behind'} "
-                    "(of this machine's): let both follow a time server, for the grader tells its "
-                    "own run's records by their time"
-                )
+        podlib.check_sidecars(running, self.topology)
+        self._ways.check_clocks(running)
         self._lock.take()  # after the clocks were compared: its end is a time
         self._configuration.look()
         ingress = load_text(ingress_yaml(self.topology), "ingress.yaml", era=era_named(self.era))
         default = for_cluster(ingress.resources, era_named(self.era))
-        self._own = [*default, *self._marker.frame()]
-        self._ingress = {name_of(each) for each in self._own}
-        self._bring(self._own, whole=True)
+        own = [*default, *self._marker.frame()]
+        self._ingress = {name_of(each) for each in own}
+        self._bring(own, whole=True)
         self._evidence.follow([*running, *self._gateways])
 
     def keep(self) -> str:
@@ -151,34 +126,19 @@ class KubernetesTestbed:
     def _let_go(self) -> bool:
         """End the processes of this machine; False when there are none."""
         self._evidence.close()
-        relays, self._relays = self._relays, None
-        if relays is not None:
-            relays.close()
-        return relays is not None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
+        return self._ways.close()
 
     # What is in it.
 
     @property
     def gateway_url(self) -> str:
         """Where the ingress gateway is reached; ``""`` without one."""
-        return self._url
+        return self._ways.url
 
     def proxy_url(self, pod: str) -> str:
         """Return a port of this machine whose requests leave the pod as its application's do."""
         found = self._find(pod)
-        return f"http://127.0.0.1:{self._way.port(found.namespace, found.name)}"
+        return f"http://127.0.0.1:{self._ways.relays.port(found.namespace, found.name)}"
 
     def pods(self) -> tuple[Pod, ...]:
         """Return the running pods, by name.
@@ -190,17 +150,13 @@ class KubernetesTestbed:
         outside = next((pod for pod in running if not pod.injected), None)
         return tuple(self._pod(each, outside) for each in running)
 
-    def _wants_sidecar(self, pod: ClusterPod) -> bool:
-        loads = [each for service in self.topology.services for each in service.workloads]
-        return any(each.injected for each in loads if each.name == pod.workload)
-
     def _pod(self, pod: ClusterPod, outside: ClusterPod | None) -> Pod:
         service = next(each for each in self.topology.services if each.name == pod.service)
         ports: dict[int, int] = able.NoWay(pod.name)
         if outside is not None:
             for number, there in listening(service).items():
                 target = f"raw {pod.address}:{there}"
-                ports[number] = self._way.port(outside.namespace, outside.name, target)
+                ports[number] = self._ways.relays.port(outside.namespace, outside.name, target)
         return Pod(
             name=pod.name,
             namespace=pod.namespace,
@@ -309,27 +265,6 @@ class KubernetesTestbed:
         self._await_in_force()
         return sorted(names - before), sorted(before - names)
 
-    def kill_pilot(self) -> None:
-        """Not offered: a cluster's istiod serves others, too."""
-        raise NotOfferedError("the control plane of a cluster is not the grader's to kill")
-
-    def start_pilot(self) -> None:
-        """Not offered either."""
-        raise NotOfferedError("the control plane of a cluster is not the grader's to start")
-
-    def reload_filter(self, pod: str) -> None:
-        """Not offered: a filter in Python runs in the kit's own sidecar only."""
-        raise NotOfferedError("a filter in Python runs in the kit's own sidecar only")
-
-    @property
-    def run(self) -> Any:
-        """Not offered: a mesh of the kit's has a folder here, with its authority's keys."""
-        raise NotOfferedError("the keys of a cluster's authority are not the grader's to read")
-
-    def telemetry(self, *, spans: bool = False) -> Any:
-        """Not offered: Prometheus and a trace collector are not part of what kubectl reaches."""
-        raise NotOfferedError("metrics and traces are not read from a cluster")
-
     # Requests and what was written down.
 
     def request(
@@ -343,51 +278,29 @@ class KubernetesTestbed:
     ) -> Answer:
         """Send one request to the gateway, or out of ``from_pod`` to a URL."""
         if from_pod is None:
-            return self._at_gateway(path, headers or {}, method, body)
-        url = urlsplit(path)
-        if url.scheme != "http":
-            raise NotOfferedError(
-                f"from a pod of a cluster only http:// is asked for, not {path!r}"
-            )
-        target = (url.path or "/") + (f"?{url.query}" if url.query else "")
-        given = {
-            "host": url.netloc,
-            **{name.lower(): value for name, value in (headers or {}).items()},
-        }
-        found = self._find(from_pod)
-        port = self._way.port(found.namespace, found.name)
-        return request.send(port, target, method=method, headers=given, body=body)
-
-    def _at_gateway(
-        self, path: str, headers: Mapping[str, str], method: str, body: bytes
-    ) -> Answer:
-        if not self._url:
-            raise TestbedError("this mesh has no gateway: say from which pod the request comes")
-        url = urlsplit(self._url)
-        given = {"host": url.netloc, **{name.lower(): value for name, value in headers.items()}}
-        place = (url.hostname or "", url.port or 80)
-        return request.send(place, path, method=method, headers=given, body=body)
+            return self._ways.to_gateway(path, headers or {}, method, body)
+        return self._ways.out_of(self._find(from_pod), path, headers or {}, method, body)
 
     def tell(self, pod: str, path: str) -> Answer:
         """Ask a pod's application itself, past its sidecar: from within the pod."""
-        return self._to_application(self._find(pod), path, {})
+        return self._ways.to_application(self._find(pod), path, {})
 
     def stats(self, pod: str, pattern: str) -> dict[str, int]:
         """Return a sidecar's counters and gauges whose name the regex ``pattern`` finds."""
-        found = podlib.find([*self._running(), *self._gateways], pod)
+        found = podlib.find(self._all(), pod)
         if not found.injected:
             raise TestbedError(f"{found.name} has no sidecar")
-        return self._stats_of(found, pattern)
+        return self._ways.stats(found, pattern)
 
     def logs(self, name: str) -> str:
         """Return what the pod's application and its sidecar printed."""
-        pod = podlib.find([*self._running(), *self._gateways], name)
+        pod = podlib.find(self._all(), name)
         there = self._kubectl.within(pod.namespace)
         return there.run("logs", pod.name, "--all-containers", "--prefix")
 
     def access_log(self, pod: str = "") -> tuple[AccessLogRecord, ...]:
         """Return the records of one or all pods, gateway included, since the start."""
-        pods = [*self._running(), *self._gateways]
+        pods = self._all()
         name = podlib.find(pods, pod).name if pod else ""
         return tuple(self._evidence.access_log(pods, name))
 
@@ -399,14 +312,11 @@ class KubernetesTestbed:
 
     # Details.
 
-    @property
-    def _way(self) -> Relays:
-        if self._relays is None:
-            raise TestbedError("the lab was not started")
-        return self._relays
-
     def _running(self) -> list[ClusterPod]:
         return podlib.running(self._kubectl, self.topology)
+
+    def _all(self) -> list[ClusterPod]:
+        return [*self._running(), *self._gateways]
 
     def _find(self, name: str) -> ClusterPod:
         return podlib.find(self._running(), name)
@@ -426,65 +336,7 @@ class KubernetesTestbed:
         self._await_in_force()
 
     def _await_in_force(self) -> None:
-        injected = [pod for pod in self._running() if pod.injected]
-        asks = {
-            pod.name: in_force.ask_by(self._to_proxy(pod), self._marker.authority)
-            for pod in injected
-        }
-        for gateway in self._gateways:
-            asks[gateway.name] = self._ask_gateway
-        in_force.await_marker(asks, self._marker)
-        in_force.await_warm([*injected, *self._gateways], self._stats_of)
-
-    def _ask_gateway(self, headers: dict[str, str]) -> tuple[int, str]:
-        answer = self._at_gateway("/", {"host": in_force.HOST, **headers}, "GET", b"")
-        return answer.status, answer.text
-
-    def _by_proxy(self, pod: ClusterPod, path: str) -> None:
-        """Let a pod's proxy log a request that it answers by itself."""
-        if pod.gateway:
-            self._at_gateway(path, {"host": in_force.HOST}, "GET", b"")
-            return
-        given = {"host": self._marker.authority}
-        request.send(self._to_proxy(pod), path, method="GET", headers=given, body=b"")
-
-    def _to_proxy(self, pod: ClusterPod) -> int:
-        """Return a port whose requests meet the pod's proxy, whatever name they are for."""
-        target = f"http {in_force.NOWHERE}:{self._marker.port}"
-        return self._way.port(pod.namespace, pod.name, target)
-
-    def _by_application(self, pod: ClusterPod, path: str) -> None:
-        """Let a pod's application write a request into its journal."""
-        app = next(
-            each.app
-            for service in self.topology.services
-            for each in service.workloads
-            if each.name == pod.workload
-        )
-        if reason := able.no_journal(app):
-            raise NotOfferedError(reason)
-        target, headers = able.journaled(app, path)
-        self._to_application(pod, target, headers)
-
-    def _to_application(self, pod: ClusterPod, path: str, headers: dict[str, str]) -> Answer:
-        service = next(each for each in self.topology.services if each.name == pod.service)
-        target = f"raw 127.0.0.1:{service.ports[0].number}"
-        port = self._way.port(pod.namespace, pod.name, target)
-        return request.send(port, path, method="GET", headers=headers, body=b"")
-
-    def _stats_of(self, pod: ClusterPod, pattern: str) -> dict[str, int]:
-        query = f"stats?format=json&filter={quote(pattern, safe='')}"
-        there = self._kubectl.within(pod.namespace)
-        text = there.run(
-            "exec", pod.name, "-c", PROXY, "--", "pilot-agent", "request", "GET", query
-        )
-        try:
-            found = json.loads(text)["stats"]
-        except (ValueError, KeyError, TypeError):
-            raise TestbedError(
-                f"the proxy of {pod.name} answered no statistics: {text[:80]!r}"
-            ) from None
-        return {each["name"]: each["value"] for each in found if "value" in each}
+        self._ways.await_in_force(self._running(), self._gateways)
 
 
 def _result(applied: tuple[str, ...], reason: str = "") -> ApplyResult:
