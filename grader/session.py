@@ -167,16 +167,24 @@ class Session:
             self._hand_in.check()
 
     def judge(
-        self, files: Sequence[Path], seconds: float, before: Evidence | None = None
+        self,
+        files: Sequence[Path],
+        seconds: float,
+        before: Evidence | None = None,
+        checks: CheckFile | None = None,
     ) -> tuple[Result, Evidence]:
-        """Gather the evidence and judge it; ``before`` has what ``collect`` has left out."""
+        """Gather the evidence and judge it; ``before`` has what ``collect`` has left out.
+
+        ``checks`` judge in place of the lab's own.
+        """
         assert self.lab is not None
         lab = self._definition
         evidence = self.lab.evidence()
         if before is not None:
             evidence = evidence.with_missing(before)
-        checks = judge(self.checks.checks, evidence)
-        foreign = foreign_set(lab, self.checks.checks, evidence, checks)
+        asked = (checks or self.checks).checks
+        judged = judge(asked, evidence)
+        foreign = foreign_set(lab, asked, evidence, judged)
         result = Result(
             lab=lab.number,
             seconds=seconds,
@@ -184,7 +192,7 @@ class Session:
             runtime=self._options.runtime,
             era=lab.era,
             seed=self._nonce,
-            checks=checks,
+            checks=judged,
             digest=digest([path for path in files if path.is_file()]),
             versions=versions(),
             answers=judge_answers(

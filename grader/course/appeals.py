@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -12,11 +13,11 @@ from grader.course.attempt import own_lab
 from grader.course.batch import Batch
 from grader.course.commands import Show, load_course
 from grader.course.course import Course
-from grader.course.grades import Row, number, rows, write_tables
+from grader.course.grades import Row, number, rows, safe, write_tables, written
 from grader.course.rescore import Rescored, checks_of, rescore, set_aside, write
 from grader.course.roster import CourseError
 from grader.course.store import Attempt, Store
-from grader.course.story import deciding, diagnosed, viva
+from grader.course.story import deciding, diagnosed, sentence, viva
 from grader.evidence.record import load_evidence
 from grader.fence.hand_in import prepare
 from grader.lab import find_lab
@@ -45,48 +46,47 @@ def rescore_all(
         if new is not None and lab is None and len(store.labs()) > 1:
             raise CourseError("Say which lab the new checks are for: --lab N.")
         with store.lock():
-            before = rows(store, course)
+            before = written(store)
             found: list[Rescored] = []
             for number_of_lab in store.labs() if lab is None else [lab]:
                 checks = checks_of(store, find_lab(number_of_lab), new)
                 done = [each for each in store.attempts(number_of_lab) if each.done]
                 found += [rescore(each, checks) for each in done]
-            changed = show_changes(console, store, found)
+            show_changes(console, store, found)
+            fresh = {each.attempt.name: json.loads(each.text) for each in found}
+            after = rows(store, course, instead=fresh)
+            show_marks(console, before, after)
+            if all(each.identical for each in found):
+                say(console, f"{len(found)} results, each the same byte for byte.")
             if dry_run:
                 say(console, "Nothing was written (--dry-run).")
                 return EXIT_SOUND
             write(store, found, new)
-            after = rows(store, course)
             write_tables(store, after)
-            show_marks(console, before, after)
-            if not changed and all(each.identical for each in found):
-                say(console, f"{len(found)} results, each the same byte for byte.")
         return EXIT_SOUND
 
     return guarded(console, run)
 
 
-def show_changes(console: Console, store: Store, found: list[Rescored]) -> int:
-    """Print every check that comes out differently; returns how many do."""
-    changes = [change for each in found for change in each.changes]
-    for change in changes:
+def show_changes(console: Console, store: Store, found: list[Rescored]) -> None:
+    """Print every check that comes out differently, by lab and student."""
+    lines = []
+    for change in (change for each in found for change in each.changes):
         who = ", ".join(store.students[each].student for each in change.attempt.members)
-        say(
-            console,
-            f"{who}, lab {change.attempt.lab}, {change.check}: {change.old} -> {change.new}",
-        )
-    return len(changes)
+        text = f"{who}, lab {change.attempt.lab}, {change.check}: {change.old} -> {change.new}"
+        lines.append((change.attempt.lab, who, text))
+    for _, _, text in sorted(lines, key=lambda line: line[:2]):
+        say(console, text)
 
 
-def show_marks(console: Console, before: list[Row], after: list[Row]) -> None:
-    """Print the marks that are others now."""
-    old = {(row.student, row.lab): row for row in before}
+def show_marks(console: Console, before: dict[tuple[str, int], str], after: list[Row]) -> None:
+    """Print the marks that are others than in ``grades.csv``, where ``before`` is from."""
     for row in after:
-        then = old.get((row.student, row.lab))
-        if then is not None and then.score != row.score:
+        then = before.get((str(safe(row.student)), row.lab))
+        if then is not None and then != number(row.score):
             say(
                 console,
-                f"{row.student}, lab {row.lab}: {number(then.score) or 'no mark'} -> "
+                f"{row.student}, lab {row.lab}: {then or 'no mark'} -> "
                 f"{number(row.score) or 'no mark'} of {number(row.max_score)} points",
             )
 
@@ -107,7 +107,7 @@ def rerun_student(
         check_options(Options(engine, runtime, fence=fence))
         course, store = load_course(course_file), opened(out)
         with store.lock():
-            before = rows(store, course)
+            before = written(store)
             alias = known(store, student)
             attempts = [
                 each for each in store.attempts(lab) if alias in each.members and not each.refused
@@ -170,6 +170,8 @@ def explain_row(console: Console, store: Store, course: Course, row: Row) -> Non
     mark = f"{number(row.score) or 'no mark'} of {number(row.max_score)} points"
     say(console, f"{row.student}, lab {row.lab}: {mark}, {row.verdict}. {row.reason}")
     if row.attempt is None or row.result is None:
+        due = due_of(course, row)
+        say(console, f"  It was due {due}." if due else "  No date was set.")
         return
     result, lab = row.result, own_lab(row.attempt)
     say(console, f"  The task: {lab.set.owner} ({lab.parameters_text}).")
@@ -183,6 +185,11 @@ def explain_row(console: Console, store: Store, course: Course, row: Row) -> Non
         say(console, f"  Intake: {note}.")
     if result.get("foreign"):
         say(console, f"  These files answer {result['foreign']}.")
+    if result.get("reason"):
+        for line in unheard(result):
+            say(console, f"  {line}")
+        say(console, f"  {next_step(row, row.attempt)}")
+        return
     checks = checks_of(store, find_lab(row.lab))
     evidence = load_evidence(row.attempt.run)
     for item, lines in deciding(evidence, checks, result):
@@ -196,7 +203,30 @@ def explain_row(console: Console, store: Store, course: Course, row: Row) -> Non
     for line in (diagnosed(evidence), SEQUENTIAL if random_checks else ""):
         if line:
             say(console, f"  {line}")
-    say(console, f"  Look it up in {row.attempt.run}; `grade rescore` judges it again.")
+    say(console, f"  {next_step(row, row.attempt)}")
+
+
+def unheard(result: dict[str, Any]) -> list[str]:
+    """Of an attempt of which nothing ran: the checks with what is said of them, each reason once."""
+    said: dict[str, list[str]] = {}
+    for item in result["checks"]:
+        head = f"{item['name']} {item['verdict']} {item['points']:g}/{item['max_points']}"
+        text = f"{sentence(item['rationale'])} {item['help']}".strip()
+        said.setdefault(text, []).append(head)
+    lines = ["Nothing ran, so there are no requests to look at."]
+    for text, heads in said.items():
+        lines += [f"{', '.join(heads)}:", f"  {text}"]
+    return lines
+
+
+def next_step(row: Row, attempt: Attempt) -> str:
+    """Where to look, and which command does something about it."""
+    if row.score is None:
+        log = attempt.folder / "judge.log"
+        return f"The judge's own words are in {log}; `grade rerun {row.student}` measures again."
+    if attempt.refused:
+        return f"What could be read of it is in {attempt.folder / 'files'}."
+    return f"Look it up in {attempt.run}; `grade rescore` judges it again."
 
 
 def arithmetic(row: Row, result: dict[str, Any]) -> str:
@@ -214,22 +244,28 @@ def arithmetic(row: Row, result: dict[str, Any]) -> str:
     if row.mark is None or row.score is None:
         return f"{text}; no mark."
     score, most = result["score"], result["max_score"]
-    if row.max_score != most:
+    whole = any(not each.check for each in row.overridden)
+    if row.max_score != most and not whole:
         scaled = number(score * row.max_score / most)
         text += f"; {number(score)} of {number(most)} are {scaled} of {number(row.max_score)}"
-    why = f"; {row.mark.why}" if row.mark.why else ""
     decided = "".join(f"; {each.text}" for each in row.overridden)
-    return f"{text}{why}{decided}. Mark: {number(row.score)} of {number(row.max_score)}."
+    why = f"; {row.mark.why}" if row.mark.why else ""
+    return f"{text}{decided}{why}. Mark: {number(row.score)} of {number(row.max_score)}."
+
+
+def due_of(course: Course, row: Row) -> str:
+    """When it was due, ``""`` without a date."""
+    extended = course.extensions.get((row.student, row.lab))
+    due = extended or course.lab(row.lab).due
+    return f"{due:%Y-%m-%d %H:%M}{' (extended)' if extended else ''}" if due else ""
 
 
 def handed_in(course: Course, row: Row, attempt: Attempt) -> str:
     """When it was handed in and when it was due, as far as that is known."""
     when = attempt.when or course.times.get((row.student, row.lab))
-    extended = course.extensions.get((row.student, row.lab))
-    due = extended or course.lab(row.lab).due
     told = f", handed in {when:%Y-%m-%d %H:%M}" if when else ""
-    if due:
-        told += f", due {due:%Y-%m-%d %H:%M}{' (extended)' if extended else ''}"
+    if due := due_of(course, row):
+        told += f", due {due}" if when else f", handed in at a time that nobody noted, due {due}"
     return told
 
 
@@ -244,6 +280,9 @@ def viva_student(student: str, out: Path, course_file: Path | None, lab: int | N
             if row.attempt is None or row.result is None:
                 continue
             say(console, f"{student}, lab {row.lab}")
+            if row.attempt.refused or row.score is None:
+                say(console, f"  Nothing ran: {row.reason}. {next_step(row, row.attempt)}")
+                continue
             evidence = load_evidence(row.attempt.run)
             rng = random.Random(row.attempt.digest)  # the same questions whoever asks again
             files = row.attempt.folder / "files"

@@ -24,13 +24,13 @@ from rich.console import Console
 
 from grader.checks import CheckFile, load_checks
 from grader.course.host import StallWatch, facts
+from grader.course.lost import Lost, lost
 from grader.course.store import Attempt, read_attempt
 from grader.evidence.record import Evidence
 from grader.lab import ANSWERS, LabDefinition, find_lab
 from grader.parameters import ParameterSet
 from grader.result import Result, versions
 from grader.run import Options, lab_namespace
-from grader.verdict import CheckResult, Verdict
 from mesh.istio.problem import Level, Position, Problem
 from services.lifeline import watch
 
@@ -49,19 +49,6 @@ def own_lab(attempt: Attempt) -> LabDefinition:
         return lab
     raw = json.loads(path.read_text(encoding="utf-8"))
     return lab.with_set(ParameterSet(raw["values"], attempt.members[0], OWNER, raw["seed"]))
-
-
-def lost_everything(
-    lab: LabDefinition, why: str, help: str, checks: CheckFile | None = None
-) -> tuple[CheckResult, ...]:
-    """Every check failed for one and the same reason: there was nothing to run."""
-    checks = checks or load_checks(lab.folder / "checks.py")
-    return tuple(
-        CheckResult(
-            item.name, item.description, Verdict.FAIL, 0, item.points, why, help, evidence=""
-        )
-        for item in checks.checks
-    )
 
 
 def result_text(result: Result, reason: str) -> str:
@@ -93,33 +80,47 @@ def write_run(
     part.rename(attempt.run)
 
 
-def refuse(attempt: Attempt, lab: LabDefinition, why: str, *, engine: str, runtime: str) -> None:
-    """Give an attempt that cannot be run its verdict and its reason, without a mesh."""
-    help_text = f"Hand in {' and '.join(lab.files)}, as files, or in one folder or zip."
-    result = _result(attempt, lab, lost_everything(lab, why, help_text), 0.0, engine, runtime)
-    write_run(attempt, result, Evidence(parameters=dict(lab.parameters)), reason=why)
-
-
-def _result(
+def refuse(
     attempt: Attempt,
     lab: LabDefinition,
-    checks: tuple[CheckResult, ...],
-    seconds: float,
+    why: str,
+    *,
     engine: str,
     runtime: str,
-) -> Result:
-    return Result(
+    checks: CheckFile | None = None,
+) -> None:
+    """Give an attempt that cannot be run its verdict and its reason, without a mesh."""
+    help_text = f"Hand in {' and '.join(lab.files)}, as files, or in one folder or zip."
+    nothing_ran(attempt, lab, lost(lab, why, help_text, checks), why, engine, runtime)
+
+
+def nothing_ran(
+    attempt: Attempt,
+    lab: LabDefinition,
+    found: Lost,
+    why: str,
+    engine: str,
+    runtime: str,
+    *,
+    seconds: float = 0.0,
+    problems: list[dict[str, object]] | None = None,
+) -> None:
+    """Write the run of an attempt of which nothing ran, with the reason."""
+    result = Result(
         lab=lab.number,
         seconds=seconds,
         engine=engine,
         runtime=runtime,
         era=lab.era,
         seed=attempt.digest[:8],
-        checks=checks,
+        checks=found.checks,
         digest=attempt.digest,
         versions=versions(),
+        answers=found.answers,
         student=lab.set.student,
     )
+    evidence = Evidence(parameters=dict(lab.parameters))
+    write_run(attempt, result, evidence, problems=problems, host=facts(), reason=why)
 
 
 def unread(text: str) -> Problem:
@@ -127,8 +128,17 @@ def unread(text: str) -> Problem:
     return Problem("KIT-ANSWERS", Level.WARNING, text, Position(ANSWERS))
 
 
-def judge_attempt(attempt: Attempt, engine: str, runtime: str, fence: str = "auto") -> str:
-    """Run the lab on the attempt's files; returns why nothing could be judged, ``""`` normally."""
+def judge_attempt(
+    attempt: Attempt,
+    engine: str,
+    runtime: str,
+    fence: str = "auto",
+    checks: CheckFile | None = None,
+) -> str:
+    """Run the lab on the attempt's files; returns why nothing could be judged, ``""`` normally.
+
+    ``checks`` judge what the lab's own probes recorded; without them the lab's own do.
+    """
     from mesh.istio.analyze import analyze
     from mesh.istio.eras import era
     from mesh.istio.load import load_paths
@@ -146,11 +156,9 @@ def judge_attempt(attempt: Attempt, engine: str, runtime: str, fence: str = "aut
     if has_errors(problems):
         first = next(item for item in problems if str(item.level) == "error")
         why = f"the files do not load: {first.position}: {first.message}"
-        checks = lost_everything(lab, why, first.hint or "Run the lab: it shows every problem.")
-        result = _result(attempt, lab, checks, time.monotonic() - begin, engine, runtime)
-        said = [item.as_dict() for item in problems]
-        evidence = Evidence(parameters=dict(lab.parameters))
-        write_run(attempt, result, evidence, problems=said, host=facts(), reason=why)
+        found = lost(lab, why, first.hint or "Run the lab: it shows every problem.", checks)
+        seconds, said = time.monotonic() - begin, [item.as_dict() for item in problems]
+        nothing_ran(attempt, lab, found, why, engine, runtime, seconds=seconds, problems=said)
         return ""
     problems += analyze(loaded.resources, release, load_topology(lab.topology))
 
@@ -179,7 +187,7 @@ def judge_attempt(attempt: Attempt, engine: str, runtime: str, fence: str = "aut
             session.start(silent)
             session.collect(silent)
             paths = [Path(name) for name in lab.files]
-            result, evidence = session.judge(paths, time.monotonic() - begin)
+            result, evidence = session.judge(paths, time.monotonic() - begin, checks=checks)
         except TestbedError as error:
             return f"the mesh failed: {error}"
         except FenceError as error:
@@ -201,10 +209,12 @@ def main() -> int:
     parser.add_argument("--engine", default="mitmproxy")
     parser.add_argument("--runtime", default="local")
     parser.add_argument("--fence", default="auto")
+    parser.add_argument("--checks", type=Path, help="checks that a rescore left in the store")
     options = parser.parse_args()
     watch(sys.stdin.fileno())
     attempt = read_attempt(options.folder.resolve())
-    why = judge_attempt(attempt, options.engine, options.runtime, options.fence)
+    checks = load_checks(options.checks.resolve()) if options.checks else None
+    why = judge_attempt(attempt, options.engine, options.runtime, options.fence, checks)
     if why:
         print(why)
         return EXIT_UNGRADABLE

@@ -21,14 +21,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from grader.checks import load_checks
-from grader.course.attempt import EXIT_JUDGED, write_run
+from grader.course.attempt import nothing_ran, own_lab
 from grader.course.host import STALL, Meter, admits
-from grader.course.rescore import ASKED, bring_back
+from grader.course.lost import lost
+from grader.course.rescore import ASKED, bring_back, kept_checks
 from grader.course.store import Attempt
-from grader.evidence.record import Evidence
-from grader.lab import find_lab
-from grader.result import Result, versions
-from grader.verdict import CheckResult, Verdict
+from grader.verdict import Verdict
 
 TRIES = 3
 """How often an attempt is judged before it stays ungradable."""
@@ -135,7 +133,8 @@ class Batch:
         """The judge of an attempt, as a command."""
         words = [sys.executable, "-m", "grader.course.attempt", str(attempt.folder)]
         words += ["--engine", self.engine, "--runtime", self.runtime]
-        return [*words, "--fence", self.fence]
+        kept = kept_checks(attempt)
+        return [*words, "--fence", self.fence, *(("--checks", str(kept)) if kept else ())]
 
     def _collect(self) -> None:
         for child in list(self.running):
@@ -171,7 +170,7 @@ class Batch:
         if not attempt.done:
             if code is None:
                 return f"it took longer than {self.limit:.0f} s"
-            return last_line(attempt.folder / "judge.log") if code != EXIT_JUDGED else "no result"
+            return last_words(attempt.folder / "judge.log", code)
         result = attempt.result()
         if result["verdict"] == Verdict.UNGRADABLE:
             broken = [item for item in result["checks"] if item["verdict"] == Verdict.UNGRADABLE]
@@ -224,13 +223,23 @@ def host_of(attempt: Attempt) -> dict[str, dict[str, float]]:
     return found
 
 
+def last_words(log: Path, code: int) -> str:
+    """Why a judge left no result: its last line, and the signal that ended it."""
+    said = last_line(log)
+    if code >= 0:
+        return said or "the judge ended without a result and without a message"
+    name = signal.Signals(-code).name
+    hint = ", as the kernel does where memory runs out" if -code == signal.SIGKILL else ""
+    return f"the judge was ended by {name}{hint}; " + (said or "it left no message")
+
+
 def last_line(log: Path) -> str:
-    """The last words of a judge, without a traceback's indentation."""
+    """The last line of a log, without a traceback's indentation; ``""`` for none."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         lines = []
-    return next((line.strip() for line in reversed(lines) if line.strip()), "it left no message")
+    return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
 def give_up(attempt: Attempt, why: str, engine: str, runtime: str) -> None:
@@ -238,29 +247,8 @@ def give_up(attempt: Attempt, why: str, engine: str, runtime: str) -> None:
     if attempt.done:
         return  # an ungradable result with all its evidence
     shutil.rmtree(attempt.run, ignore_errors=True)
-    lab = find_lab(attempt.lab)
-    checks = tuple(
-        CheckResult(
-            item.name,
-            item.description,
-            Verdict.UNGRADABLE,
-            0,
-            item.points,
-            why,
-            "A person has to look: see judge.log.",
-            "",
-        )
-        for item in load_checks(lab.folder / "checks.py").checks
-    )
-    result = Result(
-        lab.number,
-        0.0,
-        engine,
-        runtime,
-        lab.era,
-        attempt.digest[:8],
-        checks,
-        attempt.digest,
-        versions(),
-    )
-    write_run(attempt, result, Evidence(parameters=dict(lab.parameters)), reason=why)
+    lab, kept = own_lab(attempt), kept_checks(attempt)
+    help_text = "A person has to look: see judge.log."
+    checks = load_checks(kept) if kept else None
+    found = lost(lab, why, help_text, checks, Verdict.UNGRADABLE)
+    nothing_ran(attempt, lab, found, why, engine, runtime)

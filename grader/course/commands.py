@@ -19,6 +19,7 @@ from grader.fence.hand_in import prepare
 from grader.lab import find_lab
 from grader.report.terminal import make_console
 from grader.run import EXIT_SOUND, EXIT_UNGRADABLE, Options, check_options, guarded
+from grader.verdict import Verdict
 
 DEFAULT_COURSE = Path("course.yaml")
 
@@ -97,12 +98,15 @@ class Show:
         who = ", ".join(self.store.students[each].student for each in attempt.members)
         head = f"{event.done}/{event.total} {who}"
         if event.kind == "again":
-            self.console.print(f" • {escape(head)}: {escape(event.text)}; once more, alone")
+            self.console.print(
+                f" • {escape(head)}: {escape(event.text)}; once more, alone", soft_wrap=True
+            )
             return
         result = attempt.result()
         sign = {"pass": "✓", "fail": "✗"}.get(result["verdict"], "•")
         left = f"; {duration(event.seconds_left)} left" if event.done < event.total else ""
-        score = f"{result['score']}/{result['max_score']}"
+        judged = result["verdict"] != Verdict.UNGRADABLE
+        score = f"{result['score']}/{result['max_score']}" if judged else "no mark"
         said = f": {event.text}" if event.text else ""
         line = f" {sign} {head} {result['verdict']} {score} ({result['seconds']:.1f} s){said}{left}"
         self.console.print(escape(line), soft_wrap=True)
@@ -120,6 +124,9 @@ def introduce(console: Console, intake: Intake, store: Store, todo: int) -> None
         f"run; {todo} to judge. Everything is kept in {escape(str(store.out))}.",
         soft_wrap=True,
     )
+    for each in (each for each in intake.attempts if each.refused):
+        who = ", ".join(store.students[alias].student for alias in each.members)
+        console.print(f" • Cannot be run: {escape(f'{who}: {each.refused}')}", soft_wrap=True)
     if intake.strangers:
         names = ", ".join(intake.strangers[:5])
         more = f" and {len(intake.strangers) - 5} more" if len(intake.strangers) > 5 else ""
@@ -140,7 +147,10 @@ def summary(console: Console, table: list[Row], out: Path, work: Batch, seconds:
         console.print(f"Nothing handed in ({len(absent)}): {escape(', '.join(absent))}")
     for row in table:
         if row.score is None:
-            console.print(f"Not judged: {escape(row.student)}: {escape(row.reason)}")
+            console.print(
+                f"No mark: {escape(row.student)}: {escape(row.reason)}; `grade rerun` measures again",
+                soft_wrap=True,
+            )
     judged = [row for row in table if row.score is not None and row.verdict != MISSING]
     if judged:
         mean = sum(row.score or 0.0 for row in judged) / len(judged)

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from grader.course.course import Course, CourseLab
-from grader.course.overrides import Override, apply_overrides, read_overrides
+from grader.course.overrides import Override, apply_overrides, check_students, read_overrides
 from grader.course.policy import Attempt as Graded
 from grader.course.policy import Mark, decide
 from grader.course.store import Attempt, Store
@@ -52,9 +53,20 @@ def number(value: float | None) -> str:
     return "" if value is None else f"{round(value, 2):g}"
 
 
-def rows(store: Store, course: Course, labs: list[int] | None = None) -> list[Row]:
-    """All rows, by lab and in the roster's order; CourseError when the overrides are wrong."""
+Results = Mapping[str, dict[str, Any]]
+
+
+def rows(
+    store: Store, course: Course, labs: list[int] | None = None, instead: Results | None = None
+) -> list[Row]:
+    """All rows, by lab and in the roster's order; CourseError when the overrides are wrong.
+
+    ``instead`` has results, by the attempt's name, that take the place of the stored ones.
+    """
     overrides = read_overrides(course.overrides) if course.overrides else []
+    if course.overrides:
+        people = {*course.roster.students, *store.students.values()}
+        check_students(course.overrides, overrides, {each.student for each in people})
     found: list[Row] = []
     for lab in labs if labs is not None else store.labs():
         held: dict[str, list[Attempt]] = {}
@@ -67,19 +79,25 @@ def rows(store: Store, course: Course, labs: list[int] | None = None) -> list[Ro
         students = {alias: store.students[alias].student for alias in order if alias}
         for alias, student in students.items():
             wanted = [each for each in overrides if (each.student, each.lab) == (student, lab)]
-            found.append(row(student, lab, held.get(alias, []), course, wanted))
+            found.append(row(student, lab, held.get(alias, []), course, wanted, instead))
     return found
 
 
 def row(
-    student: str, lab: int, attempts: list[Attempt], course: Course, overrides: list[Override]
+    student: str,
+    lab: int,
+    attempts: list[Attempt],
+    course: Course,
+    overrides: list[Override],
+    instead: Results | None = None,
 ) -> Row:
     """One row from the attempts that have a verdict."""
     rule = course.lab(lab)
     judged = [each for each in attempts if each.done]
+    found = {each.name: (instead or {}).get(each.name) or each.result() for each in judged}
     results = {
-        each.name: apply_overrides(counted(each.result(), rule), overrides, rule.points)
-        for each in judged
+        name: apply_overrides(counted(each, rule), overrides, rule.points)
+        for name, each in found.items()
     }
     if not judged:
         if attempts:
@@ -104,7 +122,9 @@ def row(
     assert mark is not None
     chosen = next(each for each in judged if each.name == mark.attempt)
     result = results[chosen.name]
-    said = [result.get("reason", ""), mark.why, *(each.text for each in overrides)]
+    why = result.get("reason", "")
+    said = [f"{mark.why}: {why}"] if why and mark.points is None else [why, mark.why]
+    said += [each.text for each in overrides]
     decided = {each.check for each in overrides}
     left = [item for item in result["checks"] if item["name"] not in decided]
     lost = any(item["verdict"] != Verdict.PASS for item in left) and "" not in decided
@@ -161,12 +181,14 @@ def first_failure(result: dict[str, Any], hidden: frozenset[str] = frozenset()) 
 
 def full(lab: int, course: Course) -> float:
     """The points of a lab in this course."""
-    given = course.lab(lab).points
-    if given is not None:
-        return given
-    from grader.checks import load_checks
+    rule = course.lab(lab)
+    if rule.points is not None:
+        return rule.points
+    from grader.checks import load_answer_checks, load_checks
 
-    return float(load_checks(find_lab(lab).folder / "checks.py").max_score)
+    folder = find_lab(lab).folder
+    answers = load_answer_checks(folder) if rule.answers else ()
+    return float(load_checks(folder / "checks.py").max_score + sum(a.points for a in answers))
 
 
 def _missing(student: str, lab: int, course: Course, overrides: list[Override]) -> Row:
@@ -201,6 +223,16 @@ def write_tables(store: Store, table: list[Row]) -> None:
         for r in table
     ]
     write_atomic(store.out / DETAILS, to_csv(DETAIL_COLUMNS, details))
+
+
+def written(store: Store) -> dict[tuple[str, int], str]:
+    """The marks as ``grades.csv`` has them, by student and lab; none before it is written."""
+    try:
+        text = (store.out / GRADES).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return {}
+    table = csv.DictReader(io.StringIO(text))
+    return {(row["student"], int(row["lab"])): row["score"] for row in table}
 
 
 def to_csv(header: tuple[str, ...], lines: list[list[Any]]) -> str:

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from grader.course.attempt import PARAMETERS, refuse
+from grader.course.attempt import PARAMETERS, own_lab, refuse
 from grader.course.choose import Chosen, choose, unfold
 from grader.course.course import Course
 from grader.course.downloads import Handin, read_download
+from grader.course.rescore import checks_of
 from grader.course.roster import CourseError, Hints, Student
 from grader.course.store import Attempt, Store, digest
 from grader.course.tree import RefusedError, shown
@@ -48,7 +49,8 @@ def take_in(
         intake.fresh += new
         intake.attempts.append(attempt)
         if attempt.refused and not attempt.done:
-            refuse(attempt, lab, attempt.refused, engine=engine, runtime=runtime)
+            own, checks = own_lab(attempt), checks_of(store, lab)
+            refuse(attempt, own, attempt.refused, engine=engine, runtime=runtime, checks=checks)
     return intake
 
 

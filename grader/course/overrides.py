@@ -3,14 +3,15 @@
     student,lab,check,points,reason,who,date
     ada,1,share-is-right,4,"wrong roster parameters, see mail",mk,2026-11-09
 
-``check`` empty sets the lab's whole score, in the course's points (before lateness).  Every row needs a reason and who it
-was: a mark that somebody changed must say so for as long as it exists.
+``check`` empty sets the lab's whole score, in the course's points (before lateness).  Every row
+needs a reason and who it was: a mark that somebody changed must say so for as long as it exists.
+A row that would do nothing, or give a check more than it has, is refused: it is a slip.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,15 @@ def read_overrides(path: Path) -> list[Override]:
     return found
 
 
+def check_students(path: Path, overrides: Sequence[Override], known: Collection[str]) -> None:
+    """CourseError when one is for somebody who is not in the course."""
+    for each in overrides:
+        if each.student not in known:
+            raise CourseError(
+                f"{path}: nobody called {each.student!r} is in the roster or has handed in."
+            )
+
+
 def apply_overrides(
     result: dict[str, Any], overrides: Sequence[Override], full: float | None = None
 ) -> dict[str, Any]:
@@ -68,7 +78,7 @@ def apply_overrides(
     ``full`` are the course's points for the lab, in which its whole score is set; a check's points
     are the lab's own.
 
-    CourseError when one names a check that the lab does not have.
+    CourseError when one names a check that the lab does not have, or gives it more than it has.
     """
     if not overrides:
         return result
@@ -83,6 +93,11 @@ def apply_overrides(
             known = ", ".join(one["name"] for one in changed["checks"])
             raise CourseError(
                 f"overrides: lab {each.lab} has no check {each.check!r}; it has {known}."
+            )
+        if each.points > item["max_points"]:
+            raise CourseError(
+                f"overrides: {each.check} of lab {each.lab} has {item['max_points']} points, not "
+                f"{each.points:g}; a bonus goes to the whole lab (leave the check empty)."
             )
         item["points"] = each.points
         item["verdict"] = str(Verdict.PASS if each.points >= item["max_points"] else Verdict.FAIL)

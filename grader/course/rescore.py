@@ -16,7 +16,8 @@ from typing import Any
 
 from grader.answers import load_questions, read_answers
 from grader.checks import CheckFile, judge, judge_answers, load_answer_checks, load_checks
-from grader.course.attempt import lost_everything, own_lab, result_text
+from grader.course.attempt import own_lab, result_text
+from grader.course.lost import lost
 from grader.course.store import Attempt, Store
 from grader.evidence.record import load_evidence
 from grader.foreign import foreign_set
@@ -53,6 +54,12 @@ class Rescored:
         return self.text == (self.attempt.run / "result.json").read_text(encoding="utf-8")
 
 
+def kept_checks(attempt: Attempt) -> Path | None:
+    """The checks that a rescore left in the store of ``attempt`` and that count since."""
+    path = attempt.folder.parents[1] / CHECKS
+    return path if path.exists() else None
+
+
 def checks_of(store: Store, lab: LabDefinition, new: Path | None = None) -> CheckFile:
     """The checks that count: ``new``, those a rescore left in the store, or the lab's own."""
     kept = store.out / lab.slug / CHECKS
@@ -73,7 +80,7 @@ def rescore(attempt: Attempt, checks: CheckFile) -> Rescored:
     foreign, answers = stored.get("foreign", ""), tuple(map(_check, stored.get("answers", ())))
     if stored.get("reason", ""):
         first = stored["checks"][0] if stored["checks"] else {"rationale": "", "help": ""}
-        found = lost_everything(lab, first["rationale"], first["help"], checks)
+        found = lost(lab, first["rationale"], first["help"], checks).checks
         if stored["verdict"] == Verdict.UNGRADABLE:
             found = tuple(_check(item) for item in stored["checks"])
     else:

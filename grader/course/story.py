@@ -18,6 +18,7 @@ from grader.checks import CheckFile
 from grader.diagnosis import PROBE
 from grader.evidence.record import Evidence
 from grader.evidence.traffic import FLAGS, percent
+from grader.lab import ANSWERS
 from grader.load.observation import Observation
 
 
@@ -137,7 +138,7 @@ def viva(
 
 
 _TELLING = re.compile(
-    r"\b(weight|subset|percent|percentage|value|fixedDelay|httpStatus|attempts|perTryTimeout|timeout"
+    r"(?<![\w-])(weight|subset|percent|percentage|value|fixedDelay|httpStatus|attempts|perTryTimeout|timeout"
     r"|simple|version|host|mode|consecutive\w*|interval|baseEjectionTime|max\w+|number)\s*:\s*(\S.*)"
 )
 
@@ -145,6 +146,8 @@ _TELLING = re.compile(
 def _about_lines(files: Path, rng: random.Random) -> list[VivaQuestion]:
     found = []
     for path in sorted(files.glob("*.yaml")):
+        if path.name == ANSWERS:
+            continue
         text = path.read_text(encoding="utf-8", errors="replace")
         for number, line in enumerate(text.splitlines(), start=1):
             match = _TELLING.search(line)
@@ -198,6 +201,11 @@ def _about_one(evidence: Evidence, rng: random.Random) -> VivaQuestion:
     )
 
 
+def sentence(text: str) -> str:
+    """A text with a full stop, so that another sentence can follow."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
 def _about_checks(result: dict[str, Any], rng: random.Random) -> list[VivaQuestion]:
     lost = [item for item in result["checks"] if item["verdict"] == "fail"]
     told: Sequence[dict[str, Any]] = lost or [i for i in result["checks"] if i["evidence"]]
@@ -207,7 +215,7 @@ def _about_checks(result: dict[str, Any], rng: random.Random) -> list[VivaQuesti
     if lost and item["name"] in {each["name"] for each in result.get("answers", ())}:
         return [
             VivaQuestion(
-                f"This answer was wrong: {item['description']} Where in what the run recorded would "
+                f"This answer was wrong: {sentence(item['description'])} Where in what the run recorded would "
                 "you look now, and what would you have to read there?",
                 f"{item['rationale']} {item['help']}",
             )
@@ -215,7 +223,7 @@ def _about_checks(result: dict[str, Any], rng: random.Random) -> list[VivaQuesti
     if lost:
         return [
             VivaQuestion(
-                f"The check {item['name']} was lost: {item['rationale']} What would you change, and "
+                f"The check {item['name']} was lost: {sentence(item['rationale'])} What would you change, and "
                 "which measurement would tell you that it is right now?",
                 f"Hint of the lab: {item['help']}",
             )

@@ -5,10 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from grader import session
+from grader.checks import load_checks
 from grader.course.appeals import explain_student, rescore_all, viva_student
+from grader.course.attempt import judge_attempt
 from grader.course.rescore import ASKED, bring_back, checks_of, rescore, set_aside
 from grader.course.store import Store
 from tests.grader.course.graded import LAB
+from tests.grader.fake_mesh import FakeMesh
 
 REPAIRED = """
 @check(points=4, needs=("share",))
@@ -52,6 +56,7 @@ def test_repaired_checks_print_every_changed_mark_before_anything_is_written(
     assert rescore_all(store.out, None, 1, repaired(tmp_path), dry_run=True) == 0
     told = capsys.readouterr().out
     assert "bob, lab 1, share-is-right: fail 0/4 -> pass 4/4" in told
+    assert "bob, lab 1: 6 -> 10 of 10 points" in told
     assert "ada" not in told
     assert "cat" not in told
     assert results(store) == before
@@ -66,6 +71,18 @@ def test_repaired_checks_print_every_changed_mark_before_anything_is_written(
     # from now on these checks are the ones that count
     assert rescore_all(store.out, None, None, None, dry_run=False) == 0
     assert "4 results, each the same" in capsys.readouterr().out
+
+
+def test_a_rescore_brings_overrides_into_the_tables_and_says_so(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "course.yaml").write_text("overrides: overrides.csv\n")
+    (tmp_path / "overrides.csv").write_text(
+        "student,lab,check,points,reason,who,date\nbob,1,share-is-right,4,misread,mk,2026-11-09\n"
+    )
+    assert rescore_all(store.out, None, None, None, dry_run=False) == 0
+    assert capsys.readouterr().out.startswith("bob, lab 1: 6 -> 10 of 10 points\n4 results, each")
+    assert "bob,1,10,10,pass" in (store.out / "grades.csv").read_text()
 
 
 def test_checks_that_do_not_load_are_one_sentence(
@@ -89,7 +106,10 @@ def test_an_explanation_names_the_requests_that_decided(
     assert explain_student("cat", store.out, None, None) == 0
     assert "the files do not load: destination-rule.yaml:2:" in capsys.readouterr().out
     assert explain_student("dan", store.out, None, None) == 0
-    assert "virtual-service.yaml is missing" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "virtual-service.yaml is missing" in told
+    assert "Nothing ran, so there are no requests to look at." in told
+    assert told.count("share-is-right fail 0/4") == told.count("Hand in destination-rule.yaml") == 1
     assert explain_student("eve", store.out, None, None) == 2
 
 
@@ -105,6 +125,8 @@ def test_a_viva_has_three_questions_from_ones_own_evidence(
     assert told[0] != told[1]
     assert "The check share-is-right was lost" in told[1]
     assert "did not load, so there was no traffic" in told[3]
+    assert viva_student("dan", store.out, None, None) == 2
+    assert "Nothing ran: virtual-service.yaml is missing." in capsys.readouterr().out
 
 
 def test_a_new_measurement_that_fails_brings_the_old_one_back(store: Store) -> None:
@@ -117,6 +139,16 @@ def test_a_new_measurement_that_fails_brings_the_old_one_back(store: Store) -> N
     assert (ada.run / "result.json").read_bytes() == before
     assert not bring_back(ada)  # a sound result stays
     assert rescore(ada, checks_of(store, LAB)).identical
+
+
+def test_a_new_measurement_is_judged_by_the_checks_that_count(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob = next(each for each in store.attempts() if each.members == [store.alias("bob")])
+    set_aside(bob)
+    monkeypatch.setattr(session, "make_testbed", lambda *_: FakeMesh())
+    assert judge_attempt(bob, "mitmproxy", "local", checks=load_checks(repaired(tmp_path))) == ""
+    assert bob.result()["score"] == 10
 
 
 def test_a_folder_without_results_is_said(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import sys
 from collections import Counter
@@ -11,6 +12,7 @@ import pytest
 
 from grader.course.batch import Batch, Event, sweep
 from grader.course.host import IDLE, MESH_MEMORY, Load, Stall, StallWatch, admits
+from grader.course.rescore import CHECKS
 from grader.course.roster import CourseError
 from grader.course.store import Attempt, Store
 from grader.lab import find_lab
@@ -159,7 +161,7 @@ def test_a_verdict_taken_while_the_machine_stalled_is_taken_again_alone(tmp_path
     ("code", "why"),
     [
         ("raise SystemExit('the kit broke')", "the kit broke"),
-        ("import os; os.abort()", "it left no message"),
+        ("import os; os.abort()", "the judge was ended by SIGABRT; it left no message"),
         ("import signal; signal.pause()", "it took longer than 0 s"),
     ],
 )
@@ -175,6 +177,14 @@ def test_what_cannot_be_judged_three_times_is_ungradable_with_its_reason(
     result = one.result()
     assert (result["verdict"], result["reason"]) == ("ungradable", why)
     assert work.seen == (False, True, True)
+
+
+def test_checks_that_a_rescore_left_judge_what_is_measured_later(tmp_path: Path) -> None:
+    work, one = Batch("mitmproxy", "local", 4, print), attempt(tmp_path)
+    assert "--checks" not in work.command(one)
+    kept = Store(one.folder.parents[2]).out / LAB.slug / CHECKS
+    shutil.copy(LAB.folder / CHECKS, kept)
+    assert work.command(one)[-2:] == ["--checks", str(kept)]
 
 
 def test_half_a_run_is_no_verdict(tmp_path: Path) -> None:

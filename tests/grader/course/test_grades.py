@@ -9,9 +9,12 @@ import pytest
 
 from grader.course.course import Course, CourseLab, read_course
 from grader.course.grades import rows, safe, to_csv, write_tables
+from grader.course.intake import take_in
 from grader.course.overrides import apply_overrides, read_overrides
 from grader.course.roster import CourseError, Roster, Student
 from grader.course.store import Attempt, Store
+from grader.lab import find_lab
+from tests.grader.course.hostile import folder
 
 
 def result(*points: int, verdict: str = "") -> dict[str, Any]:
@@ -124,6 +127,34 @@ def test_an_override_comes_last_and_is_shown(store: Store, tmp_path: Path) -> No
     assert gone.score == 3
     stored = json.loads((ada.attempt.run / "result.json").read_text())  # type: ignore[union-attr]
     assert stored["score"] == 5
+
+
+def test_an_override_for_nobody_or_of_more_than_there_is_is_a_slip(
+    store: Store, tmp_path: Path
+) -> None:
+    hand_in(store, "ada", result(5, 0))
+    path = tmp_path / "overrides.csv"
+    course = Course(overrides=path)
+    head = "student,lab,check,points,reason,who,date\n"
+    path.write_text(f"{head}eda,1,,5,typing,mk,2026-11-09\n")
+    with pytest.raises(CourseError, match=r"overrides\.csv: nobody called 'eda'"):
+        rows(store, course)
+    path.write_text(f"{head}ada,1,check-1,50,typing,mk,2026-11-09\n")
+    with pytest.raises(CourseError, match="check-1 of lab 1 has 5 points, not 50; a bonus"):
+        rows(store, course)
+    path.write_text(f"{head}ada,1,,50,a bonus,mk,2026-11-09\n")
+    assert rows(store, course)[0].score == 50
+
+
+def test_where_answers_count_everybody_has_the_same_full_points(tmp_path: Path) -> None:
+    """Whether something ran, nothing could, or nothing was handed in."""
+    lab = find_lab(1)
+    folder(tmp_path / "in", {"dan/readme.txt": b""})
+    people = Roster([Student("dan"), Student("gone")])
+    store, course = Store(tmp_path), Course(roster=people, labs={1: CourseLab(answers=True)})
+    take_in(store, course, lab, tmp_path / "in", engine="mitmproxy", runtime="local")
+    marks = {row.student: (row.score, row.max_score, row.verdict) for row in rows(store, course)}
+    assert marks == {"dan": (0, 16, "fail"), "gone": (0, 16, "missing")}
 
 
 @pytest.mark.parametrize(
