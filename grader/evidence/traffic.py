@@ -18,7 +18,7 @@ FLAGS = {
     "UH": "the subset has no pod",
     "UF": "the connection to the pod failed",
     "UC": "the pod closed the connection",
-    "UT": "the route's timeout ended it",
+    "UT": "a time limit of the route ended it",
     "UO": "a circuit breaker was open",
     "FI": "a fault filter aborted it",
     "DI": "a fault filter delayed it",

@@ -128,9 +128,12 @@ def a_slow_try_is_cut_and_tried_again(evidence: Evidence) -> Outcome:
         return ungradable(problem)
     line, per_try = told(evidence, "slow-once"), evidence.parameters["per_try"]
     if any(item.status != 200 for item in seen):
+        over = all(item.seconds >= evidence.parameters["timeout"] for item in seen)
         return failed(
             "A GET whose first try was slow got no answer, though the second would have been quick.",
-            help="A try that runs out of time is a reset, not a status: does retryOn count it?",
+            help="The first try had all the time there is. Which limit bounds a try, which the whole?"
+            if over
+            else "A try that runs out of time is a reset, not a status: does retryOn count it?",
             evidence=line,
         )
     if set(tries_of(evidence, seen)) == {1}:

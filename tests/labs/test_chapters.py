@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import typer
 import typer.main
+import yaml
 
 from grader.cli import app as grade_app
 from grader.lab import LABS, LabDefinition, all_labs, read_lab
@@ -17,6 +18,7 @@ from mesh.istio.eras import era
 from mesh.istio.load import load_text
 from mesh.istio.problem import has_errors
 from mesh.istio.validate import validate
+from mesh.testbed.load_topology import load_topology
 
 KIT = LABS.parent
 CHAPTERS = [*sorted(LABS.glob("*/README.md")), *sorted(LABS.glob("*/hints.md"))]
@@ -54,6 +56,24 @@ def test_yaml_blocks_do_what_the_text_says(path: Path) -> None:
         problems = [*loaded.problems, *validate(loaded.resources, release)]
         refused = has_errors(problems) or not loaded.resources
         assert refused == (remark == "does not load"), f"{path}:{line}: {list(map(str, problems))}"
+
+
+def topologies(path: Path) -> Iterator[dict[str, Any]]:
+    """What a chapter gives to ``meshctl up --topology``."""
+    for kind, text, _, _ in blocks(path):
+        if kind == "yaml" and re.search(r"^services:", text, re.M):
+            yield yaml.safe_load(text)
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_topologies_can_be_started(path: Path) -> None:
+    for each in topologies(path):
+        assert load_topology(each).services
+
+
+def test_lab_8_starts_a_mesh_that_obeys_the_header_that_it_speaks_of() -> None:
+    [topology] = topologies(LABS / "08-per-request-routing" / "README.md")
+    assert load_topology(topology).l5d_dtab
 
 
 def commands(path: Path) -> Iterator[tuple[list[str], int]]:

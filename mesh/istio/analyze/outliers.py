@@ -44,7 +44,7 @@ def ejection_percent(context: Context) -> Iterator[Problem]:
             yield each.resource.problem(
                 "KIT0105",
                 Level.WARNING,
-                f"{read} ejects nobody: {pods} pod{'s' if pods > 1 else ''} stand behind "
+                f"{read} ejects nobody: {pods} {'pods stand' if pods > 1 else 'pod stands'} behind "
                 f"{each.host}{f' subset {each.subset.name}' if each.subset else ''}, "
                 f"so one is already {100 / pods:.0f} %",
                 path,
