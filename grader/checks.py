@@ -19,7 +19,11 @@ judged in the same way (``labs/NN-name/answers.py``), by what the run measured:
 
 from __future__ import annotations
 
+import ast
+import hashlib
 import importlib.util
+import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,15 +120,17 @@ def answer(*, points: int, needs: tuple[str, ...]) -> Callable[[JudgeAnswer], An
     return wrap
 
 
-def load_checks(path: Path) -> CheckFile:
+def load_checks(path: Path, lab: Path | None = None) -> CheckFile:
     """Run a lab's ``checks.py`` (the kit's own file, never a student's) and collect from it.
 
+    It may import modules beside it with a dot (``from .levels import judged``); for one that lies
+    elsewhere, ``lab`` is the lab's folder, which has those that it did not bring along.
     ``staff.py`` beside it, if there, has more probes and checks, which no handout contains.
     """
     found: list[object] = []
     for each in (path, path.with_name("staff.py")):
         if each == path or each.exists():
-            found += vars(_load(each)).values()
+            found += vars(_load(each, lab)).values()
     return CheckFile(
         tuple(item for item in found if isinstance(item, Probe)),
         tuple(item for item in found if isinstance(item, Check)),
@@ -151,8 +157,21 @@ def load_answer_checks(folder: Path) -> tuple[AnswerCheck, ...]:
     return tuple(item for item in vars(_load(path)).values() if isinstance(item, AnswerCheck))
 
 
-def _load(path: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"lab_{path.parent.name[:2]}_{path.stem}", path)
+def imported(path: Path, lab: Path) -> list[Path]:
+    """The modules that a ``checks.py`` imports with a dot: beside it, or the lab's own."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    dotted = [each for each in ast.walk(tree) if isinstance(each, ast.ImportFrom) and each.level]
+    names = {f"{each.module}.py" for each in dotted}
+    beside = [path.with_name(name) for name in sorted(names)]
+    return [each if each.exists() else lab / each.name for each in beside]
+
+
+def _load(path: Path, lab: Path | None = None) -> ModuleType:
+    folders = [str(folder.resolve()) for folder in (path.parent, lab) if folder is not None]
+    package = f"lab_{hashlib.sha256(os.fsencode(os.pathsep.join(folders))).hexdigest()[:12]}"
+    # The package that a dot stands for is the folder, of which no two are mixed up.
+    sys.modules.setdefault(package, ModuleType(package)).__path__ = folders
+    spec = importlib.util.spec_from_file_location(f"{package}.{path.stem}", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -66,7 +66,7 @@ ALLOWED: dict[str, set[str]] = {
     "mesh.cli": {"mesh.commands"},
     "mesh.bench": PILOT
     | {"mesh.mixer", "mesh.testbed", "mesh.envoy", "mesh.sidecar", "services", "grader"},
-    "grader": PILOT | {"mesh.mixer", "mesh.testbed", "services.lifeline"},
+    "grader": PILOT | {"mesh.citadel", "mesh.mixer", "mesh.testbed", "services.lifeline"},
 }
 LOCUST = {"grader/load/driver.py", "grader/load/crew.py", "grader/load/worker.py"}
 
@@ -83,7 +83,10 @@ def imported(path: Path) -> Iterator[tuple[str, int]]:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}:{node.lineno}: a relative import"
+            if node.level:  # a lab's checks import what stands beside them, and nobody else does
+                assert path.is_relative_to(ROOT / "labs"), f"{path}:{node.lineno}: relative import"
+                assert path.with_name(f"{node.module}.py").is_file(), f"{path}:{node.lineno}"
+                continue
             names = [f"{node.module}.{alias.name}" for alias in node.names]
         else:
             continue

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from grader.answers import load_questions, read_answers
-from grader.checks import CheckFile, judge, judge_answers, load_answer_checks, load_checks
+from grader.checks import CheckFile, imported, judge, judge_answers, load_answer_checks, load_checks
 from grader.course.attempt import own_lab, result_text
 from grader.course.lost import lost
 from grader.course.store import Attempt, Store
 from grader.evidence.record import load_evidence
 from grader.foreign import foreign_set
-from grader.lab import ANSWERS, LabDefinition, LabError
+from grader.lab import ANSWERS, LabDefinition, LabError, find_lab
 from grader.result import Result
 from grader.verdict import CheckResult, Verdict
 from mesh.state import write_atomic
@@ -65,7 +65,7 @@ def checks_of(store: Store, lab: LabDefinition, new: Path | None = None) -> Chec
     kept = store.out / lab.slug / CHECKS
     path = new or (kept if kept.exists() else lab.folder / CHECKS)
     try:
-        return load_checks(path)
+        return load_checks(path, lab.folder)
     except OSError as error:
         raise LabError(f"{path} cannot be read: {error.strerror}.") from None
     except Exception as error:
@@ -143,8 +143,11 @@ def write(store: Store, results: Iterable[Rescored], new: Path | None) -> int:
         write_atomic(target, each.text)
         count += 1
     if new is not None:
-        for lab in labs:
-            write_atomic(store.out / f"lab-{lab:02d}" / CHECKS, new.read_text(encoding="utf-8"))
+        for lab in map(find_lab, labs):
+            kept = store.out / lab.slug
+            write_atomic(kept / CHECKS, new.read_text(encoding="utf-8"))
+            for module in imported(new, lab.folder):
+                write_atomic(kept / module.name, module.read_text(encoding="utf-8"))
     return count
 
 

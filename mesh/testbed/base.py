@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from mesh.accesslog import AccessLogRecord
 from mesh.pilot.node import ProxyNode
+from mesh.state import RunFolder
 from mesh.testbed.child import ChildSpec
 from mesh.testbed.client import TestbedError
 from mesh.topology import Pod, Topology
@@ -81,6 +82,10 @@ class Testbed(Protocol):
     """A mesh that can be configured, asked and broken."""
 
     topology: Topology
+
+    @property
+    def run(self) -> RunFolder:
+        """The folder of this mesh; NotOfferedError where it has none on this machine."""
 
     @property
     def gateway_url(self) -> str:

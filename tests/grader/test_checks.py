@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.checks import Check, check, judge, load_checks
+from grader.checks import Check, check, imported, judge, load_checks
 from grader.evidence.record import Evidence
 from grader.verdict import Outcome, Verdict, failed, overall, passed
 
@@ -68,3 +68,38 @@ def test_points_are_earned_by_a_pass_only_and_a_broken_check_is_no_zero() -> Non
 def test_what_was_not_collected_is_not_judged() -> None:
     (missing,) = judge((make(passed("a"), needs=("x",)),), Evidence())
     assert missing.verdict is Verdict.UNGRADABLE
+
+
+BESIDE = "from .words import YES\n" + TEXT.replace('passed("yes")', "passed(YES)")
+
+
+def test_checks_import_what_stands_beside_them(tmp_path: Path) -> None:
+    """Each folder has its own: two labs' modules of one name are not mixed up."""
+    for word in ("one", "two"):
+        folder = tmp_path / word
+        folder.mkdir()
+        (folder / "checks.py").write_text(BESIDE)
+        (folder / "words.py").write_text(f"YES = {word!r}\n")
+    for word in ("one", "two", "one"):
+        (only,) = load_checks(tmp_path / word / "checks.py").checks
+        assert only.judge(Evidence()).rationale == word
+
+
+def test_checks_from_elsewhere_bring_along_what_differs_from_the_labs(tmp_path: Path) -> None:
+    lab, elsewhere = tmp_path / "lab", tmp_path / "elsewhere"
+    for folder in (lab, elsewhere):
+        folder.mkdir()
+    (lab / "words.py").write_text("YES = 'the lab'\n")
+    path = elsewhere / "new-checks.py"
+    path.write_text(BESIDE)
+    assert imported(path, lab) == [lab / "words.py"]
+    (only,) = load_checks(path, lab).checks
+    assert only.judge(Evidence()).rationale == "the lab"
+    mended = tmp_path / "mended"
+    mended.mkdir()
+    (mended / "words.py").write_text("YES = 'mended'\n")
+    other = mended / "new-checks.py"
+    other.write_text(BESIDE)
+    assert imported(other, lab) == [mended / "words.py"]
+    (only,) = load_checks(other, lab).checks
+    assert only.judge(Evidence()).rationale == "mended"

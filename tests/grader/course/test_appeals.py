@@ -15,11 +15,15 @@ from tests.grader.course.graded import LAB
 from tests.grader.fake_mesh import FakeMesh
 
 REPAIRED = """
+from .sayings import ANSWERED
+
 @check(points=4, needs=("share",))
 def share_is_right(evidence: Evidence) -> Outcome:
     \"\"\"Recommendation v2 gets any share at all.\"\"\"
-    return passed("v2 answered.")
+    return passed(ANSWERED)
 """
+SAYINGS = "ANSWERED = 'v2 answered.'\n"
+"""A module that the repaired checks bring along."""
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +50,7 @@ def repaired(folder: Path) -> Path:
     path = folder / "new-checks.py"
     text = (LAB.folder / "checks.py").read_text()
     path.write_text(text + REPAIRED)
+    (folder / "sayings.py").write_text(SAYINGS)
     return path
 
 
