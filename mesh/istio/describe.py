@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from mesh.istio import gateway_api
 from mesh.istio.analyze.context import MESH, Context, PodGroup, covers, resolve
 from mesh.istio.analyze.mtls import effective_mode
+from mesh.istio.models.authorization_policy import on_trial
 from mesh.istio.models.base import LabelSelector, format_duration
 from mesh.istio.models.destination_rule import TrafficPolicy
 from mesh.istio.models.virtual_service import HTTPMatchRequest, HTTPRoute, VirtualService
@@ -215,6 +216,8 @@ def _security(context: Context, namespace: str, labels: dict[str, str]) -> list[
             if _selects(resource, namespace, labels):
                 action = f", action {getattr(resource.spec, 'action', None) or 'ALLOW'}"
                 what = action if kind == "AuthorizationPolicy" else ""
+                if what and on_trial(resource.annotations):
+                    what += ", on trial: it refuses nothing (istio.io/dry-run)"
                 lines.append(
                     f"   {kind} {resource.namespace}/{resource.name}{what}   ({resource.position()})"
                 )

@@ -91,6 +91,18 @@ def _mirror(step: Step) -> str:
     return f"a copy to {step['cluster']}" + ("" if step["sent"] else " (no such cluster)")
 
 
+def _rbac(step: Step) -> str:
+    """What policies decided, and what shadow rules note: whether to ask (CUSTOM), or a dry run."""
+    policy = step["policy"] or "no policy matched"
+    note = step.get("shadow")
+    if note is None:
+        return f"{step['action']} {'lets it pass' if step['allowed'] else 'refuses it'}: {policy}"
+    if "dry_run" in note:
+        would = "would let it pass" if step["allowed"] else "would refuse it"
+        return f"{note.split('_')[3].upper()} on trial {would}: {policy}"
+    return f"the server of one's own is {'asked' if step['policy'] else 'not asked'}: {policy}"
+
+
 _WRITERS: dict[str, Callable[[Step], str]] = {
     "route": lambda step: str(step["matched"]),
     "no route": lambda step: str(step["why"]),
@@ -103,4 +115,5 @@ _WRITERS: dict[str, Callable[[Step], str]] = {
     "ejection": lambda step: f"{step['pod'] or step['address']}: {step['because']}",
     "fault": _fault,
     "mirror": _mirror,
+    "rbac": _rbac,
 }

@@ -8,6 +8,7 @@ Shown by ``meshctl describe pod POD``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
 from mesh.istio.models.base import LabelSelector, Model, TargetRef
@@ -88,3 +89,12 @@ class AuthorizationPolicy(Model):
     rules: list[Rule] | None = None
     action: Literal["ALLOW", "DENY", "AUDIT", "CUSTOM"] | None = None
     provider: ExtensionProvider | None = None
+
+
+DRY_RUN = "istio.io/dry-run"
+_YES = frozenset(("1", "t", "T", "true", "TRUE", "True"))  # what Go's ParseBool takes for true
+
+
+def on_trial(annotations: Mapping[str, str]) -> bool:
+    """Tell whether a policy says what it would do and does nothing (``istio.io/dry-run``)."""
+    return annotations.get(DRY_RUN) in _YES

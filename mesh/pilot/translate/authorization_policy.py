@@ -5,6 +5,7 @@ refused), ALLOW (where there is one, whatever matches none is refused).  ``spec:
 without rules: nothing passes.  CUSTOM goes before them
 (``external_authorization``).  A rule is ``from`` and ``to`` and ``when``; lists are alternatives.
 Policies of the root namespace hold for all workloads.  Refusal: 403 ``RBAC: access denied``.
+The annotation ``istio.io/dry-run: "true"`` makes a policy say what it would do (shadow rules) and do nothing.
 ``ports`` are those of the Service; here they become the port that this sidecar listens on.
 Source: istio/istio ``pilot/pkg/security/authz/builder/builder.go``, ``.../model/model.go``.
 Shown by ``meshctl describe pod POD``.
@@ -32,6 +33,7 @@ from mesh.pilot.translate.view import MeshView
 from mesh.topology import ROOT_NAMESPACE
 
 FILTER = "envoy.filters.http.rbac"
+_DRY_RUN_STATS = {"DENY": "istio_dry_run_deny_", "ALLOW": "istio_dry_run_allow_"}
 _ACTIONS = {"AUDIT": RbacAction.LOG, "DENY": RbacAction.DENY, "ALLOW": RbacAction.ALLOW}
 Ports = Mapping[int, int]
 """Port of the Service (or of the Gateway's server) -> port that the proxy listens on."""
@@ -46,37 +48,61 @@ def as_it_is(rule: model.Rule, _action: str) -> model.Rule:
 
 def filters(view: MeshView, node: ProxyNode) -> list[tuple[str, Message]]:
     """Return the RBAC filters of a node; ValueError for what cannot be enforced."""
-    return [(FILTER, RbacFilter(rules=each)) for each in rules(view, node).values()]
+    enforced, tried = rules(view, node), rules(view, node, dry_run=True)
+    return [
+        (
+            FILTER,
+            RbacFilter(
+                rules=enforced.get(action),
+                shadow_rules=tried.get(action),
+                shadow_rules_stat_prefix=_DRY_RUN_STATS.get(action, "") if action in tried else "",
+            ),
+        )
+        for action in _ACTIONS
+        if action in enforced or action in tried
+    ]
 
 
-def rules(view: MeshView, node: ProxyNode, adapt: Adapt = as_it_is) -> dict[str, Rbac]:
+def rules(
+    view: MeshView, node: ProxyNode, adapt: Adapt = as_it_is, *, dry_run: bool = False
+) -> dict[str, Rbac]:
     """Return the policies of a node by action, in the order in which they are asked.
 
-    ``adapt`` may change a rule (it gets the action too) or leave it out.
+    ``adapt`` may change a rule (it gets the action too) or leave it out; ``dry_run``: those that are
+    only tried, in place of those that hold.
     """
     found = {
-        action: policies(view, node, action, adapt)
+        action: policies(view, node, action, adapt, dry_run=dry_run)
         for action in _ACTIONS
-        if any(selected(view, node, action))
+        if any(selected(view, node, action, dry_run=dry_run))
     }
     return {action: Rbac(action=_ACTIONS[action], policies=each) for action, each in found.items()}
 
 
-def selected(view: MeshView, node: ProxyNode, action: str) -> Iterator[Config]:
-    """Yield the policies with an action that hold for a node."""
+def selected(
+    view: MeshView, node: ProxyNode, action: str, *, dry_run: bool = False
+) -> Iterator[Config]:
+    """Yield the policies with an action that hold for a node, or those that are only tried."""
     for each in _candidates(view, node):
         spec: model.AuthorizationPolicy = each.spec
-        if (spec.action or "ALLOW") == action and _selects(view, each, spec, node):
+        meant = (spec.action or "ALLOW") == action and _selects(view, each, spec, node)
+        if meant and model.on_trial(each.annotations) is dry_run:
             yield each
 
 
 def policies(
-    view: MeshView, node: ProxyNode, action: str, adapt: Adapt = as_it_is, prefix: str = ""
+    view: MeshView,
+    node: ProxyNode,
+    action: str,
+    adapt: Adapt = as_it_is,
+    prefix: str = "",
+    *,
+    dry_run: bool = False,
 ) -> dict[str, Policy]:
     """Return what the rules of all policies with an action say, by ``PREFIXns[..]-policy[..]-rule[..]``."""
     ports = {**node.gateway_ports, **node.inbound_ports}
     found: dict[str, Policy] = {}
-    for each in selected(view, node, action):
+    for each in selected(view, node, action, dry_run=dry_run):
         spec: model.AuthorizationPolicy = each.spec
         for number, rule in enumerate(spec.rules or []):
             adapted = adapt(rule, action)

@@ -6,6 +6,7 @@ root and its delegates, or made of the Gateway API's HTTPRoutes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +21,10 @@ MESH = "mesh"
 
 class Config(gateway_api.Object, Protocol):
     """What the translation needs of ``mesh.istio.Resource``."""
+
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        """``metadata.annotations``."""
 
     @property
     def qualified_kind(self) -> str:

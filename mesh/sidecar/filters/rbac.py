@@ -2,7 +2,8 @@
 
 In a real mesh AuthorizationPolicies (or, until 1.5, ServiceRoles) become this filter in the sidecar of
 the service called.  With the action ALLOW a policy has to match, with DENY none may; LOG only
-notes.  Shadow rules only leave a note, by which external authorization knows whether to ask.
+notes.  Shadow rules only leave a note: of policies on trial (``istio.io/dry-run``), and the one by
+which external authorization knows whether to ask.
 Of several that match the first by name is named.  Refused: 403, body
 ``RBAC: access denied``, details ``rbac_access_denied_matched_policy[ns[...]-policy[...]-rule[0]]``
 (``[none]``: no ALLOW policy matched).
@@ -97,7 +98,9 @@ class RbacFilter:
             noted[f"{self._shadow_note}shadow_engine_result"] = word
             if shadow.policy:
                 noted[f"{self._shadow_note}shadow_effective_policy_id"] = shadow.policy
-            info.explain("rbac", shadow=True, allowed=shadow.allowed, policy=shadow.policy)
+            info.explain(
+                "rbac", shadow=self._shadow_note, allowed=shadow.allowed, policy=shadow.policy
+            )
         if self._engine is None:
             return
         decision = self._engine.decide(facts)

@@ -54,6 +54,26 @@ def test_an_empty_spec_allows_nothing(view: MakeView, node: ProxyNode) -> None:
     assert filters(view(), node) == []
 
 
+def test_a_policy_on_trial_stands_in_shadow_rules(view: MakeView, node: ProxyNode) -> None:
+    made = view(
+        policy("a", ANY_RULE), policy("b", ANY_RULE), policy("d", "  action: DENY\n" + ANY_RULE)
+    )
+    annotations = {"istio.io/dry-run": "true"}
+    resources = [
+        replace(cast(Any, each), annotations=annotations) if each.name in "bd" else each
+        for each in made.resources
+    ]
+    tried = replace(made, resources=tuple(resources))
+    deny, allow = (message.to_dict() for _, message in authorization_policy.filters(tried, node))
+    assert set(deny) == {"shadowRules", "shadowRulesStatPrefix"}
+    assert deny["shadowRulesStatPrefix"] == "istio_dry_run_deny_"
+    assert list(allow["rules"]["policies"]) == ["ns[tutorial]-policy[a]-rule[0]"]
+    assert list(allow["shadowRules"]["policies"]) == ["ns[tutorial]-policy[b]-rule[0]"]
+    assert tcp_access_control.filters(tried, node) == tcp_access_control.filters(
+        view(policy("a", ANY_RULE)), node
+    )
+
+
 def test_who_is_selected(view: MakeView, node: ProxyNode) -> None:
     other = "  selector: {matchLabels: {app: other}}\n" + ANY_RULE
     assert filters(view(policy("o", other)), node) == []
