@@ -19,13 +19,14 @@ from envoy_data_plane.envoy.config.core.v3 import Node
 from mesh.citadel.citadel import Citadel
 from mesh.istio import Era, Level, Problem, Resource, has_errors, load_text, validate
 from mesh.istio.extension_providers import ExtensionProvider
-from mesh.pilot import renewal
+from mesh.pilot import mixer_state, renewal
 from mesh.pilot.ads import AdsServer, Outcome
+from mesh.pilot.applied import Applied
 from mesh.pilot.mixer_feed import MixerFeed
 from mesh.pilot.names_feed import NamesFeed
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.registry import PODS, SERVICE, Registry
-from mesh.pilot.status import Nack, NodeStatus
+from mesh.pilot.status import NodeStatus
 from mesh.pilot.store import Key, Store, key_of
 from mesh.pilot.trace import trace
 from mesh.pilot.translate import Packed, Translator, envoy_filter, original_dst
@@ -38,38 +39,11 @@ from mesh.pilot.translate.view import (
     OutboundPolicy,
 )
 from mesh.pilot.warming import still_warming
-from mesh.pilot.wire import pod_to_dict, service_to_dict
 from mesh.topology import Pod
-
-MIXER_KINDS = frozenset({"Telemetry", "QuotaSpec", "QuotaSpecBinding"})
-"""What Mixer reads, beside everything of the group config.istio.io."""
 
 REGISTRY_WORDS = frozenset({SERVICE, PODS})
 UNTRANSLATABLE = "KIT0201"
 """Code of a Problem that only the translation finds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """What ``apply`` and ``delete`` answer; ``seconds`` until in force."""
-
-    problems: tuple[Problem, ...] = ()
-    applied: tuple[str, ...] = ()
-    in_force: bool = False
-    seconds: float = 0.0
-    nacks: tuple[Nack, ...] = ()
-    reason: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        """The JSON form."""
-        return {
-            "problems": [each.as_dict() for each in self.problems],
-            "applied": list(self.applied),
-            "in_force": self.in_force,
-            "seconds": self.seconds,
-            "nacks": [each.as_dict() for each in self.nacks],
-            "reason": self.reason,
-        }
 
 
 @dataclass(slots=True)
@@ -229,7 +203,7 @@ class ControlPlane:
         """Remember for the next push what an update of the resources touched."""
         self._touched |= change.shelves
         for key, old, _ in change.before:
-            self._news |= any(map(_for_mixer, (old, self.resources.get(key))))
+            self._news |= any(map(mixer_state.concerns, (old, self.resources.get(key))))
 
     async def apply(
         self,
@@ -394,19 +368,14 @@ class ControlPlane:
 
     def mixer_state(self) -> dict[str, Any]:
         """Return what Mixer has to know: proxies, services, pods and the applied resources."""
-        return {
-            "version": self._version,
-            "era": self.era.name,
-            "namespace": self.namespace,
-            "nodes": [each.as_dict() for each in self.nodes.values()],
-            "pods": [pod_to_dict(each) for each in self.registry.pods.values()],
-            "services": [service_to_dict(each) for each in self.registry.services.values()],
-            "resources": [
-                {"file": each.source.file, "text": each.source.text, "namespace": each.namespace}
-                for each in self._configs
-                if _for_mixer(each)
-            ],
-        }
+        return mixer_state.state(
+            self._version,
+            self.era,
+            self.namespace,
+            self.nodes.values(),
+            self.registry,
+            self._configs,
+        )
 
     def status(self) -> list[NodeStatus]:
         """Return the rows of ``proxy-status``."""
@@ -426,10 +395,3 @@ def _without_collector() -> Iterator[None]:
     finally:
         if was:
             gc.enable()
-
-
-def _for_mixer(resource: Resource | None) -> bool:
-    """True for what Mixer reads."""
-    if resource is None:
-        return False
-    return resource.kind in MIXER_KINDS or resource.api_version.startswith("config.istio.io/")
