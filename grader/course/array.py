@@ -17,8 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from grader.course.appeals import opened, say
-from grader.course.batch import Batch
-from grader.course.commands import Show, load_course
+from grader.course.commands import Show, batch_of, load_course
 from grader.course.grades import rows, write_tables
 from grader.course.roster import CourseError
 from grader.course.store import Attempt, Store
@@ -36,29 +35,21 @@ def jobs(store: Store, lab: int) -> list[Attempt]:
     )
 
 
-def judge_one(
-    lab: int,
-    index: int,
-    out: Path,
-    course_file: Path | None,
-    engine: str,
-    runtime: str,
-    fence: str = "auto",
-) -> int:
+def judge_one(lab: int, index: int, out: Path, course_file: Path | None, options: Options) -> int:
     """``grade judge``: the attempt number ``index``, alone; beyond the last one there is nothing."""
     console = make_console()
 
     def run() -> int:
-        check_options(Options(engine, runtime, fence=fence))
+        check_options(options)
         store = opened(out)
         known = jobs(store, lab)
         if index >= len(known):
             say(console, f"There is no job {index}; lab {lab} has {len(known)}.")
             return EXIT_SOUND
-        prepare(find_lab(lab), fence, runtime)
+        prepare(find_lab(lab), options.fence, options.runtime)
         attempt = known[index]
         show = Show(console, store, load_course(course_file), lab, tables=False)
-        Batch(engine, runtime, 1, show, fence=fence).run([attempt])
+        batch_of(options, 1, show).run([attempt])
         ungradable = attempt.result()["verdict"] == Verdict.UNGRADABLE
         return EXIT_UNGRADABLE if ungradable else EXIT_SOUND
 

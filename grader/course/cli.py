@@ -41,10 +41,10 @@ def batch(
 ) -> None:
     """Grade everything that was handed in for lab N; run it again to go on after a stop."""
     from grader.course.commands import grade_batch
+    from grader.run import Options
 
-    raise typer.Exit(
-        grade_batch(number, submissions, out, course, jobs, engine, runtime, intake_only, fence)
-    )
+    options = Options(engine, runtime, fence=fence)
+    raise typer.Exit(grade_batch(number, submissions, out, course, jobs, options, intake_only))
 
 
 def judge(
@@ -58,8 +58,9 @@ def judge(
 ) -> None:
     """Judge one attempt of a job array."""
     from grader.course.array import judge_one
+    from grader.run import Options
 
-    raise typer.Exit(judge_one(number, index, out, course, engine, runtime, fence))
+    raise typer.Exit(judge_one(number, index, out, course, Options(engine, runtime, fence=fence)))
 
 
 def merge(
@@ -106,15 +107,17 @@ def rerun(
 ) -> None:
     """Measure a student's attempts again, alone; the old verdict is kept aside."""
     from grader.course.appeals import rerun_student
+    from grader.run import Options
 
-    raise typer.Exit(rerun_student(student, out, course, lab, engine, runtime, fence))
+    options = Options(engine, runtime, fence=fence)
+    raise typer.Exit(rerun_student(student, out, course, lab, options))
 
 
 def explain(
     student: StudentId, out: Out = OUT, course: CourseFile = None, lab: OneLab = None
 ) -> None:
     """Say how a student's mark came about, with the requests that decided it."""
-    from grader.course.appeals import explain_student
+    from grader.course.explain import explain_student
 
     raise typer.Exit(explain_student(student, out, course, lab))
 

@@ -37,19 +37,17 @@ def grade_batch(
     out: Path,
     course_file: Path | None,
     jobs: int,
-    engine: str,
-    runtime: str,
+    options: Options,
     intake_only: bool = False,
-    fence: str = "auto",
 ) -> int:
     """``grade batch``: intake, queue, tables; returns 3 when something stayed ungradable."""
     console = make_console()
 
     def run() -> int:
-        check_options(Options(engine, runtime, fence=fence))
+        check_options(options)
         lab = find_lab(lab_number)
         if not intake_only:
-            prepare(lab, fence, runtime)
+            prepare(lab, options.fence, options.runtime)
         course = load_course(course_file)
         if course.era and course.era != lab.era:
             raise CourseError(
@@ -58,7 +56,9 @@ def grade_batch(
             )
         store = Store(out)
         with store.lock():
-            intake = take_in(store, course, lab, submissions, engine=engine, runtime=runtime)
+            intake = take_in(
+                store, course, lab, submissions, engine=options.engine, runtime=options.runtime
+            )
             attempts = store.attempts(lab.number)
             introduce(console, intake, store, sum(not each.done for each in attempts))
             if intake_only:
@@ -68,7 +68,7 @@ def grade_batch(
                 return EXIT_SOUND
             begin = time.monotonic()
             show = Show(console, store, course, lab.number)
-            work = Batch(engine, runtime, jobs or most_meshes(), show, fence=fence)
+            work = batch_of(options, jobs or most_meshes(), show)
             try:
                 work.run(attempts)
             finally:
@@ -78,6 +78,11 @@ def grade_batch(
         return EXIT_UNGRADABLE if any(row.score is None for row in table) else EXIT_SOUND
 
     return guarded(console, run)
+
+
+def batch_of(options: Options, most: int, show: Show) -> Batch:
+    """A run of the queue as ``options`` say, with ``most`` meshes at once."""
+    return Batch(options.engine, options.runtime, most, show, fence=options.fence)
 
 
 class Show:

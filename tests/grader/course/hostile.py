@@ -25,6 +25,13 @@ def solution(lab: LabDefinition) -> dict[str, bytes]:
     return {name: (lab.solution / name).read_bytes() for name in lab.files}
 
 
+def solved(lab: LabDefinition) -> list[str]:
+    """The texts of the kit's own answer that are not the starter's."""
+    texts = [(lab.solution / name).read_text().strip() for name in lab.manifests]
+    start = [(lab.start / name).read_text().strip() for name in lab.manifests]
+    return [text for text in texts if text not in start]
+
+
 def mutant(lab: LabDefinition, name: str, scratch: Path) -> dict[str, bytes]:
     """The files of a wrong or right variant."""
     found = next(each for each in load_mutants(lab) if each.name == name)

@@ -7,8 +7,9 @@ import pytest
 
 from grader import session
 from grader.checks import load_checks
-from grader.course.appeals import explain_student, rescore_all, viva_student
+from grader.course.appeals import rescore_all, viva_student
 from grader.course.attempt import judge_attempt
+from grader.course.explain import explain_student
 from grader.course.rescore import ASKED, bring_back, checks_of, rescore, set_aside
 from grader.course.store import Store
 from tests.grader.course.graded import LAB

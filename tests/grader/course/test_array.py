@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,8 @@ from grader.course.intake import PARAMETERS
 from grader.course.similar import findings, show_similar
 from grader.course.store import Store
 from grader.lab import find_lab
+from grader.run import Options
+from tests.grader.commands import grade
 from tests.grader.course.hostile import folder, mutant, solution
 
 LAB = find_lab(1)
@@ -28,32 +28,16 @@ def test_jobs_on_other_machines_come_back_and_are_merged(
         folder(tmp_path / "in" / name, {**right, LAB.files[0]: f"kind: [ # {name}\n".encode()})
     folder(tmp_path / "in" / "cat", {"x": b""})
     out = tmp_path / "out"
-    assert grade_batch(1, tmp_path / "in", out, None, 1, "mitmproxy", "local", True) == 0
+    assert grade_batch(1, tmp_path / "in", out, None, 1, Options(), intake_only=True) == 0
     assert capsys.readouterr().out.splitlines()[-1] == "jobs: 2"
 
     parts = [tmp_path / f"machine-{index}" for index in range(2)]
     for index, part in enumerate(parts):
         shutil.copytree(out, part)
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "grader.cli",
-                "judge",
-                "1",
-                "--index",
-                str(index),
-                "--out",
-                str(part),
-            ],
-            cwd=LAB.folder.parents[1],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
+        done = grade(tmp_path, "judge", "1", "--index", str(index), "--out", str(part))
+        assert done.returncode == 0, done.stdout
         assert sum(each.done for each in jobs(Store(part), 1)) == 1
-    assert judge_one(1, 7, out, None, "mitmproxy", "local") == 0
+    assert judge_one(1, 7, out, None, Options()) == 0
     assert "There is no job 7; lab 1 has 2." in capsys.readouterr().out
 
     assert merge(out, parts[:1], None) == 0

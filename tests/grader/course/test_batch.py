@@ -16,7 +16,8 @@ from grader.course.rescore import CHECKS
 from grader.course.roster import CourseError
 from grader.course.store import Attempt, Store
 from grader.lab import find_lab
-from tests.grader.course.batches import command, judges, table
+from tests.grader.commands import start
+from tests.grader.course.batches import judges, table
 from tests.grader.course.hostile import folder, hostile, solution, zipped
 
 LAB = find_lab(1)
@@ -46,7 +47,7 @@ def test_a_batch_is_killed_goes_on_and_gives_everybody_a_verdict(tmp_path: Path)
     (tmp_path / "course.yaml").write_text(COURSE)
     words = ("batch", "1", str(subs), "--out", str(out))
 
-    killed = command(tmp_path, *words)
+    killed = start(tmp_path, *words)
     assert killed.stdout is not None
     for line in killed.stdout:
         if "✗ 1/" in line or "✓ 1/" in line:  # the first verdict stands, the others run
@@ -61,7 +62,7 @@ def test_a_batch_is_killed_goes_on_and_gives_everybody_a_verdict(tmp_path: Path)
     }
     assert kept
 
-    again = command(tmp_path, *words)
+    again = start(tmp_path, *words)
     said, _ = again.communicate()
     assert again.returncode == 0, said
     assert "0 of them new" in said

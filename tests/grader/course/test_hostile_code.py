@@ -7,7 +7,8 @@ import pytest
 from grader.course.store import Store
 from grader.fence.choose import BUBBLEWRAP, CONTAINER
 from grader.lab import find_lab
-from tests.grader.course.batches import command, judges, table
+from tests.grader.commands import start
+from tests.grader.course.batches import judges, table
 from tests.grader.course.hostile import folder, solution
 from tests.grader.fence.fences import fence
 
@@ -34,7 +35,7 @@ def test_every_submission_has_a_verdict_and_a_reason(kind: str, tmp_path: Path) 
     folder(tmp_path / "in" / "right", right)
     for name, text in CODE.items():
         folder(tmp_path / "in" / name, {**right, "propagation.py": text.encode()})
-    done = command(
+    done = start(
         tmp_path,
         "batch",
         "12",

@@ -10,7 +10,8 @@ import pytest
 from grader.course.store import Store
 from grader.lab import find_lab
 from grader.mutants import load_mutants
-from tests.grader.course.batches import command, judges, table
+from tests.grader.commands import start
+from tests.grader.course.batches import judges, table
 from tests.grader.course.hostile import folder, hostile, solution, tarred, zipped
 
 LAB = find_lab(1)
@@ -50,7 +51,7 @@ def hundred(root: Path, scratch: Path) -> int:
 
 def grade(cwd: Path, out: Path, kill_after: int) -> bool:
     """Run the batch; True when it came to its end, False when it was killed after some verdicts."""
-    running = command(cwd, "batch", "1", str(cwd / "in"), "--out", str(out))
+    running = start(cwd, "batch", "1", str(cwd / "in"), "--out", str(out))
     assert running.stdout is not None
     seen = 0
     for line in running.stdout:

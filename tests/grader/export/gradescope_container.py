@@ -22,6 +22,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.processes import commands
+
 CPU = 0.5
 MEMORY = 768 << 20
 SECONDS = 600.0
@@ -261,11 +263,5 @@ class Container:
 
 def _running(group: Limits, word: str) -> int:
     """A process under these limits with ``word`` in its command; 0 when there is none."""
-    for pid in group.processes():
-        try:
-            command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
-        except OSError:
-            continue
-        if word in command.split("\0"):
-            return pid
-    return 0
+    mine = set(group.processes())
+    return next((pid for pid, words in commands() if pid in mine and word.encode() in words), 0)

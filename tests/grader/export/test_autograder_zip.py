@@ -13,6 +13,7 @@ from grader.issue import issue
 from grader.lab import LABS, LabDefinition, LabError, all_labs, find_lab
 from grader.mutants import load_mutants
 from grader.student import parameters_for
+from tests.grader.course.hostile import solved
 
 KIT = LABS.parent
 JUDGES = {"answers.py", "staff.py"}
@@ -56,10 +57,7 @@ def test_no_lab_brings_its_solution_or_its_mutants(lab: LabDefinition) -> None:
     assert {"lab.yaml", "checks.py", "answers.py", "diagnosis.yaml"} <= {str(f) for f in files}
     assert not [f for f in files if f.name in STAFF_FILES - JUDGES or STAFF_FOLDERS & {*f.parts}]
     texts = [(lab.folder / file).read_text() for file in files if file.name != "diagnosis.yaml"]
-    for name in lab.manifests:
-        solved = (lab.solution / name).read_text()
-        if solved != (lab.start / name).read_text():
-            assert not [text for text in texts if solved.strip() in text]
+    assert not [text for text in texts for answer in solved(lab) if answer in text]
     for mutant in load_mutants(lab):
         assert not [text for text in texts if f"name: {mutant.name}\n" in text]
 

@@ -12,6 +12,7 @@ import pytest
 
 from grader.fence.limits import Limits
 from tests.grader.fence.fences import LIMITS, both, fence, run
+from tests.processes import commands
 
 
 @both
@@ -153,14 +154,10 @@ child.wait()
 def running(mark: str) -> list[int]:
     """File descriptors of the processes with this word in their command, but for those that started it."""
     found = []
-    for proc in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (proc / "cmdline").read_bytes().split(b"\0")
-        except OSError:
-            continue
+    for pid, words in commands():
         started = any(b"bwrap" in word or b"docker" in word for word in words) or b"-c" in words
-        if words[-2:] == [mark.encode(), b""] and not started:
-            found.append(os.pidfd_open(int(proc.name)))
+        if words[-1:] == [mark.encode()] and not started:
+            found.append(os.pidfd_open(pid))
     return found
 
 

@@ -10,7 +10,7 @@ from grader.lab import LabError, all_labs, find_lab
 from grader.proof.flake import LOADS, count, shares_of
 from grader.proof.flake_log import FlakeLog, Run, digest_of
 from grader.run import ENGINES
-from tests.grader.course.batches import command
+from tests.grader.commands import start
 
 RUN = Run("quiet", "solution", [], [], 2.0)
 
@@ -70,13 +70,13 @@ def test_the_promised_rate_stands_beside_the_observed_one() -> None:
 @pytest.mark.nightly
 def test_a_killed_term_goes_on(tmp_path: Path) -> None:
     words = ("prove-flake", "--lab", "2", "--runs", "3")
-    killed = command(tmp_path, *words)
+    killed = start(tmp_path, *words)
     assert killed.stdout is not None
     assert "quiet: 2 runs, 0 false fails" in next(each for each in killed.stdout if "Lab" in each)
     killed.send_signal(signal.SIGKILL)
     killed.stdout.close()
     assert killed.wait() == -signal.SIGKILL
-    again = command(tmp_path, *words)
+    again = start(tmp_path, *words)
     said, _ = again.communicate()
     assert again.returncode == 0, said
     assert said.startswith("2 runs of this kit are on disk already, and count.")
