@@ -146,6 +146,7 @@ def main(kind: str, name: str) -> int:
     """Load the file and answer until standard input ends."""
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what the code prints is no answer
+    sys.stdout = sys.stderr  # and is read while it runs: a line at a time, not a block
 
     def say(message: Message) -> None:
         answers.write(json.dumps(message) + "\n")

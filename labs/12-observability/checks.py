@@ -284,6 +284,12 @@ def sampling_is_passed_on(evidence: Evidence) -> Outcome:
     if len(good) == len(seen):
         return passed("What was decided about sampling goes along.", evidence=line)
     said = sorted({each.get("x-b3-sampled", "nothing") for each in there}) or ["nothing"]
+    if said == ["0"]:
+        return failed(
+            "recommendation got x-b3-sampled 0, but in another trace than the one that was decided on.",
+            help="Read the check about traces first: which headers join a span to its parent?",
+            evidence=line,
+        )
     return failed(
         f"x-b3-sampled was 0, and recommendation got {' and '.join(said)}.",
         help="The first sidecar decides for the whole trace. Do not decide again.",

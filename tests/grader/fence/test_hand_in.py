@@ -1,10 +1,13 @@
 """Students' code where a mesh runs it: the commands, the worker's answers, and what the fence stops."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from grader.fence import worker
 from grader.fence.bubblewrap import FenceError
 from grader.fence.hand_in import MAX_BYTES, HandIn, has_code, read_code
 from grader.lab import find_lab
@@ -37,6 +40,32 @@ def test_without_a_fence_only_ones_own_code_runs(monkeypatch: pytest.MonkeyPatch
     code.reload()
     hand_in.close()
     assert not hand_in.folder.exists()
+
+
+def test_what_the_code_prints_is_read_while_it_runs(tmp_path: Path) -> None:
+    code = tmp_path / "propagation.py"
+    code.write_text("def forwarded(headers):\n    print('asked', headers)\n    return {}\n")
+    printed = tmp_path / "printed"
+    with (
+        printed.open("w") as error,
+        subprocess.Popen(
+            [sys.executable, worker.__file__, "forward", str(code)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=error,
+            text=True,
+            env={},  # as behind a fence: no PYTHONUNBUFFERED
+        ) as process,
+    ):
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == '{"ready": true}\n'
+        process.stdin.write('{"headers": {"a": "b"}}\n')
+        process.stdin.flush()
+        assert process.stdout.readline() == '{"headers": {}}\n'
+        assert printed.read_text() == "asked {'a': 'b'}\n"
+        process.stdin.close()
+    assert process.returncode == 0
 
 
 def test_the_topology_gets_commands_in_place_of_names() -> None:

@@ -608,6 +608,23 @@ def test_every_analyzer_has_a_case() -> None:
     assert len(ANALYZERS) <= len(CASES)
 
 
+@pytest.mark.parametrize(
+    ("paths", "said"),
+    [
+        ("[/admin]", "/admin/, /ADMIN or //admin pass"),
+        ("[/admin, /admin/*]", "/ADMIN or //admin pass"),
+        ("[/admin, /admin/*, /ADMIN]", "//admin passes"),
+    ],
+)
+def test_only_spellings_that_no_path_of_the_rule_takes_are_said_to_pass(
+    paths: str, said: str
+) -> None:
+    text = authz(f"action: DENY\nrules:\n- to:\n  - operation:\n      paths: {paths}")
+    first = find(text, "KIT0113")[0]
+    assert first.message.endswith(f"letter by letter: {said}")
+    assert ("/admin/*" in first.hint) == ("/admin/," in said)
+
+
 def test_the_list_of_forwarded_headers_is_the_applications() -> None:
     from mesh.istio.analyze.matches import FORWARDED
 
