@@ -89,7 +89,7 @@ def _nearest_kind(name: str) -> str:
 
 
 def _unknown_kind(name: str, api_version: str, guess: str, source: Source, era: Era) -> Problem:
-    known = [kind.name for kind in KINDS if kind.known_in(era)]
+    known = [kind.name for kind in KINDS if kind.read and kind.known_in(era)]
     if not name:
         message = "kind: Required value"
         hint = "Say what this is, for instance `kind: VirtualService`."

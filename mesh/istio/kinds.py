@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from mesh.istio.elsewhere import CLUSTER_SCOPED, ELSEWHERE
 from mesh.istio.eras import Era
 from mesh.istio.models import (
     gateway_api,
@@ -53,6 +54,11 @@ class Kind:
     until: Release | None = None
     whole: bool = False
     namespaced: bool = True
+
+    @property
+    def read(self) -> bool:
+        """Whether the kit reads this kind; others are accepted, without effect."""
+        return self.model is not kubernetes.NotRead
 
     def known_in(self, era: Era) -> bool:
         """True when the release of the era serves this kind."""
@@ -126,6 +132,21 @@ def _legacy() -> list[Kind]:
     return kinds
 
 
+def _elsewhere() -> list[Kind]:
+    return [
+        Kind(
+            name,
+            group,
+            versions,
+            kubernetes.NotRead,
+            whole=True,
+            namespaced=name not in CLUSTER_SCOPED,
+        )
+        for group, (versions, names) in ELSEWHERE.items()
+        for name in names.split()
+    ]
+
+
 KINDS: tuple[Kind, ...] = (
     Kind("VirtualService", NETWORKING, _ALL, VirtualService),
     Kind("DestinationRule", NETWORKING, _ALL, DestinationRule),
@@ -149,12 +170,15 @@ KINDS: tuple[Kind, ...] = (
     Kind("Service", "", ("v1",), kubernetes.Service),
     Kind("Pod", "", ("v1",), kubernetes.Pod),
     Kind("Deployment", "apps", ("v1beta1", "v1beta2", "v1"), kubernetes.Deployment),
+    Kind("StatefulSet", "apps", ("v1beta1", "v1beta2", "v1"), kubernetes.Deployment),
+    Kind("DaemonSet", "apps", ("v1beta2", "v1"), kubernetes.Deployment),
     Kind("Deployment", "extensions", ("v1beta1",), kubernetes.Deployment, until=(1, 9)),
     Kind("ServiceAccount", "", ("v1",), kubernetes.ServiceAccount, whole=True),
     Kind("Namespace", "", ("v1",), kubernetes.Namespace, namespaced=False),
     Kind("ConfigMap", "", ("v1",), kubernetes.ConfigData, whole=True),
     Kind("Secret", "", ("v1",), kubernetes.ConfigData, whole=True),
     *_legacy(),
+    *_elsewhere(),
 )
 
 

@@ -13,16 +13,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from mesh.istio.models.kubernetes import Deployment, PodTemplate, Service, ServicePort
+from mesh.istio.models.kubernetes import Deployment, NotRead, PodTemplate, Service, ServicePort
 from mesh.istio.models.kubernetes import Pod as PodSpec
 from mesh.istio.resource import Resource
 from mesh.istio.written import dump
+from mesh.kubernetes.convert import KUBERNETES
 from mesh.topology import INJECT
 
 GATEWAY_LABEL = "ingressgateway"
-CLUSTER_KINDS = frozenset(
-    ["Service", "Deployment", "Pod", "ServiceAccount", "Namespace", "ConfigMap", "Secret"]
-)
 _PROTOCOLS = frozenset(["http", "http2", "grpc", "https", "tls", "tcp"])
 _TCP = frozenset(["mongo", "mysql", "redis"])
 
@@ -79,7 +77,11 @@ def import_objects(resources: Iterable[Resource]) -> Imported:
             if selector.items() <= each.labels.items()
         ]
         if not workloads:
-            why = "its selector fits no Deployment" if selector else "it has no selector"
+            why = (
+                "its selector fits no Deployment, StatefulSet or DaemonSet"
+                if selector
+                else "it has no selector"
+            )
             notes.append(f"{resource.position()}: Service {resource.name} has no pods: {why}")
         services[resource.name] = {
             "namespace": resource.namespace,
@@ -93,7 +95,11 @@ def import_objects(resources: Iterable[Resource]) -> Imported:
         "ingress": False,
         "services": services,
     }
-    texts = [_text(each) for each in found if each.kind not in CLUSTER_KINDS]
+    texts = [
+        _text(each)
+        for each in found
+        if each.kind not in KUBERNETES and not isinstance(each.spec, NotRead)
+    ]
     return Imported(topology, "---\n".join(texts), notes)
 
 

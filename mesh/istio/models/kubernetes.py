@@ -128,6 +128,10 @@ class Namespace(KubernetesModel):
     """A Namespace; its label ``istio-injection`` decides about sidecars."""
 
 
+class NotRead(KubernetesModel):
+    """An object of a kind that the kit accepts and does not read (``mesh.istio.elsewhere``)."""
+
+
 class ConfigData(KubernetesModel):
     """A ConfigMap or a Secret; a Secret's ``data`` is base64."""
 

@@ -8,6 +8,7 @@ depends on the era.  Source: istio/istio ``pkg/config/validation``.
 from __future__ import annotations
 
 from mesh.istio.eras import Era
+from mesh.istio.models.kubernetes import NotRead
 from mesh.istio.problem import Position, Problem
 from mesh.istio.resource import Resource
 from mesh.istio.validate.checks import CHECKS, WITHOUT_EFFECT
@@ -27,9 +28,9 @@ def validate(resources: list[Resource], era: Era) -> list[Problem]:
         check = CHECKS.get(type(resource.spec))
         if check is not None:
             check(resource.spec, found)
-        if resource.kind in WITHOUT_EFFECT:
+        if resource.kind in WITHOUT_EFFECT or isinstance(resource.spec, NotRead):
             text = f"{resource.kind}: accepted, no effect in this kit"
-            found.info(NO_EFFECT, ("kind",), text, "A real mesh would execute it.")
+            found.info(NO_EFFECT, ("kind",), text, "A real cluster or mesh would execute it.")
         problems += found.problems
     for file, room in rooms.items():
         problems += room.rest(Position(file, 1, 1), room.worst)

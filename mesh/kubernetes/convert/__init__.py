@@ -16,8 +16,19 @@ from mesh.kubernetes.convert import authentication, mixer, rbac, traffic
 from mesh.kubernetes.convert.converted import Converted
 
 KUBERNETES = frozenset(
-    ["Service", "Deployment", "Pod", "ServiceAccount", "Namespace", "ConfigMap", "Secret"]
+    [
+        "ConfigMap",
+        "DaemonSet",
+        "Deployment",
+        "Namespace",
+        "Pod",
+        "Secret",
+        "Service",
+        "ServiceAccount",
+        "StatefulSet",
+    ]
 )
+"""What a cluster itself runs; the rest is configuration of the mesh."""
 
 
 def modernize(resources: Sequence[Resource], era: Era) -> Converted:
