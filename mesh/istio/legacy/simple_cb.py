@@ -57,7 +57,7 @@ def simple_cb(root: Any, era: Era) -> Converted | None:
         if not isinstance(policy, dict):
             return None
         traffic = _traffic_policy(policy, era, notes)
-        tags = policy.get("tags") or policy.get("labels")
+        tags = policy.get("tags") or policy.get("labels") or _beside(policy, notes)
         if isinstance(tags, dict) and tags:
             labels = {str(key): str(value) for key, value in tags.items()}
             name = "-".join(labels.values()).lower()
@@ -74,6 +74,16 @@ def simple_cb(root: Any, era: Era) -> Converted | None:
     if subsets:
         spec["subsets"] = subsets
     return Converted(FORMAT, destination_rule(host, spec, era), tuple(notes))
+
+
+def _beside(policy: dict[str, Any], notes: list[str]) -> dict[str, str]:
+    """The tags of a `tags:` that holds nothing, as on the slide: they stand beside it."""
+    if not ({"tags", "labels"} & policy.keys()):
+        return {}
+    found = {str(key): each for key, each in policy.items() if isinstance(each, str)}
+    if found:
+        notes.append(f"{', '.join(found)} beside tags: meant as one of them")
+    return found
 
 
 def _traffic_policy(policy: dict[str, Any], era: Era, notes: list[str]) -> dict[str, Any]:

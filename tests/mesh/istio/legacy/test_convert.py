@@ -31,6 +31,19 @@ policy:
 """
 
 
+def test_a_tag_beside_tags_as_on_the_slide_is_one_of_them() -> None:
+    slide = SIMPLE_CB.replace("    version: v1\n", "  version: v1\n")
+    text, problems = convert_text(slide, "cb.yaml", era=era("istio-1.9"))
+    [resource] = load_text(text, era=era("istio-1.9")).resources
+    [subset] = resource.source.value("spec")["subsets"]
+    assert (subset["name"], subset["labels"]) == ("v1", {"version": "v1"})
+    assert "version beside tags" in problems[0].message
+    untagged = SIMPLE_CB.replace("- tags:\n    version: v1\n  circuit", "- circuit")
+    text, _ = convert_text(untagged, "cb.yaml", era=era("istio-1.9"))
+    [resource] = load_text(text, era=era("istio-1.9")).resources
+    assert "subsets" not in resource.source.value("spec")
+
+
 def test_every_field_of_simple_cb() -> None:
     text, problems = convert_text(SIMPLE_CB, "cb.yaml", era=era("istio-1.0"))
     resource = load_text(text, era=era("istio-1.0")).resources[0]
