@@ -11,11 +11,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
-from docker.client import DockerClient
 
 from mesh.state import RunFolder
 from mesh.testbed.client import TestbedError
@@ -23,121 +23,13 @@ from mesh.testbed.compose import docker as engine
 from mesh.testbed.compose.project import RUN_LABEL
 from mesh.testbed.compose.testbed import ComposeTestbed
 from mesh.testbed.load_topology import load_topology
+from tests.compose.needs import DOCKER
+from tests.compose.rules import DISABLE, EGRESS, ENTRY, HOSTILE, NOT_FROM, PASSTHROUGH
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 300.0
 """Seconds after which a mesh that should mend itself is given up: never reached by one that does."""
-DISABLE = """
-apiVersion: security.istio.io/v1beta1
-kind: PeerAuthentication
-metadata: {name: default, namespace: tutorial}
-spec: {mtls: {mode: DISABLE}}
-"""
-ENTRY = """
-apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {name: pay, namespace: tutorial}
-spec:
-  hosts: [pay.example]
-  ports: [{number: 80, name: http, protocol: HTTP}]
-  resolution: DNS
----
-apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {name: corp, namespace: tutorial}
-spec:
-  hosts: ["*.corp.example"]
-  addresses: [240.240.255.1]
-  ports: [{number: 80, name: http, protocol: HTTP}]
-  resolution: DNS
-  endpoints: [{address: recommendation.tutorial.svc.cluster.local, ports: {http: 8080}}]
-"""
-EGRESS = """
-apiVersion: networking.istio.io/v1
-kind: ServiceEntry
-metadata: {name: cnn, namespace: tutorial}
-spec:
-  hosts: [edition.cnn.com]
-  ports: [{number: 80, name: http, protocol: HTTP}]
-  resolution: DNS
----
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: cnn, namespace: tutorial}
-spec:
-  selector: {istio: egressgateway}
-  servers: [{port: {number: 80, name: http, protocol: HTTP}, hosts: [edition.cnn.com]}]
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: cnn, namespace: tutorial}
-spec:
-  hosts: [edition.cnn.com]
-  gateways: [mesh, cnn]
-  http:
-  - match: [{gateways: [mesh]}]
-    route: [{destination: {host: istio-egressgateway.istio-system.svc.cluster.local, port: {number: 80}}}]
-  - route: [{destination: {host: edition.cnn.com, port: {number: 80}}}]
-"""
-PASSTHROUGH = """
-apiVersion: networking.istio.io/v1
-kind: DestinationRule
-metadata: {name: recommendation, namespace: tutorial}
-spec: {host: recommendation, trafficPolicy: {loadBalancer: {simple: PASSTHROUGH}}}
-"""
-NOT_FROM = """
-apiVersion: security.istio.io/v1
-kind: AuthorizationPolicy
-metadata: {{name: recommendation, namespace: tutorial}}
-spec:
-  selector: {{matchLabels: {{app: recommendation}}}}
-  action: DENY
-  rules: [{{from: [{{source: {{ipBlocks: [{address}]}}}}]}}]
-"""
-HOSTILE = """
-import os, socket, subprocess
-found = {}
-def attempt(name, action):
-    try:
-        action()
-        found[name] = "done"
-    except BaseException as error:
-        found[name] = type(error).__name__
-def connect(host, port):
-    socket.create_connection((host, port), timeout=3).close()
-def udp(host):
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    sock.sendto(b"x", (host, 5353))
-attempt("raw socket", lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, 1))
-attempt("packet socket", lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 3))
-attempt("become the sidecar", lambda: os.setuid(1337))
-attempt("become root", lambda: os.setuid(0))
-attempt("rules", lambda: subprocess.run(["nft", "delete", "table", "ip", "mesh"], check=True, capture_output=True))
-attempt("mount", lambda: subprocess.run(["mount", "-t", "tmpfs", "x", "/mnt"], check=True, capture_output=True))
-attempt("write to the root", lambda: open("/kit/x", "w"))
-attempt("control plane", lambda: os.stat("%(sockets)s/1"))
-attempt("udp to this machine", lambda: udp("%(gateway)s"))
-attempt("udp outside", lambda: udp("192.0.2.1"))
-import json
-print(json.dumps(found))
-"""
-
-
-def _docker() -> DockerClient | None:
-    try:
-        engine.check_compose()
-        return engine.client()
-    except TestbedError:
-        return None
-
-
-DOCKER = _docker()
-pytestmark = [
-    pytest.mark.compose,
-    pytest.mark.skipif(DOCKER is None, reason="no Docker with Compose v2 answers on this machine"),
-]
-
-
+pytestmark = [pytest.mark.compose, DOCKER]
 TOPOLOGY = load_topology(
     {
         "egress_gateway": True,
@@ -161,10 +53,10 @@ def mesh(request: pytest.FixtureRequest) -> Iterator[ComposeTestbed]:
 
 
 def left_over(run: Path) -> list[str]:
-    assert DOCKER is not None
     chosen = {"label": f"{RUN_LABEL}={run}"}
-    found = [str(each.name) for each in DOCKER.containers.list(all=True, filters=chosen)]
-    return found + [str(each.name) for each in DOCKER.networks.list(filters=chosen)]
+    with closing(engine.client()) as docker:
+        found = [str(each.name) for each in docker.containers.list(all=True, filters=chosen)]
+        return found + [str(each.name) for each in docker.networks.list(filters=chosen)]
 
 
 def run_in(mesh: ComposeTestbed, service: str, code: str) -> str:
