@@ -35,6 +35,8 @@ from grader.workspace import Workspace, open_workspace
 
 WINDOW = 200
 """How many of the last requests the bar shows."""
+PATIENCE = 1.0
+"""Seconds that a request is waited for: a save must be noticed while every request is delayed."""
 
 
 def watch_lab(
@@ -127,7 +129,7 @@ class View:
     def refresh(self) -> None:
         """Send a few requests and show the split."""
         self._round += 1
-        plan = Plan(f"watch{self._round}", self._host, 10, batch=10, users=2)
+        plan = Plan(f"watch{self._round}", self._host, 10, batch=10, users=2, give_up=PATIENCE)
         self._seen.extend(self._driver.run(plan, lambda _: False))
         line = self._line()
         if self._console.is_terminal:
@@ -139,8 +141,11 @@ class View:
 
     def _line(self) -> Text:
         counts = split(list(self._seen))
-        failed = sum(1 for item in self._seen if item.status != 200)
+        slow = sum(1 for item in self._seen if item.slow)
+        failed = sum(1 for item in self._seen if item.status != 200 and not item.slow)
         line = split_bar(counts) if counts else Text("no version answered")
         if failed:
             line.append(f"   {failed} of {len(self._seen)} failed", style="red")
+        if slow:
+            line.append(f"   {slow} of {len(self._seen)} took more than {PATIENCE:.0f} s")
         return line
