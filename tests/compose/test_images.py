@@ -22,7 +22,8 @@ def docker(monkeypatch: pytest.MonkeyPatch) -> Iterator[DockerClient]:
     repository = f"mesh-lab-test-{secrets.token_hex(4)}"
 
     def build(target: str, tag: str) -> None:
-        client.images.build(fileobj=io.BytesIO(f"FROM scratch\nLABEL of={tag}\n".encode()), tag=tag)
+        text = f"FROM scratch\nLABEL of={tag}\n".encode()
+        client.images.build(fileobj=io.BytesIO(text), tag=tag, rm=True)
 
     monkeypatch.setattr(image, "REPOSITORY", repository)
     monkeypatch.setattr(image, "_build", build)
