@@ -66,13 +66,14 @@ class Deployment(PodSet):
         self.await_in_force(self.pods.values())
 
     def end(self, victim: LocalPod) -> None:
-        """End a pod as ``kill -9`` would."""
+        """End a pod as ``kill -9`` would; the control plane hears of it if there is one."""
         zygote = self.zygote
         for pid in filter(None, (victim.sidecar_pid, victim.app_pid)):
             zygote.ask("kill", pid=pid)
         del self.pods[victim.name]
         self.killed.append(victim)
-        self.pilot.remove_pods([(victim.name, victim.node.namespace)])
+        if self.pilot_lives():
+            self.pilot.remove_pods([(victim.name, victim.node.namespace)])
         zygote.ask("release", ports=victim.ports)
 
     def start_another(self, like: LocalPod) -> Pod:
@@ -91,6 +92,10 @@ class Deployment(PodSet):
         self.await_in_force(self.pods.values())
         assert new.pod is not None
         return new.pod
+
+    def pilot_lives(self) -> bool:
+        """Return whether there is a control plane to tell of a pod that comes or goes."""
+        return bool(self._child("pilot"))
 
     def kill_pilot(self) -> None:
         """Kill the control plane as ``kill -9`` would; sidecars go on with what they have."""

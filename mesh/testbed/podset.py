@@ -63,6 +63,7 @@ class PodSet(ABC):
 
     def replace(self, victim: LocalPod) -> Pod:
         """Kill ``victim`` as ``kill -9`` would, and put a new pod of its workload in its place."""
+        self._need_pilot()
         records.flush([victim])
         self.end(victim)
         return self.start_another(victim)
@@ -73,6 +74,7 @@ class PodSet(ABC):
         What takes longer than ``grace`` seconds is cut.  ``told`` hears of each step.  This is a
         Deployment's rolling update with ``maxUnavailable: 0, maxSurge: 1``.
         """
+        self._need_pilot()
         new = self.start_another(victim)
         told(f"{new.name} is ready")
         try:
@@ -96,14 +98,24 @@ class PodSet(ABC):
         like = [*own, *(each for each in self.killed if each.workload[1] == name)]
         if not like and replicas:
             raise TestbedError(f"{name} never had a pod: give it one in the topology")
+        if replicas > len(own):
+            self._need_pilot()
         added = [self.start_another(like[0]).name for _ in range(len(own), replicas)]
         removed = own[replicas:]
         records.flush(removed)
         for each in removed:
             self.end(each)
-        if removed:
+        if removed and self.pilot_lives():
             self.await_in_force(self.pods.values())
         return added, [each.name for each in removed]
+
+    def _need_pilot(self) -> None:
+        """Refuse, before anything has changed, what needs a control plane."""
+        if not self.pilot_lives():
+            raise TestbedError(
+                "the control plane is dead, and without it no new pod gets a certificate and a "
+                "configuration: `meshctl start-pilot` starts it; pods can go (`meshctl scale`)"
+            )
 
     def clients_of(self, pod: LocalPod) -> int:
         """Return how many clients are connected to a pod.  Raises AdminError."""
@@ -115,11 +127,15 @@ class PodSet(ABC):
 
     @abstractmethod
     def end(self, victim: LocalPod) -> None:
-        """End a pod as ``kill -9`` would."""
+        """End a pod as ``kill -9`` would; the control plane hears of it if there is one."""
 
     @abstractmethod
     def await_in_force(self, pods: Iterable[LocalPod]) -> None:
         """Wait until pods have their configuration; a sidecar that ended is not waited for."""
+
+    @abstractmethod
+    def pilot_lives(self) -> bool:
+        """Return whether there is a control plane to tell of a pod that comes or goes."""
 
     @abstractmethod
     def kill_pilot(self) -> None:

@@ -221,13 +221,14 @@ class ComposeDeployment(ContainerPlan):
     # Change.
 
     def end(self, victim: LocalPod) -> None:
-        """End a pod as ``kill -9`` would."""
+        """End a pod as ``kill -9`` would; the control plane hears of it if there is one."""
         names = self.containers_of(victim)
         for name in names:
             self.container(name).remove(force=True)
         del self.pods[victim.name]
         self.killed.append(victim)
-        self.pilot.remove_pods([(victim.name, victim.node.namespace)])
+        if self.pilot_lives():
+            self.pilot.remove_pods([(victim.name, victim.node.namespace)])
         self.write()
 
     def start_another(self, like: LocalPod) -> Pod:
@@ -255,6 +256,10 @@ class ComposeDeployment(ContainerPlan):
                 return int(sock.recv(16))
             except (OSError, ValueError):
                 raise TestbedError(f"{pod.name}: nobody counts its connections") from None
+
+    def pilot_lives(self) -> bool:
+        """Return whether there is a control plane to tell of a pod that comes or goes."""
+        return self.container("pilot").status == "running"
 
     def kill_pilot(self) -> None:
         """Kill the control plane as ``kill -9`` would; sidecars go on with what they have."""

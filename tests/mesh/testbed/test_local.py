@@ -198,7 +198,14 @@ def test_traffic_goes_on_without_a_control_plane(bed: LocalTestbed) -> None:
     assert all("recommendation v1" in text for text in answers)
     with pytest.raises(TestbedError, match=r"the control plane at .* does not answer"):
         bed.apply([V1_ONLY.replace("subset: v1", "subset: v2")])
+    with pytest.raises(TestbedError, match="no new pod gets a certificate"):
+        bed.kill_pod("recommendation-v2")
+    assert len([pod for pod in bed.pods() if pod.workload == "recommendation-v2"]) == 1
+    added, removed = bed.scale("recommendation-v2", 0)
+    assert not added and len(removed) == 1  # nobody is told, and v1 answers as before
+    assert "recommendation v1" in bed.request("/").text
     bed.start_pilot()
+    assert len(bed.scale("recommendation-v2", 1)[0]) == 1
     with pytest.raises(TestbedError, match="runs already"):
         bed.start_pilot()
     assert len(bed.pilot.resources()) == 4  # what was applied before
