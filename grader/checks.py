@@ -125,12 +125,14 @@ def load_checks(path: Path, lab: Path | None = None) -> CheckFile:
 
     It may import modules beside it with a dot (``from .levels import judged``); for one that lies
     elsewhere, ``lab`` is the lab's folder, which has those that it did not bring along.
-    ``staff.py`` beside it, if there, has more probes and checks, which no handout contains.
+    ``staff.py`` beside it or in ``lab``, if there, has more probes and checks, which no handout
+    contains.
     """
-    found: list[object] = []
-    for each in (path, path.with_name("staff.py")):
-        if each == path or each.exists():
-            found += vars(_load(each, lab)).values()
+    found: list[object] = [*vars(_load(path, lab)).values()]
+    folders = [path.parent, *([lab] if lab is not None else [])]
+    hidden = next((f / "staff.py" for f in folders if (f / "staff.py").exists()), None)
+    if hidden is not None:
+        found += vars(_load(hidden, lab)).values()
     return CheckFile(
         tuple(item for item in found if isinstance(item, Probe)),
         tuple(item for item in found if isinstance(item, Check)),

@@ -213,7 +213,8 @@ def main() -> int:
     options = parser.parse_args()
     watch(sys.stdin.fileno())
     attempt = read_attempt(options.folder.resolve())
-    checks = load_checks(options.checks.resolve()) if options.checks else None
+    folder = find_lab(attempt.lab).folder
+    checks = load_checks(options.checks.resolve(), folder) if options.checks else None
     why = judge_attempt(attempt, options.engine, options.runtime, options.fence, checks)
     if why:
         print(why)

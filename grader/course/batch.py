@@ -249,6 +249,6 @@ def give_up(attempt: Attempt, why: str, engine: str, runtime: str) -> None:
     shutil.rmtree(attempt.run, ignore_errors=True)
     lab, kept = own_lab(attempt), kept_checks(attempt)
     help_text = "A person has to look: see judge.log."
-    checks = load_checks(kept) if kept else None
+    checks = load_checks(kept, lab.folder) if kept else None
     found = lost(lab, why, help_text, checks, Verdict.UNGRADABLE)
     nothing_ran(attempt, lab, found, why, engine, runtime)

@@ -103,3 +103,13 @@ def test_checks_from_elsewhere_bring_along_what_differs_from_the_labs(tmp_path: 
     assert imported(other, lab) == [mended / "words.py"]
     (only,) = load_checks(other, lab).checks
     assert only.judge(Evidence()).rationale == "mended"
+
+
+def test_checks_from_elsewhere_do_not_lose_the_labs_hidden_ones(tmp_path: Path) -> None:
+    lab, path = tmp_path / "lab", tmp_path / "new-checks.py"
+    lab.mkdir()
+    (lab / "staff.py").write_text(TEXT.replace("it_is_there", "it_is_hidden"))
+    path.write_text(TEXT)
+    names = [each.name for each in load_checks(path, lab).checks]
+    assert names == ["it-is-there", "it-is-hidden"]
+    assert [each.name for each in load_checks(path).checks] == names[:1]
