@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mesh.istio import gateway_api
-from mesh.istio.analyze.context import MESH, Context, PodGroup, covers, resolve
+from mesh.istio.analyze.context import MESH, Context
+from mesh.istio.analyze.hosts import covers, resolve
 from mesh.istio.analyze.mtls import effective_mode
+from mesh.istio.analyze.pods import PodGroup
 from mesh.istio.models.authorization_policy import on_trial
 from mesh.istio.models.base import LabelSelector, format_duration
 from mesh.istio.models.destination_rule import TrafficPolicy
@@ -38,7 +40,9 @@ def describe_service(context: Context, name: str, namespace: str) -> list[str]:
     lines = [f"Service: {host}"]
     lines += [f"   Port: {port}" for port in known.get(host, ())]
     own = host.split(".")[1] if host.endswith(DOMAIN_SUFFIX) else namespace
-    groups = [each for each in context.pods.get(own, ()) if each.labels.get("app") == name]
+    groups = [
+        each for each in context.pods.by_namespace.get(own, ()) if each.labels.get("app") == name
+    ]
     lines += [f"   Pods: {_pods(each)}" for each in groups]
     lines += _rules(context, host, None)
     lines += _routes(context, host, None)
@@ -48,7 +52,7 @@ def describe_service(context: Context, name: str, namespace: str) -> list[str]:
 
 def describe_pod(context: Context, name: str, namespace: str) -> list[str]:
     """Return lines about a pod (or workload); UnknownNameError when nobody knows it."""
-    groups = context.pods.get(namespace, [])
+    groups = context.pods.by_namespace.get(namespace, [])
     fits = [each for each in groups if name == each.name or name.startswith(each.name + "-")]
     if not fits:
         fits = [each for each in groups if each.name.startswith(name)]

@@ -13,27 +13,33 @@ from collections.abc import Callable, Iterator
 from mesh.istio.analyze.annotations import istio_annotations
 from mesh.istio.analyze.context import Context
 from mesh.istio.analyze.deny_paths import deny_paths
-from mesh.istio.analyze.deprecated import deprecated_fields
+from mesh.istio.analyze.deprecated import deprecated_fields, egress_proxies, lightstep
 from mesh.istio.analyze.duplicate_hosts import duplicate_hosts
+from mesh.istio.analyze.envoy_patches import envoy_patches
 from mesh.istio.analyze.external_authorization import custom_providers
 from mesh.istio.analyze.faults import fault_percentage
 from mesh.istio.analyze.gateway_api import http_routes
+from mesh.istio.analyze.gateway_certificates import gateway_credentials, shared_certificates
 from mesh.istio.analyze.gateway_conflicts import (
     claim_routes,
     gateway_conflicts,
-    gateway_ports,
     subsets_behind_gateway,
 )
 from mesh.istio.analyze.gateway_hosts import gateway_hosts
-from mesh.istio.analyze.injection import namespaces, pods_without_proxy
+from mesh.istio.analyze.gateway_workloads import gateway_ports, gateway_workloads
+from mesh.istio.analyze.injection import contradicting_labels, namespaces, pods_without_proxy
 from mesh.istio.analyze.matches import double_slash, forwarded_headers, whole_value_regex
 from mesh.istio.analyze.mtls import conflicts, permissive, principals
 from mesh.istio.analyze.outliers import consecutive_errors, ejection_percent
+from mesh.istio.analyze.pod_identity import image_auto, reserved_user
+from mesh.istio.analyze.policy_targets import log_providers, selected_gateways
 from mesh.istio.analyze.ports import port_names, route_ports
 from mesh.istio.analyze.references import references
-from mesh.istio.analyze.selectors import no_workload, sidecars, telemetries
+from mesh.istio.analyze.rivals import ineffective_sidecars, sidecars, telemetries
+from mesh.istio.analyze.selectors import empty_namespaces, no_workload
 from mesh.istio.analyze.service_entries import entry_addresses, entry_protocols
 from mesh.istio.analyze.shared_pods import shared_pods
+from mesh.istio.analyze.source_namespaces import source_namespaces
 from mesh.istio.analyze.subsets import subsets, unused_subset_policies
 from mesh.istio.analyze.timeouts import fault_and_timeout, per_try_timeout
 from mesh.istio.analyze.tls import unchecked_servers
@@ -68,21 +74,35 @@ ANALYZERS: tuple[Analyzer, ...] = (
     deny_paths,
     custom_providers,
     no_workload,
+    empty_namespaces,
+    source_namespaces,
     sidecars,
+    ineffective_sidecars,
     port_names,
     entry_addresses,
     entry_protocols,
     telemetries,
+    log_providers,
+    selected_gateways,
     conflicts,
     gateway_conflicts,
+    gateway_workloads,
     gateway_ports,
+    gateway_credentials,
+    shared_certificates,
     subsets_behind_gateway,
     claim_routes,
     shared_pods,
     namespaces,
+    contradicting_labels,
     pods_without_proxy,
+    reserved_user,
+    image_auto,
     istio_annotations,
+    envoy_patches,
     deprecated_fields,
+    egress_proxies,
+    lightstep,
 )
 
 

@@ -10,31 +10,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
-from mesh.istio.analyze.hosts import HostSet
+import yaml
+
+from mesh.istio.analyze.hosts import HostSet, resolve
 from mesh.istio.analyze.peer_modes import PeerModes
+from mesh.istio.analyze.pods import Pods, find_pods
+from mesh.istio.analyze.registry import Registry
 from mesh.istio.eras import Era
 from mesh.istio.models.destination_rule import DestinationRule, Subset, TrafficPolicy
 from mesh.istio.models.gateway import Gateway
-from mesh.istio.models.kubernetes import Deployment
+from mesh.istio.models.gateway_api import KubernetesGateway
 from mesh.istio.models.kubernetes import Service as KubernetesService
-from mesh.istio.models.service_entry import ServiceEntry
 from mesh.istio.models.virtual_service import Destination, HTTPRoute, VirtualService
 from mesh.istio.nearest import listed
 from mesh.istio.resource import Resource
-from mesh.topology import DOMAIN_SUFFIX, ROOT_NAMESPACE, Topology
+from mesh.topology import ROOT_NAMESPACE, Topology
 
 MESH = "mesh"
-
-
-@dataclass(frozen=True, slots=True)
-class PodGroup:
-    """Pods with the same labels: a workload of the topology, a Deployment, or one Pod."""
-
-    name: str
-    namespace: str
-    labels: dict[str, str]
-    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +38,7 @@ class Reference:
     resource: Resource
     destination: Destination
     path: str
+    export_to: list[str]
     mirror: bool = False
 
 
@@ -56,23 +51,6 @@ class Policy:
     subset: Subset | None
     policy: TrafficPolicy
     path: str
-
-
-def resolve(host: str, namespace: str) -> str:
-    """Return the fully qualified name of a host: short names belong to the namespace."""
-    if host.startswith("*") or host == "":
-        return host.lower()
-    parts = host.lower().split(".")
-    if len(parts) == 1:
-        return f"{parts[0]}.{namespace}.svc.{DOMAIN_SUFFIX}"
-    if parts[-1] == "svc" and len(parts) == 3:
-        return f"{'.'.join(parts)}.{DOMAIN_SUFFIX}"
-    return host.lower()
-
-
-def covers(pattern: str, host: str) -> bool:
-    """True when a host pattern (``*``, ``*.suffix``, a name) covers a host."""
-    return pattern in ("*", host) or (pattern.startswith("*") and host.endswith(pattern[1:]))
 
 
 class Context:
@@ -145,22 +123,24 @@ class Context:
         """Every destination of every VirtualService, with its path."""
         found = []
         for resource, spec in self.virtual_services():
+            seen = spec.export_to or []
             for index, rule in enumerate(spec.http or ()):
                 path = f"spec.http[{index}]"
                 for number, each in enumerate(rule.route or ()):
                     place = f"{path}.route[{number}].destination"
-                    found.append(Reference(resource, each.destination, place))
+                    found.append(Reference(resource, each.destination, place, seen))
                 if rule.mirror is not None:
-                    found.append(Reference(resource, rule.mirror, f"{path}.mirror", mirror=True))
+                    place = f"{path}.mirror"
+                    found.append(Reference(resource, rule.mirror, place, seen, mirror=True))
                 for number, copy in enumerate(rule.mirrors or ()):
                     place = f"{path}.mirrors[{number}].destination"
-                    found.append(Reference(resource, copy.destination, place, mirror=True))
+                    found.append(Reference(resource, copy.destination, place, seen, mirror=True))
             low = [("tls", n, each.route) for n, each in enumerate(spec.tls or ())]
             low += [("tcp", n, each.route) for n, each in enumerate(spec.tcp or ())]
             for name, index, targets in low:
                 for number, target in enumerate(targets or ()):
                     place = f"spec.{name}[{index}].route[{number}].destination"
-                    found.append(Reference(resource, target.destination, place))
+                    found.append(Reference(resource, target.destination, place, seen))
         return found
 
     @cached_property
@@ -193,27 +173,41 @@ class Context:
         }
 
     @cached_property
-    def services(self) -> dict[str, tuple[int, ...]]:
-        """Known hosts of the mesh with their ports: topology, Service objects, ServiceEntries."""
-        found: dict[str, tuple[int, ...]] = {}
-        for service in self.topology.all_services if self.topology else ():
-            found[service.hostname] = tuple(port.number for port in service.ports)
-        for each in self.by_kind.get("Service", ()):
-            if isinstance(each.spec, KubernetesService):
-                host = resolve(each.name, each.namespace)
-                found[host] = tuple(port.port for port in each.spec.ports or ())
-        for each in self.by_kind.get("ServiceEntry", ()):
-            if isinstance(each.spec, ServiceEntry):
-                for name in each.spec.hosts:
-                    found[name.lower()] = tuple(port.number for port in each.spec.ports or ())
-        if self.topology and self.topology.gateway:
-            found.setdefault(f"{self.topology.gateway}.{ROOT_NAMESPACE}.svc.{DOMAIN_SUFFIX}", ())
-        return found
+    def kubernetes_gateways(self) -> dict[str, KubernetesGateway]:
+        """Gateways of the Gateway API by ``namespace/name``."""
+        return {
+            f"{each.namespace}/{each.name}": each.spec
+            for each in self.by_kind.get("Gateway", ())
+            if isinstance(each.spec, KubernetesGateway)
+        }
 
     @cached_property
+    def mesh_config(self) -> dict[str, Any] | None:
+        """The ``mesh`` of the ConfigMap ``istio``; None when no file has it or it cannot be read."""
+        for each in self.by_kind.get("ConfigMap", ()):
+            if (each.namespace, each.name) == (ROOT_NAMESPACE, "istio"):
+                data = getattr(each.spec, "data", None) or {}
+                try:
+                    read = yaml.safe_load(data.get("mesh", "")) or {}
+                except yaml.YAMLError:
+                    return None
+                return read if isinstance(read, dict) else None
+        return None
+
+    @cached_property
+    def registry(self) -> Registry:
+        """Known hosts of the mesh: topology, Service objects, ServiceEntries."""
+        return Registry(self.by_kind, self.topology)
+
+    @property
+    def services(self) -> dict[str, tuple[int, ...]]:
+        """Known hosts with their ports."""
+        return self.registry.hosts
+
+    @property
     def known_hosts(self) -> HostSet:
         """The known hosts, to be asked."""
-        return HostSet(self.services)
+        return self.registry.patterns
 
     @cached_property
     def service_names(self) -> dict[str, str]:
@@ -231,25 +225,9 @@ class Context:
         return self.topology is not None or "Service" in self.by_kind
 
     @cached_property
-    def pods(self) -> dict[str, list[PodGroup]]:
-        """What runs, by namespace."""
-        found: dict[str, list[PodGroup]] = {}
-        for service in self.topology.all_services if self.topology else ():
-            for workload in service.workloads:
-                labels = {"app": service.name, "version": workload.version, **workload.labels}
-                group = PodGroup(workload.name, service.namespace, labels, workload.replicas)
-                found.setdefault(service.namespace, []).append(group)
-        for each in self.by_kind.get("Deployment", ()):
-            if isinstance(each.spec, Deployment):
-                meta = each.spec.template.metadata
-                labels = dict((meta.labels if meta else None) or {})
-                count = 1 if each.spec.replicas is None else each.spec.replicas
-                group = PodGroup(each.name, each.namespace, labels, count)
-                found.setdefault(each.namespace, []).append(group)
-        for each in self.by_kind.get("Pod", ()):
-            group = PodGroup(each.name, each.namespace, each.labels, 1)
-            found.setdefault(each.namespace, []).append(group)
-        return found
+    def pods(self) -> Pods:
+        """What runs."""
+        return find_pods(self.by_kind, self.topology)
 
     def pods_of(self, host: str, labels: dict[str, str] | None = None) -> int | None:
         """Count the pods of a service that carry ``labels``; None when nobody knows."""
@@ -258,31 +236,7 @@ class Context:
             return None
         namespace, own = selector
         wanted = own | (labels or {})
-        return self.select(namespace, wanted)
-
-    def select(self, namespace: str, labels: dict[str, str]) -> int:
-        """Count the pods of a namespace that carry all these labels."""
-        key = namespace, frozenset(labels.items())
-        if key not in self._selected:
-            groups = self.pods.get(namespace, [])
-            places = [self._carriers.get((namespace, *item), frozenset()) for item in key[1]]
-            chosen = frozenset.intersection(*places) if places else range(len(groups))
-            self._selected[key] = sum(groups[each].count for each in chosen)
-        return self._selected[key]
-
-    @cached_property
-    def _selected(self) -> dict[tuple[str, frozenset[tuple[str, str]]], int]:
-        return {}
-
-    @cached_property
-    def _carriers(self) -> dict[tuple[str, str, str], frozenset[int]]:
-        """Which pods of a namespace carry a label."""
-        found: dict[tuple[str, str, str], set[int]] = {}
-        for namespace, groups in self.pods.items():
-            for number, group in enumerate(groups):
-                for key, value in group.labels.items():
-                    found.setdefault((namespace, key, value), set()).add(number)
-        return {key: frozenset(numbers) for key, numbers in found.items()}
+        return sum(each.count for each in self.pods.select(namespace, wanted))
 
     @cached_property
     def _selectors(self) -> dict[str, tuple[str, dict[str, str]]]:

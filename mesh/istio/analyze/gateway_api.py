@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from mesh.istio.analyze.context import MESH, Context, resolve
+from mesh.istio.analyze.context import MESH, Context
+from mesh.istio.analyze.hosts import resolve
 from mesh.istio.gateway_api.backends import granted, is_service
 from mesh.istio.gateway_api.listeners import CLASS, OpenListener, by_parent, open_listeners
 from mesh.istio.gateway_api.objects import Named, Objects, hostname, sort_out

@@ -1,9 +1,8 @@
-"""IST0145, IST0162, IST0140, IST0149: gateways that get in each other's way or are bypassed.
+"""IST0145, IST0140, IST0149: gateways that get in each other's way or are bypassed.
 
 Two Gateways with the same pods, port and host: which one's VirtualServices count is not defined.
-A port that the gateway's Service does not have cannot be reached through it.  A VirtualService of
-the mesh does not meet what a gateway sends: the gateway has chosen the pod already.  Routing by
-a JWT's claims needs a RequestAuthentication at the gateway, which reads them.
+A VirtualService of the mesh does not meet what a gateway sends: the gateway has chosen the pod
+already.  Routing by a JWT's claims needs a RequestAuthentication at the gateway, which reads them.
 Source: istio/istio ``pkg/config/analysis/analyzers/gateway`` and ``virtualservice``.
 """
 
@@ -11,12 +10,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from mesh.istio.analyze.context import MESH, Context, resolve
-from mesh.istio.analyze.hosts import HostSet
+from mesh.istio.analyze.context import MESH, Context
+from mesh.istio.analyze.hosts import resolve
+from mesh.istio.analyze.selectors import selector_text
 from mesh.istio.models.gateway import Gateway
-from mesh.istio.models.kubernetes import Service
 from mesh.istio.models.virtual_service import VirtualService
-from mesh.istio.nearest import listed
 from mesh.istio.problem import Level, Problem
 from mesh.istio.resource import Resource
 from mesh.topology import ROOT_NAMESPACE
@@ -32,76 +30,50 @@ def _gateways(context: Context) -> Iterator[tuple[Resource, Gateway]]:
 
 
 def _selector(gateway: Gateway) -> str:
-    return ",".join(f"{key}={value}" for key, value in sorted((gateway.selector or {}).items()))
+    return selector_text(gateway.selector or {})
 
 
 def gateway_conflicts(context: Context) -> Iterator[Problem]:
-    """Find Gateways with one selector, one port and a host in common."""
-    opened: dict[tuple[str, int | None], list[tuple[Resource, HostSet]]] = {}
+    """Find Gateways with the same pods, one port and a host in common.
+
+    ``*.example`` and ``shop.example`` are two hosts: the exact one goes first.
+    """
+    opened: dict[tuple[int | None, str, str], list[tuple[Resource, Gateway]]] = {}
     for resource, spec in _gateways(context):
         for server in spec.servers or ():
-            key = _selector(spec), server.port.number
-            hosts = HostSet(_bare(each) for each in server.hosts)
-            opened.setdefault(key, []).append((resource, hosts))
+            for host in dict.fromkeys(server.hosts):
+                key = server.port.number, server.bind or "", host.lower()
+                opened.setdefault(key, []).append((resource, spec))
     for resource, spec in _gateways(context):
         for index, server in enumerate(spec.servers or ()):
-            selector = _selector(spec)
-            rivals = [
+            rivals = {
                 f"{other.namespace}/{other.name}"
-                for other, hosts in opened[selector, server.port.number][:_MAX_OTHERS]
-                if other is not resource and any(hosts.meets(_bare(each)) for each in server.hosts)
-            ]
+                for host in server.hosts
+                for other, theirs in opened[server.port.number, server.bind or "", host.lower()][
+                    :_MAX_OTHERS
+                ]
+                if other is not resource and _same_pods(context, spec, theirs)
+            }
             if rivals:
                 yield resource.problem(
                     "IST0145",
                     Level.ERROR,
-                    f"Conflict with gateways {','.join(dict.fromkeys(rivals))} (workload selector "
-                    f"{selector}, port {server.port.number}, hosts {','.join(server.hosts)}).",
+                    f"Conflict with gateways {','.join(sorted(rivals))} (workload selector "
+                    f"{_selector(spec)}, port {server.port.number}, hosts "
+                    f"{','.join(server.hosts)}).",
                     f"spec.servers[{index}].hosts",
                     hint="Put the servers into one Gateway, or give each host to one of them.",
                 )
 
 
-def _bare(host: str) -> str:
-    """Return a host of a server without the namespace that may bind to it."""
-    return host.rpartition("/")[2].lower()
-
-
-def gateway_ports(context: Context) -> Iterator[Problem]:
-    """Find ports of a Gateway that the Service of its pods does not have."""
-    pods = {
-        (each.namespace, frozenset(each.labels.items())) for each in context.by_kind.get("Pod", ())
-    }
-    services = [
-        (each.namespace, each.spec.selector.items(), [port.port for port in each.spec.ports or ()])
-        for each in context.by_kind.get("Service", ())
-        if isinstance(each.spec, Service) and each.spec.selector
-    ]
-    open_ports: dict[tuple[str, frozenset[tuple[str, str]]], set[int]] = {}
-    for resource, spec in _gateways(context):
-        wanted = (spec.selector or {}).items()
-        places = [pod for pod in pods if wanted and wanted <= pod[1]]
-        for pod in places:
-            if pod not in open_ports:
-                found = [each for space, own, each in services if space == pod[0] and own <= pod[1]]
-                open_ports[pod] = {port for each in found for port in each}
-        known = {port for pod in places for port in open_ports[pod]}
-        for index, server in enumerate(spec.servers or ()):
-            if places and server.port.number not in known:
-                ports = listed(map(str, known))
-                yield resource.problem(
-                    "IST0162",
-                    Level.WARNING,
-                    f"The gateway is listening on a target port (port {server.port.number}) that "
-                    "is not defined in the Service associated with its workload instances (Pod "
-                    f"selector {_selector(spec)}). If you need to access the gateway port through "
-                    "the gateway Service, it will not be available.",
-                    f"spec.servers[{index}].port.number",
-                    expected=ports,
-                    hint=f"The Service has {ports}; add the port there, or use one of these."
-                    if known
-                    else "Write a Service for these pods.",
-                )
+def _same_pods(context: Context, one: Gateway, other: Gateway) -> bool:
+    """True for one selector, and for two that a pod fits both."""
+    mine, theirs = one.selector or {}, other.selector or {}
+    if mine == theirs:
+        return True
+    if any(theirs.get(key, value) != value for key, value in mine.items()):
+        return False
+    return bool(context.pods.anywhere(mine | theirs))
 
 
 def subsets_behind_gateway(context: Context) -> Iterator[Problem]:

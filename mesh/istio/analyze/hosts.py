@@ -10,8 +10,27 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from functools import cached_property
 
+from mesh.topology import DOMAIN_SUFFIX
+
 MAX_HOST = 255
 """No host is longer (RFC 1035); what is longer is looked at from its end."""
+
+
+def resolve(host: str, namespace: str) -> str:
+    """Return the fully qualified name of a host: short names belong to the namespace."""
+    if host.startswith("*") or host == "":
+        return host.lower()
+    parts = host.lower().split(".")
+    if len(parts) == 1:
+        return f"{parts[0]}.{namespace}.svc.{DOMAIN_SUFFIX}"
+    if parts[-1] == "svc" and len(parts) == 3:
+        return f"{'.'.join(parts)}.{DOMAIN_SUFFIX}"
+    return host.lower()
+
+
+def covers(pattern: str, host: str) -> bool:
+    """True when a host pattern (``*``, ``*.suffix``, a name) covers a host."""
+    return pattern in ("*", host) or (pattern.startswith("*") and host.endswith(pattern[1:]))
 
 
 class HostSet:

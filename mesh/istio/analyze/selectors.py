@@ -1,90 +1,118 @@
-"""IST0110, IST0111, IST0127, IST0159, IST0160: selectors that pick the same pods twice, or none at all."""
+"""IST0127, IST0101: selectors that pick no pod.
+
+A policy of the root namespace is for the pods of all namespaces; a Sidecar or a Telemetry is for
+those of its own.  A policy does nothing at pods without a sidecar.
+Source: istio/istio ``pkg/config/analysis/analyzers`` ``authz``, ``sidecar`` and ``telemetry``.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import MappingProxyType
 
 from mesh.istio.analyze.context import Context
+from mesh.istio.analyze.pods import PodGroup
 from mesh.istio.nearest import MAX_SHOWN
 from mesh.istio.problem import Level, Problem
 from mesh.istio.resource import Resource
+from mesh.topology import EGRESS, ROOT_NAMESPACE
 
-_KINDS = {
-    "AuthorizationPolicy": "spec.selector.matchLabels",
-    "PeerAuthentication": "spec.selector.matchLabels",
-    "RequestAuthentication": "spec.selector.matchLabels",
-    "Telemetry": "spec.selector.matchLabels",
-    "Sidecar": "spec.workloadSelector.labels",
-    "EnvoyFilter": "spec.workloadSelector.labels",
-}
+_MATCH_LABELS, _LABELS = "spec.selector.matchLabels", "spec.workloadSelector.labels"
+_POLICIES = MappingProxyType(
+    {
+        "AuthorizationPolicy": _MATCH_LABELS,
+        "PeerAuthentication": _MATCH_LABELS,
+        "RequestAuthentication": _MATCH_LABELS,
+        "EnvoyFilter": _LABELS,
+    }
+)
+_OWN_NAMESPACE = MappingProxyType({"Telemetry": _MATCH_LABELS, "Sidecar": _LABELS})
+_GATEWAYS = ("ingressgateway", EGRESS)
 
 
 def no_workload(context: Context) -> Iterator[Problem]:
-    """Find selectors that fit no pod of their namespace."""
+    """Find selectors that fit no pod, where it is known what runs."""
     if not context.pods:
         return
-    for kind, path in _KINDS.items():
+    for kind, path in _POLICIES.items():
         for resource in context.by_kind.get(kind, ()):
-            labels = _labels(resource)
-            if labels and not context.select(resource.namespace, labels):
-                text = ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
-                groups = context.pods.get(resource.namespace, ())
-                known = sorted({f"app={each.labels.get('app', '')}" for each in groups})
-                yield resource.problem(
-                    "IST0127",
-                    Level.WARNING,
-                    f"No matching workloads for this resource with the following labels: {text}",
-                    path,
-                    expected="; ".join(known[:MAX_SHOWN]),
-                    hint=f"The pods of {resource.namespace} have {', '.join(known[:6])}."
-                    if known
-                    else f"No pod runs in namespace {resource.namespace}.",
-                )
+            labels = selected_labels(resource)
+            if labels and not _policed(context, resource, labels):
+                text = "No matching workloads for this resource with the following labels: "
+                text += selector_text(labels)
+                yield _nobody(context, resource, "IST0127", Level.WARNING, text, path)
+    for kind, path in _OWN_NAMESPACE.items():
+        for resource in context.by_kind.get(kind, ()):
+            labels = selected_labels(resource)
+            if not labels or context.pods.select(resource.namespace, labels):
+                continue
+            if not is_installed(context, labels):
+                text = f'Referenced selector not found: "{selector_text(labels)}"'
+                yield _nobody(context, resource, "IST0101", Level.ERROR, text, path)
 
 
-def sidecars(context: Context) -> Iterator[Problem]:
-    """Find Sidecars that compete for the same pods."""
-    return _rivals(context, "Sidecar", "Sidecars", ("IST0110", "IST0111"), "spec.workloadSelector")
-
-
-def telemetries(context: Context) -> Iterator[Problem]:
-    """Find Telemetry resources that compete for the same pods."""
-    return _rivals(context, "Telemetry", "Telemetries", ("IST0159", "IST0160"), "spec.selector")
-
-
-def _rivals(
-    context: Context, kind: str, plural: str, codes: tuple[str, str], selector: str
-) -> Iterator[Problem]:
-    seen: dict[tuple[str, str], list[Resource]] = {}
-    for resource in context.by_kind.get(kind, ()):
-        if getattr(resource.spec, "target_refs", None) or getattr(
-            resource.spec, "target_ref", None
-        ):
+def empty_namespaces(context: Context) -> Iterator[Problem]:
+    """Find AuthorizationPolicies for a whole namespace in which nothing of the mesh runs."""
+    if not context.pods:
+        return
+    for resource in context.by_kind.get("AuthorizationPolicy", ()):
+        if resource.namespace == ROOT_NAMESPACE or attached(resource):
             continue
-        labels = _labels(resource) or {}
-        key = ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
-        seen.setdefault((resource.namespace, key), []).append(resource)
-    for (namespace, key), found in seen.items():
-        if len(found) < 2:
+        if selected_labels(resource) or _policed(context, resource, {}):
             continue
-        names = ",".join(f"{each.namespace}/{each.name}" for each in found[:MAX_SHOWN])
-        if len(found) > MAX_SHOWN:
-            names += f" and {len(found) - MAX_SHOWN} more"
-        what = f'select the same workload pod "{key}"' if key else "have no workload selector"
-        text = (
-            f'The {plural} [{names}] in namespace "{namespace}" {what}, which can lead to '
-            "undefined behavior."
-        )
-        hint = f"Keep one, or give each a {selector.removeprefix('spec.')} of its own."
-        for each in found:
-            path = selector if key else "spec"
-            yield each.problem(codes[0] if key else codes[1], Level.ERROR, text, path, hint=hint)
+        text = "No matching workloads for this resource with the following labels: "
+        yield _nobody(context, resource, "IST0127", Level.WARNING, text, "metadata")
 
 
-def _labels(resource: Resource) -> dict[str, str] | None:
+def _nobody(
+    context: Context, resource: Resource, code: str, level: Level, text: str, path: str
+) -> Problem:
+    groups = context.pods.by_namespace.get(resource.namespace, ())
+    known = sorted({f"app={each.labels.get('app', '')}" for each in groups})
+    return resource.problem(
+        code,
+        level,
+        text,
+        path,
+        expected="; ".join(known[:MAX_SHOWN]),
+        hint=f"The pods of {resource.namespace} have {', '.join(known[:6])}."
+        if known
+        else f"No pod runs in namespace {resource.namespace}.",
+    )
+
+
+def _policed(context: Context, resource: Resource, labels: dict[str, str]) -> bool:
+    """True when a policy is in force somewhere."""
+    if resource.namespace == ROOT_NAMESPACE:
+        found: list[PodGroup] = context.pods.anywhere(labels)
+    else:
+        found = context.pods.select(resource.namespace, labels)
+    if any(each.in_mesh or each.ambient for each in found):
+        return True
+    return not found and is_installed(context, labels)
+
+
+def is_installed(context: Context, labels: dict[str, str]) -> bool:
+    """True for the labels of the gateways that Istio's installation brings, when no file has any."""
+    return labels.get("istio") in _GATEWAYS and not context.pods.anywhere(labels)
+
+
+def attached(resource: Resource) -> bool:
+    """True when a resource names what it is for (``targetRefs``) instead of selecting it."""
+    spec = resource.spec
+    return bool(getattr(spec, "target_refs", None) or getattr(spec, "target_ref", None))
+
+
+def selected_labels(resource: Resource) -> dict[str, str]:
+    """Return the labels of a resource's selector; none: it is for all pods."""
     selector = getattr(resource.spec, "selector", None)
     if selector is not None:
         labels = getattr(selector, "match_labels", None)
     else:
         labels = getattr(getattr(resource.spec, "workload_selector", None), "labels", None)
-    return dict(labels) if labels else None
+    return dict(labels or {})
+
+
+def selector_text(labels: dict[str, str]) -> str:
+    """Write labels as Kubernetes writes a selector."""
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))

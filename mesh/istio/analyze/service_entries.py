@@ -1,7 +1,9 @@
 """IST0134, IST0177: ServiceEntries whose protocol cannot work as it is written.
 
-TCP carries no host name, so only the address tells one outside host from another.  Two entries
-for one host and port must agree on what is spoken there.
+TCP carries no host name, so only the address tells one outside host from another; it may be given
+by hand or by the control plane.  Two entries for one host and port must agree on what is spoken
+there.
+Source: istio/istio ``pkg/config/analysis/analyzers/serviceentry``.
 """
 
 from __future__ import annotations
@@ -9,17 +11,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mesh.istio.analyze.context import Context
+from mesh.istio.analyze.registry import scopes_of
 from mesh.istio.models.service_entry import ServiceEntry
 from mesh.istio.nearest import listed
 from mesh.istio.problem import Level, Problem
 from mesh.istio.resource import Resource
 
+_ALLOCATE = ("ISTIO_META_DNS_AUTO_ALLOCATE", "PILOT_ENABLE_IP_AUTOALLOCATE")
+
 
 def entry_addresses(context: Context) -> Iterator[Problem]:
     """Find TCP ports of ServiceEntries without addresses."""
+    if _allocates(context):
+        return
     for resource in context.by_kind.get("ServiceEntry", ()):
         spec = resource.spec
         if not isinstance(spec, ServiceEntry) or spec.addresses:
+            continue
+        if resource.source.value("status.addresses"):
             continue
         for index, port in enumerate(spec.ports or ()):
             if (port.protocol or "").upper() in ("", "TCP"):
@@ -30,6 +39,15 @@ def entry_addresses(context: Context) -> Iterator[Problem]:
                     f"spec.ports[{index}]",
                     hint="Add `addresses:`, or say the protocol that is spoken (HTTP, TLS).",
                 )
+
+
+def _allocates(context: Context) -> bool:
+    """True when meshConfig says that hosts without an address are given one."""
+    defaults = (context.mesh_config or {}).get("defaultConfig")
+    said = defaults.get("proxyMetadata") if isinstance(defaults, dict) else None
+    if not isinstance(said, dict) or said.get("ISTIO_META_DNS_CAPTURE") != "true":
+        return False
+    return any(said.get(each) == "true" for each in _ALLOCATE)
 
 
 def entry_protocols(context: Context) -> Iterator[Problem]:
@@ -71,4 +89,4 @@ def _meet(one: Resource, other: Resource) -> bool:
 def _scopes(resource: Resource) -> set[str]:
     spec = resource.spec
     said = spec.export_to if isinstance(spec, ServiceEntry) else None
-    return {resource.namespace if each == "." else each for each in said or ["*"]}
+    return scopes_of(said or (), resource.namespace)

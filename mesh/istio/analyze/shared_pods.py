@@ -1,7 +1,7 @@
 """IST0116, IST0137: Services that share pods and contradict each other about a port.
 
 A sidecar has one listener a port, so two Services in front of the same pods must agree on what a
-port speaks and where it leads.
+port speaks and where it leads.  Pods without a sidecar may do as they like.
 Source: istio/istio ``pkg/config/analysis/analyzers/deployment/services.go``.
 """
 
@@ -10,10 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mesh.istio.analyze.context import Context
+from mesh.istio.analyze.pods import injected
 from mesh.istio.models.kubernetes import Deployment, Service
 from mesh.istio.nearest import words
 from mesh.istio.problem import Level, Problem
 from mesh.istio.resource import Resource
+
+_MANAGED, _WAYPOINT = "gateway.istio.io/managed", "istio.io-mesh-controller"
 
 
 def shared_pods(context: Context) -> Iterator[Problem]:
@@ -22,12 +25,19 @@ def shared_pods(context: Context) -> Iterator[Problem]:
     for each in context.by_kind.get("Service", ()):
         if isinstance(each.spec, Service) and each.spec.selector:
             by_namespace.setdefault(each.namespace, []).append((each, each.spec))
+    spaces = {each.name: each.labels for each in context.by_kind.get("Namespace", ())}
     for resource in context.by_kind.get("Deployment", ()):
         spec = resource.spec
         if not isinstance(spec, Deployment):
             continue
         meta = spec.template.metadata
         labels = dict((meta.labels if meta else None) or {})
+        notes = dict((meta.annotations if meta else None) or {})
+        space = spaces.get(resource.namespace)
+        if resource.labels.get(_MANAGED) == _WAYPOINT:
+            continue
+        if not injected(labels, notes, spec.template.spec, space):
+            continue
         services = [
             (f"{each.namespace}/{each.name}", service)
             for each, service in by_namespace.get(resource.namespace, ())

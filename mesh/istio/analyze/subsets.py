@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from mesh.istio.analyze.context import Context
 from mesh.istio.problem import Level, Problem
 
+_OF_NODES = ("topology.kubernetes.io/", "topology.istio.io/", "kubernetes.io/hostname")
+
 
 def subsets(context: Context) -> Iterator[Problem]:
     """Check every DestinationRule's host, subsets and the policies on subsets."""
@@ -28,7 +30,8 @@ def subsets(context: Context) -> Iterator[Problem]:
             )
             continue
         for index, subset in enumerate(spec.subsets or ()):
-            if context.pods_of(host, subset.labels) == 0 and context.pods_of(host):
+            labels = _of_pods(subset.labels or {})
+            if context.pods_of(host, labels) == 0 and context.pods_of(host):
                 yield resource.problem(
                     "IST0173",
                     Level.ERROR,
@@ -38,6 +41,13 @@ def subsets(context: Context) -> Iterator[Problem]:
                     hint="Compare with the labels of the pods "
                     f"(kubectl get pods --show-labels): {_labels(context, host)}.",
                 )
+
+
+def _of_pods(labels: dict[str, str]) -> dict[str, str]:
+    """Leave out the labels that pods get from the node on which they run."""
+    return {
+        key: value for key, value in labels.items() if not (value and key.startswith(_OF_NODES))
+    }
 
 
 def unused_subset_policies(context: Context) -> Iterator[Problem]:
@@ -58,7 +68,11 @@ def unused_subset_policies(context: Context) -> Iterator[Problem]:
 def _labels(context: Context, host: str) -> str:
     namespace = host.split(".")[1] if host.count(".") >= 2 else ""
     name = host.split(".")[0]
-    groups = [group for group in context.pods.get(namespace, ()) if group.labels.get("app") == name]
+    groups = [
+        group
+        for group in context.pods.by_namespace.get(namespace, ())
+        if group.labels.get("app") == name
+    ]
     return "; ".join(
         ",".join(f"{key}={value}" for key, value in sorted(group.labels.items()))
         for group in groups[:5]

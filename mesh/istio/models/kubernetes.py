@@ -74,6 +74,12 @@ class ContainerPort(KubernetesModel):
     protocol: str | None = None
 
 
+class SecurityContext(KubernetesModel):
+    """As whom a container (or all of a pod) runs."""
+
+    run_as_user: int | None = None
+
+
 class Container(KubernetesModel):
     """A container: name, image, ports, and what it is told."""
 
@@ -83,6 +89,7 @@ class Container(KubernetesModel):
     env: list[dict[str, Any]] | None = None
     args: list[str] | None = None
     command: list[str] | None = None
+    security_context: SecurityContext | None = None
 
 
 class Pod(KubernetesModel):
@@ -94,6 +101,8 @@ class Pod(KubernetesModel):
     service_account: str | None = None
     hostname: str | None = None
     subdomain: str | None = None
+    host_network: bool | None = None
+    security_context: SecurityContext | None = None
 
 
 class PodTemplate(KubernetesModel):

@@ -215,7 +215,7 @@ TRAFFIC = {
         "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: b}\nspec:\n"
         "  egress: [{hosts: ['./*']}]\n",
         4,
-        "tutorial/a,tutorial/b",
+        "tutorial/a tutorial/b",
         "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: a}\nspec:\n"
         "  egress: [{hosts: ['./*']}]\n",
     ),
@@ -226,7 +226,7 @@ TRAFFIC = {
         "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: b}\nspec:\n"
         "  workloadSelector: {labels: {app: customer}}\n",
         5,
-        "app=customer",
+        'workload pod "customer-v1"',
         "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: a}\nspec:\n"
         "  workloadSelector: {labels: {app: customer}}\n---\n"
         "apiVersion: networking.istio.io/v1\nkind: Sidecar\nmetadata: {name: b}\nspec:\n"

@@ -142,7 +142,7 @@ CASES = {
     "pod without a proxy": Case(
         "IST0103",
         INJECTED + doc("v1", "Pod", "a-1", POD, namespace="shop"),
-        "The pod a-1 is missing",
+        "The pod shop/a-1 is missing",
         INJECTED + doc("v1", "Pod", "a-1", PROXIED, namespace="shop"),
     ),
     "pod that wants none": Case(
@@ -202,9 +202,9 @@ CASES = {
     ),
     "two gateways for one host": Case(
         "IST0145",
-        gateway("a", "*.example") + gateway("b", "shop.example"),
+        gateway("a", "*.example") + gateway("b", "*.example"),
         "Conflict with gateways tutorial/b (workload selector istio=ingressgateway, port 80",
-        gateway("a", "*.example") + gateway("b", "shop.other") + gateway("c", "*.example", 81),
+        gateway("a", "*.example") + gateway("b", "shop.example") + gateway("c", "*.example", 81),
     ),
     "claims that nobody reads": Case(
         "IST0149",
