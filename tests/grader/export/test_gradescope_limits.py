@@ -5,6 +5,8 @@
 prints the time and the memory of each; ``docs/run-a-course.md`` has them as a table.
 """
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -33,7 +35,7 @@ def staff(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def venv(tmp_path_factory: pytest.TempPathFactory, staff: Path) -> Path:
+def venv(tmp_path_factory: pytest.TempPathFactory, staff: Path) -> Iterator[Path]:
     """What ``setup.sh`` installs, which is the same for every lab: once is enough."""
     if reason := why_not():
         pytest.skip(reason)
@@ -41,7 +43,8 @@ def venv(tmp_path_factory: pytest.TempPathFactory, staff: Path) -> Path:
     archive = made.root.parent / "first.zip"
     write_zip(LABS.parent, find_lab(1), archive, staff)
     made.build(archive)
-    return made.autograder / "source" / "kit" / ".venv"
+    yield made.autograder / "source" / "kit" / ".venv"
+    shutil.rmtree(made.root)  # some hundred MB that nobody looks at again
 
 
 def image(lab: LabDefinition, folder: Path, staff: Path, venv: Path) -> Container:
