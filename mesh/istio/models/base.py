@@ -59,7 +59,10 @@ def parse_duration(text: str) -> timedelta:
     )
     if total > 2**63 // 1000:
         raise ValueError("expected a duration of less than 292 years")
-    return timedelta(microseconds=round(-total if text.startswith("-") else total))
+    whole = int(total)
+    if total != whole and whole % 1000 == 0:
+        whole += 1  # what is finer than a microsecond never passes for whole milliseconds
+    return timedelta(microseconds=-whole if text.startswith("-") else whole)
 
 
 def format_duration(value: timedelta) -> str:

@@ -11,6 +11,7 @@ from mesh.istio.eras import Era
 from mesh.istio.models.kubernetes import NotRead
 from mesh.istio.problem import Position, Problem
 from mesh.istio.resource import Resource
+from mesh.istio.validate.authorization_policy import check_no_trial
 from mesh.istio.validate.checks import CHECKS, WITHOUT_EFFECT
 from mesh.istio.validate.findings import NO_EFFECT, FileRoom, Findings
 
@@ -28,6 +29,8 @@ def validate(resources: list[Resource], era: Era) -> list[Problem]:
         check = CHECKS.get(type(resource.spec))
         if check is not None:
             check(resource.spec, found)
+        if resource.kind != "AuthorizationPolicy":
+            check_no_trial(found)
         if resource.kind in WITHOUT_EFFECT or isinstance(resource.spec, NotRead):
             text = f"{resource.kind}: accepted, no effect in this kit"
             found.info(NO_EFFECT, ("kind",), text, "A real cluster or mesh would execute it.")

@@ -7,6 +7,7 @@ Source: istio/istio ``pkg/config/validation/validation.go`` ValidateAuthorizatio
 from __future__ import annotations
 
 from mesh.istio.models.authorization_policy import (
+    DRY_RUN,
     AuthorizationPolicy,
     Condition,
     Operation,
@@ -40,6 +41,10 @@ _KEYS = (
     "source.serviceAccount",
     "source.trustDomain",
 )
+_BOOLEANS = frozenset(
+    ["1", "t", "T", "TRUE", "true", "True", "0", "f", "F", "FALSE", "false", "False"]
+)
+"""What Go's ParseBool reads."""
 _KEY_PREFIXES = ("request.headers[", "request.auth.claims[", "experimental.envoy.filters.")
 
 
@@ -60,6 +65,33 @@ def check_authorization_policy(spec: AuthorizationPolicy, found: Findings) -> No
         found.error(("spec", "provider"), text)
     for index, rule in enumerate(spec.rules or []):
         _check_rule(rule, index, action, ("spec", "rules", index), found)
+    _check_trial(action, found)
+
+
+def _check_trial(action: str, found: Findings) -> None:
+    """Check ``istio.io/dry-run``, the annotation by which a policy is only tried."""
+    value = found.resource.annotations.get(DRY_RUN)
+    if value is None or found.era.release < (1, 12):
+        return
+    path: Steps = ("metadata", "annotations", DRY_RUN)
+    name = f"{found.resource.namespace}/{found.resource.name}"
+    if action not in ("ALLOW", "DENY"):
+        text = f"the annotation {DRY_RUN} currently only supports action ALLOW/DENY, found action {action} in {name}"
+        found.error(path, text)
+    elif value not in _BOOLEANS:
+        text = (
+            f"{name} has annotation {DRY_RUN} with invalid value ({value}): strconv.ParseBool: "
+            f'parsing "{value}": invalid syntax'
+        )
+        found.error(path, text, expected="true, false")
+
+
+def check_no_trial(found: Findings) -> None:
+    """Check that no other kind carries the annotation: nobody would read it."""
+    if DRY_RUN in found.resource.annotations and found.era.release >= (1, 12):
+        name = f"{found.resource.namespace}/{found.resource.name}"
+        text = f"{name} has unsupported annotation {DRY_RUN}, please remove the annotation"
+        found.error(("metadata", "annotations", DRY_RUN), text)
 
 
 def _check_rule(rule: Rule, index: int, action: str, path: Steps, found: Findings) -> None:
@@ -117,6 +149,15 @@ def _check_lists(
 
 def _check_source(source: Source, index: int, action: str, path: Steps, found: Findings) -> None:
     _check_lists(source, "from.source", index, path, found)
+    names_of = (
+        source.principals,
+        source.not_principals,
+        source.namespaces,
+        source.not_namespaces,
+    )
+    if any(names_of) and (source.service_accounts or source.not_service_accounts):
+        text = f"cannot set serviceAccounts with namespaces or principals, found at rule {index}"
+        found.error((*path, "serviceAccounts"), text, "Keep one of the two.")
     for field, values in _set_fields(source).items():
         if "pBlocks" in field:
             for number, value in enumerate(values):
@@ -167,7 +208,9 @@ def _check_condition(condition: Condition, action: str, path: Steps, found: Find
     for field, values in (("values", condition.values), ("notValues", condition.not_values)):
         for number, value in enumerate(values or []):
             wrong = ""
-            if key in ("source.ip", "destination.ip", "remote.ip"):
+            if not value:
+                wrong = f"`{key}` value must not be empty"
+            elif key in ("source.ip", "destination.ip", "remote.ip"):
                 wrong = names.subnet_error(value)
             elif key == "destination.port":
                 fits = value.isascii() and value.isdecimal() and 1 <= int(value[:9]) <= 65535

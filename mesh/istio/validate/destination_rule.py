@@ -135,6 +135,12 @@ def check_connection_pool(pool: ConnectionPoolSettings, path: Steps, found: Find
         for field, number, said in numbers:
             _non_negative(number, said, (*here, field), found)
         found.duration((*here, "idleTimeout"), http.idle_timeout, zero=disabled)
+        alive, there = http.http2_keep_alive, (*here, "http2KeepAlive")
+        if alive is not None:
+            for field, value in (("interval", alive.interval), ("timeout", alive.timeout)):
+                if value is None:
+                    found.error(there, f"http2 keepalive {field} is required", expected=field)
+                found.duration((*there, field), value)
         if http.h2_upgrade_policy == "UPGRADE" and http.use_client_protocol:
             text = "use client protocol must not be true when H2UpgradePolicy is UPGRADE"
             found.error((*here, "useClientProtocol"), text)
@@ -163,6 +169,9 @@ def _check_balancer(
     if hashing is not None:
         if hashing.http_cookie is not None and not hashing.http_cookie.name:
             found.error((*here, "httpCookie", "name"), "name required for HttpCookie")
+        cookie = hashing.http_cookie
+        if cookie is not None and cookie.ttl is None and found.era.release < (1, 20):
+            found.error((*here, "httpCookie"), "ttl required for HttpCookie", expected="ttl")
         if hashing.minimum_ring_size:
             text = (
                 "consistent hash MinimumRingSize is deprecated, use ConsistentHashLB's RingHash "
@@ -175,6 +184,9 @@ def _check_balancer(
                 found.error((*here, "minimumRingSize"), text)
         if hashing.maglev is not None:
             _check_maglev(hashing.maglev.table_size or 0, (*here, "maglev"), found)
+    if balancer.locality_lb_setting is not None and balancer.zone_aware_lb_setting is not None:
+        text = "only one of localityLbSetting and zoneAwareLbSetting can be set"
+        found.error((*path, "zoneAwareLbSetting"), text, "Keep one of the two.")
     if balancer.locality_lb_setting is not None:
         here = (*path, "localityLbSetting")
         check_locality(balancer.locality_lb_setting, outlier, here, found)
@@ -198,9 +210,16 @@ def is_prime(number: int) -> bool:
 
 
 def _check_tls(tls: ClientTLSSettings, path: Steps, found: Findings) -> None:
-    if tls.insecure_skip_verify and tls.mode == "SIMPLE" and tls.ca_certificates:
-        text = "cannot specify CaCertificates when InsecureSkipVerify is set"
-        found.error((*path, "caCertificates"), text)
+    if tls.insecure_skip_verify:
+        known = bool(tls.ca_certificates) or tls.subject_alt_names is not None
+        text = (
+            "cannot specify CaCertificates or SubjectAltNames when InsecureSkipVerify is set true"
+        )
+        if tls.mode == "SIMPLE":
+            known = known or bool(tls.credential_name)
+            text = text.replace(" or Sub", " or CredentialName or Sub")
+        if known and tls.mode in ("SIMPLE", "MUTUAL"):
+            found.error((*path, "insecureSkipVerify"), text, "Check the server, or do not.")
     if tls.credential_name and (tls.mode in ("SIMPLE", "MUTUAL")):
         if tls.client_certificate or tls.ca_certificates or tls.private_key:
             text = "cannot specify client certificates or CA certificate If credentialName is set"

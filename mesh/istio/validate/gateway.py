@@ -9,6 +9,26 @@ from mesh.istio.models.gateway import Gateway, Port, Server, ServerTLSSettings
 from mesh.istio.validate import names
 from mesh.istio.validate.findings import Findings, Steps
 
+_SUITES = frozenset(
+    [
+        *(
+            f"ECDHE-{key}-{cipher}"
+            for key in ("ECDSA", "RSA")
+            for cipher in (
+                "AES128-GCM-SHA256",
+                "AES256-GCM-SHA384",
+                "CHACHA20-POLY1305",
+                "AES128-SHA",
+                "AES256-SHA",
+            )
+        ),
+        "AES128-GCM-SHA256",
+        "AES256-GCM-SHA384",
+        "AES128-SHA",
+        "AES256-SHA",
+        "DES-CBC3-SHA",
+    ]
+)
 _PROTOCOLS = "HTTP, HTTP2, GRPC, GRPC-WEB, MONGO, REDIS, MYSQL, TCP"
 
 
@@ -93,33 +113,77 @@ def check_server_tls(tls: ServerTLSSettings, path: Steps, found: Findings) -> No
         ("serverCertificate", tls.server_certificate, "server certificate"),
         ("privateKey", tls.private_key, "private key"),
         ("caCertificates", tls.ca_certificates, "CA bundle"),
+        ("tlsCertificates", tls.tls_certificates, "tlsCertificates"),
         ("credentialName", tls.credential_name, "credentialName"),
+        ("credentialNames", tls.credential_names, "credentialNames"),
     )
+    _check_versions(tls, path, found)
     if mode == "ISTIO_MUTUAL":
         for field, value, said in material:
             if value:
                 found.error((*path, field), f"ISTIO_MUTUAL TLS cannot have associated {said}")
         return
     if mode in ("PASSTHROUGH", "AUTO_PASSTHROUGH"):
-        if tls.ca_crl or any(value for _, value, _ in material):
+        given = tls.ca_crl or any(value for _, value, _ in material)
+        if given and found.era.release >= (1, 15):
             text = f"{mode} mode does not use certificates, they will be ignored"
             found.warning((*path, "mode"), text)
         return
+    files = tls.server_certificate and tls.private_key
+    sources = (tls.credential_name, tls.credential_names, files, tls.tls_certificates)
+    if sum(map(bool, sources)) > 1 and found.era.release >= (1, 27):
+        text = (
+            "only one of credential_name, credential_names, server_certificate/private_key, "
+            "tls_certificates should be specified"
+        )
+        found.error(path, text, "Keep one of them.")
+    if tls.credential_name or tls.credential_names:
+        return
+    said = "SIMPLE" if mode == "SIMPLE" else "MUTUAL"
+    if len(tls.tls_certificates or ()) > 2:
+        text = f"{said} TLS can support up to 2 server certificates"
+        found.warning((*path, "tlsCertificates"), text)
+    _check_files(tls, said, path, found)
+    if said == "MUTUAL" and not tls.ca_certificates:
+        hint = "Give files, or a Secret by `credentialName:`."
+        found.error(path, "MUTUAL TLS requires a client CA bundle", hint)
+    if tls.ca_crl and mode == "SIMPLE":
+        found.error((*path, "caCrl"), "CRL is not supported with SIMPLE TLS")
+
+
+def _check_files(tls: ServerTLSSettings, said: str, path: Steps, found: Findings) -> None:
+    """Check that every certificate has its key, and every key its certificate."""
+    pairs = [(path, tls.server_certificate, tls.private_key)]
+    if tls.tls_certificates:
+        pairs = [
+            ((*path, "tlsCertificates", index), each.server_certificate, each.private_key)
+            for index, each in enumerate(tls.tls_certificates)
+        ]
+    hint = "Give files, or a Secret by `credentialName:`."
+    for here, certificate, key in pairs:
+        if not certificate:
+            found.error(here, f"{said} TLS requires a server certificate", hint)
+        if not key:
+            found.error(here, f"{said} TLS requires a private key", hint)
+
+
+def _check_versions(tls: ServerTLSSettings, path: Steps, found: Findings) -> None:
+    """Check the lowest version of TLS and the cipher suites."""
     if tls.min_protocol_version in ("TLSV1_0", "TLSV1_1") and not tls.cipher_suites:
         text = (
             "TLS version below TLSV1_2 require setting compatible ciphers as by default they no "
             "longer include compatible ciphers."
         )
         found.warning((*path, "minProtocolVersion"), text)
-    if tls.credential_name or tls.credential_names or tls.tls_certificates:
-        return
-    said = "SIMPLE" if mode == "SIMPLE" else "MUTUAL"
-    hint = "Give files, or a Secret by `credentialName:`."
-    if not tls.server_certificate:
-        found.error(path, f"{said} TLS requires a server certificate", hint)
-    if not tls.private_key:
-        found.error(path, f"{said} TLS requires a private key", hint)
-    if said == "MUTUAL" and not tls.ca_certificates:
-        found.error(path, "MUTUAL TLS requires a client CA bundle", hint)
-    if tls.ca_crl and mode == "SIMPLE":
-        found.error((*path, "caCrl"), "CRL is not supported with SIMPLE TLS")
+    suites = tls.cipher_suites or []
+    unknown = sorted({each for each in suites if not _is_suite(each)})
+    twice = sorted({each for each in suites if _is_suite(each) and suites.count(each) > 1})
+    for what, each in (("invalid", unknown), ("duplicate", twice)):
+        if each and (what == "invalid" or found.era.release >= (1, 15)):
+            text = f"ignoring {what} cipher suites: [{' '.join(each)}]"
+            found.warning((*path, "cipherSuites"), text)
+
+
+def _is_suite(name: str) -> bool:
+    """True for a suite that Envoy knows; what starts with a sign is an expression about several."""
+    return name in ("", "ALL") or not name[0].isalnum() or name in _SUITES

@@ -53,14 +53,23 @@ def _exclude(route: HTTPRoute, path: Steps, action: str, found: Findings) -> Non
 def check_answers(route: HTTPRoute, path: Steps, found: Findings) -> None:
     """Check redirect and direct response."""
     if route.redirect is not None:
-        _check_redirect(route.redirect, (*path, "redirect"), found)
+        here = (*path, "redirect")
+        _check_redirect(route.redirect, here, found)
+        uris = [each.uri for each in route.match or () if each.uri is not None]
+        if route.redirect.prefix_rewrite and any(uri.prefix is None for uri in uris):
+            text = "redirect prefix_rewrite requires all URI matches to use prefix match type"
+            found.error((*here, "prefixRewrite"), text)
     if route.direct_response is not None:
         _check_direct_response(route.direct_response, (*path, "directResponse"), found)
 
 
 def _check_redirect(redirect: HTTPRedirect, path: Steps, found: Findings) -> None:
     has_port = redirect.port is not None or redirect.derive_port is not None
-    if not (redirect.uri or redirect.authority or redirect.scheme or has_port):
+    paths = redirect.uri or redirect.prefix_rewrite
+    if redirect.uri and redirect.prefix_rewrite:
+        text = "redirect may only specify one of uri or prefix_rewrite"
+        found.error((*path, "prefixRewrite"), text, "Keep one of the two.")
+    if not (paths or redirect.authority or redirect.scheme or has_port):
         text = "redirect must specify URI, authority, scheme, or port"
         found.error(path, text, expected="uri, authority, scheme, port")
         return

@@ -55,7 +55,8 @@ def check_http_route(route: HTTPRoute, path: Steps, delegate: bool, found: Findi
     check_conflicts(route, path, delegate, found)
     root = route.delegate is not None
     for index, match in enumerate(route.match or []):
-        check_match(match, (*path, "match", index), delegate or root, found)
+        old = found.era.release < (1, 15)  # regular expressions are delegated since
+        check_match(match, (*path, "match", index), old and (delegate or root), found)
     check_headers(route.headers, (*path, "headers"), found)
     if route.cors_policy is not None:
         _check_cors(route.cors_policy, (*path, "corsPolicy"), found)
@@ -98,6 +99,13 @@ def check_match(match: HTTPMatchRequest, path: Steps, delegating: bool, found: F
             here: Steps = (*path, field, name)
             if field != "queryParams":
                 found.check(here, names.header_error(name, claims=True))
+            if delegating and value.regex is not None:
+                text = f"{field} match does not support regex match for delegating"
+                found.error((*here, "regex"), text)
+                continue
+            # For Istio a lone star is no expression here: the header is there, whatever it says.
+            if field == "withoutHeaders" and value.regex == "*":
+                continue
             _check_string(value, here, field, False, found)
     if match.port:
         found.port((*path, "port"), match.port)
@@ -253,6 +261,7 @@ def _check_retries(retries: HTTPRetry, path: Steps, found: Findings) -> None:
         text = "http retry policy configured when attempts are set to 0 (disabled)"
         found.error(path, text, "Add `attempts:`, the number of further tries.")
     found.duration((*path, "perTryTimeout"), retries.per_try_timeout)
+    found.duration((*path, "backoff"), retries.backoff)
     for token in retries.retry_on.split(",") if retries.retry_on else ():
         if token not in RETRY_ON and token not in _STATUS_CODES:
             near = nearest(token.strip().lower(), RETRY_ON)

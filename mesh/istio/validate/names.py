@@ -88,6 +88,23 @@ def domain_error(domain: str) -> str:
     return _labels_error(domain, first=True)
 
 
+def cluster_sni_error(domain: str) -> str:
+    """Check the server name of a cluster, ``outbound_.80_._.shop.example``."""
+    if len(domain) > 255:
+        return f'domain name "{domain[:60]}..." too long (max 255)'
+    parts = domain.split("_")
+    form = "outbound_.<PORT>_._.<HOSTNAME>"
+    if len(parts) < 4:
+        return f"domain name {domain} invalid, should follow '{form}' format"
+    for part, sign in ((parts[1].strip("."), r"[0-9]"), (parts[3].strip("."), r"[a-zA-Z]")):
+        if not re.search(sign, part):
+            return (
+                f'domain name "{domain}" invalid (label "{part}" invalid). should follow {form} '
+                "format"
+            )
+    return ""
+
+
 def host_part_error(host: str, gateway: bool) -> str:
     """Check ``dnsName`` of ``namespace/dnsName`` in a Gateway or Sidecar."""
     if host != "*" and "." not in host and not is_ip(host):
@@ -153,6 +170,11 @@ def protocol_error(protocol: str | None) -> str:
 def is_http(protocol: str | None) -> bool:
     """True for protocols whose requests a sidecar can see."""
     return (protocol or "").upper() in ("HTTP", "HTTP2", "GRPC", "GRPC-WEB", "HTTP_PROXY")
+
+
+def is_tcp(protocol: str | None) -> bool:
+    """True for protocols whose bytes a sidecar passes on as they are."""
+    return (protocol or "").upper() in ("TCP", "HTTPS", "TLS", "MONGO", "REDIS", "MYSQL")
 
 
 def is_tls(protocol: str | None) -> bool:

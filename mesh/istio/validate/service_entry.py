@@ -26,6 +26,9 @@ def check_service_entry(spec: ServiceEntry, found: Findings) -> None:
     for index, host in enumerate(spec.hosts):
         text = "invalid host *" if host == "*" else names.domain_error(host)
         found.check(("spec", "hosts", index), text)
+        wide = host.count("*") and host != "*" and not host.startswith("*.")
+        if wide and spec.resolution != "DYNAMIC_DNS" and found.era.release >= (1, 18):
+            found.warning(("spec", "hosts", index), f'partial wildcard "{host}" not allowed')
     resolution = spec.resolution or "NONE"
     for index, address in enumerate(spec.addresses or []):
         path: Steps = ("spec", "addresses", index)
@@ -34,8 +37,24 @@ def check_service_entry(spec: ServiceEntry, found: Findings) -> None:
             text = "CIDR addresses are allowed only for NONE/STATIC resolution types"
             found.error(path, text)
     _check_ports(spec.ports or [], resolution, found)
+    if not spec.addresses and not _allocated(resolution, found):
+        for index, port in enumerate(spec.ports or ()):
+            if port.protocol in (None, "", "TCP"):
+                text = (
+                    "addresses are required for ports serving TCP (or unset) protocol when IP "
+                    "Autoallocation is not enabled"
+                )
+                found.warning(("spec", "ports", index), text, "Add `addresses:`.")
     _check_resolution(spec, resolution, found)
     found.export_to(spec.export_to, private=True)
+
+
+def _allocated(resolution: str, found: Findings) -> bool:
+    """True when the control plane gives the hosts an address, as it does since 1.25."""
+    if found.era.release < (1, 25):
+        return found.era.release < (1, 15)  # nothing was said about it before
+    said = found.resource.labels.get("networking.istio.io/enable-autoallocate-ip", "")
+    return resolution != "NONE" and said.lower() != "false"
 
 
 def _check_ports(ports: list[ServicePort], resolution: str, found: Findings) -> None:
@@ -53,7 +72,7 @@ def _check_ports(ports: list[ServicePort], resolution: str, found: Findings) -> 
         found.port((*path, "number"), port.number)
         if port.target_port:
             found.port((*path, "targetPort"), port.target_port)
-            if resolution == "NONE":
+            if resolution == "NONE" and (1, 22) <= found.era.release < (1, 25):
                 text = "targetPort has no effect when resolution mode is NONE"
                 found.warning((*path, "targetPort"), text)
 
@@ -71,6 +90,10 @@ def _check_resolution(spec: ServiceEntry, resolution: str, found: Findings) -> N
     else:
         for index, endpoint in enumerate(endpoints):
             here: Steps = ("spec", "endpoints", index)
+            if resolution != "STATIC" and (endpoint.address or "").startswith("unix://"):
+                text = f'endpoint address "{endpoint.address}" is not a valid FQDN or an IP address'
+                found.error((*here, "address"), text, "`resolution: STATIC` takes sockets.")
+                continue
             check_entry(endpoint, here, ports, resolution != "STATIC", found)
     if resolution in ("DNS", "DNS_ROUND_ROBIN"):
         for index, host in enumerate(hosts):
@@ -83,15 +106,51 @@ def _check_resolution(spec: ServiceEntry, resolution: str, found: Findings) -> N
         if resolution == "DNS_ROUND_ROBIN" and len(endpoints) > 1:
             text = f"there must only be 0 or 1 endpoint for resolution mode {resolution}"
             found.error(("spec", "endpoints"), text)
-        if spec.workload_selector is not None:
+        if spec.workload_selector is not None and found.era.release < (1, 26):
             text = f"workloadSelector should not be set when resolution mode is {resolution}"
             found.warning(("spec", "workloadSelector"), text)
+        tcp = [each for each in spec.ports or () if names.is_tcp(each.protocol)]
+        if spec.addresses and tcp and len(hosts) > 1 and found.era.release >= (1, 12):
+            text = (
+                "service entry can not have more than one host specified simultaneously with "
+                "address and tcp port"
+            )
+            found.warning(("spec", "addresses"), text, "Write a ServiceEntry for each host.")
+    if resolution == "DYNAMIC_DNS":
+        _check_dynamic(spec, found)
     if resolution != "NONE" and len(hosts) > 1:
         for index, port in enumerate(spec.ports or []):
             if not names.is_http(port.protocol) and not names.is_tls(port.protocol):
                 text = "multiple hosts provided with non-HTTP, non-TLS ports"
                 found.error(("spec", "ports", index), text)
                 break
+
+
+def _check_dynamic(spec: ServiceEntry, found: Findings) -> None:
+    """Check ``resolution: DYNAMIC_DNS``: the host of each request is looked up."""
+    for index, host in enumerate(spec.hosts):
+        if not host.startswith("*"):
+            text = "host must be wildcarded for resolution mode DYNAMIC_DNS"
+            found.error(("spec", "hosts", index), text)
+    if spec.addresses:
+        text = (
+            "addresses cannot be set for resolution type DYNAMIC_DNS. HTTP route domains will only "
+            "be generated from the hosts field values"
+        )
+        found.error(("spec", "addresses"), text)
+    if spec.endpoints:
+        text = (
+            "endpoints cannot be set for resolution type DYNAMIC_DNS. Destination IP address "
+            "determined from hosts field values"
+        )
+        found.error(("spec", "endpoints"), text)
+    for index, port in enumerate(spec.ports or ()):
+        if (port.protocol or "").upper() != "HTTP":
+            text = "only HTTP protocol is supported for resolution type DYNAMIC_DNS"
+            found.error(("spec", "ports", index), text, expected="HTTP")
+    if spec.location == "MESH_INTERNAL":
+        text = "location must be MESH_EXTERNAL for resolution type DYNAMIC_DNS"
+        found.error(("spec", "location"), text, expected="MESH_EXTERNAL")
 
 
 def check_entry(
@@ -139,6 +198,9 @@ def check_workload_group(spec: WorkloadGroup, found: Findings) -> None:
     probe, path = spec.probe, ("spec", "probe")
     if probe is None:
         return
+    if not (probe.http_get or probe.tcp_socket or probe.exec or probe.grpc):
+        text = "unknown health check method"
+        found.error(path, text, "Say how to ask.", "httpGet, tcpSocket, exec, grpc")
     for field, value in (
         ("periodSeconds", probe.period_seconds),
         ("initialDelaySeconds", probe.initial_delay_seconds),

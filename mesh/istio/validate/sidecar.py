@@ -42,16 +42,21 @@ def check_sidecar(spec: Sidecar, found: Findings) -> None:
         _check_outbound(spec.outbound_traffic_policy, found)
 
 
-def _check_port(port: Port, bind: str | None, path: Steps, found: Findings) -> None:
+def _check_port(
+    port: Port, bind: str | None, path: Steps, found: Findings, *, inbound: bool = False
+) -> None:
     if port.name:
         found.check((*path, "port", "name"), names.port_name_error(port.name))
     found.check((*path, "port", "protocol"), names.protocol_error(port.protocol))
     if port.target_port:
         found.error((*path, "port", "targetPort"), "targetPort has no impact on Sidecars")
     unix = bool(bind) and str(bind).startswith("unix://")
-    if port.number or not unix:
+    if port.number or inbound:
         found.port((*path, "port", "number"), port.number)
-    if unix:
+    elif not unix:
+        text = "sidecar: ports with 0 value must have a unix domain socket bind address"
+        found.error((*path, "port", "number"), text)
+    if unix and not inbound and not port.number:
         found.check((*path, "bind"), names.unix_error(str(bind).removeprefix("unix://")))
     elif bind and not names.is_ip(bind):
         found.error((*path, "bind"), f"{bind} is not a valid IP")
@@ -61,7 +66,7 @@ def _check_ingress(
     listener: IstioIngressListener, path: Steps, seen: set[int], found: Findings
 ) -> None:
     number = listener.port.number or 0
-    _check_port(listener.port, listener.bind, path, found)
+    _check_port(listener.port, listener.bind, path, found, inbound=True)
     if number in seen:
         found.error((*path, "port", "number"), _UNIQUE)
     seen.add(number)
@@ -69,6 +74,9 @@ def _check_ingress(
     here: Steps = (*path, "defaultEndpoint")
     if endpoint.startswith("unix://"):
         found.check(here, names.unix_error(endpoint.removeprefix("unix://")))
+    elif not endpoint and found.era.release < (1, 15):
+        text = "sidecar: defaultEndpoint must be of form 127.0.0.1:<port> or 0.0.0.0:<port>"
+        found.error(path, text, expected="defaultEndpoint")
     elif endpoint:
         host, _, port = endpoint.rpartition(":")
         if host not in ("", "127.0.0.1", "0.0.0.0", "[::1]", "[::]"):
@@ -91,16 +99,34 @@ def _check_ingress(
         if tls.credential_name:
             text = "sidecar: credentialName is not currently supported"
             found.error((*place, "credentialName"), text)
+        if tls.credential_names:
+            text = "sidecar: credentialNames is not currently supported"
+            found.error((*place, "credentialNames"), text)
+        if tls.tls_certificates:
+            text = "sidecar: tls_certificates is not currently supported"
+            found.error((*place, "tlsCertificates"), text)
+        if not names.is_tls(listener.port.protocol) and found.era.release >= (1, 15):
+            text = "server cannot have TLS settings for non HTTPS/TLS ports"
+            found.error(place, text, "Set `port.protocol: HTTPS`.")
         if tls.mode in ("ISTIO_MUTUAL", "AUTO_PASSTHROUGH"):
             text = f"configuration is invalid: cannot set mode to {tls.mode} in sidecar ingress tls"
             found.error((*place, "mode"), text)
         check_server_tls(tls, place, found)
     if listener.connection_pool is not None:
         check_connection_pool(listener.connection_pool, (*path, "connectionPool"), found)
+        plain = not names.is_http(listener.port.protocol)
+        if listener.connection_pool.http and plain and found.era.release >= (1, 22):
+            text = (
+                f"sidecar: HTTP connection pool settings are configured for port {number} "
+                f'("{listener.port.name or ""}") but its protocol is not HTTP '
+                f"({listener.port.protocol or ''}); only TCP settings will apply"
+            )
+            found.warning((*path, "connectionPool", "http"), text)
 
 
 def _check_egress_listeners(listeners: list[IstioEgressListener], found: Findings) -> None:
     seen: set[int] = set()
+    sockets: set[str] = set()
     for index, listener in enumerate(listeners):
         path: Steps = ("spec", "egress", index)
         if listener.port is None:
@@ -113,9 +139,17 @@ def _check_egress_listeners(listeners: list[IstioEgressListener], found: Finding
         else:
             _check_port(listener.port, listener.bind, path, found)
             number = listener.port.number or 0
+            bind = listener.bind or ""
             if number and number in seen:
                 found.error((*path, "port", "number"), _UNIQUE)
+            elif not number and bind in sockets:
+                text = "sidecar: unix domain socket values for listeners must be unique"
+                found.error((*path, "bind"), text)
+            elif not number and listener.capture_mode == "IPTABLES":
+                text = "sidecar: captureMode must be DEFAULT/NONE for unix domain socket listeners"
+                found.error((*path, "captureMode"), text)
             seen.add(number)
+            sockets.add(bind)
         if not listener.hosts:
             text = "sidecar: egress listener must contain at least one host"
             found.error((*path, "hosts"), text, expected="namespace/dnsName")

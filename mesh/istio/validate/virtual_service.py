@@ -26,7 +26,8 @@ def check_virtual_service(spec: VirtualService, found: Findings) -> None:
     for index, name in enumerate(spec.gateways or []):
         check_gateway_name(name, ("spec", "gateways", index), found)
     in_mesh = not spec.gateways or "mesh" in spec.gateways
-    _check_hosts(hosts, in_mesh, found)
+    passed = not in_mesh and any(match.sni_hosts for tls in spec.tls or () for match in tls.match)
+    _check_hosts(hosts, in_mesh, passed, found)
     if not (spec.http or spec.tcp or spec.tls):
         text = "http, tcp or tls must be provided in virtual service"
         found.error(("spec",), text, "Add `http:` with at least one `route`.", "http, tcp, tls")
@@ -39,7 +40,7 @@ def check_virtual_service(spec: VirtualService, found: Findings) -> None:
         if not tls.match:
             found.error((*here, "match"), "TLS route must have at least one match condition")
         for number, match in enumerate(tls.match):
-            _check_tls_match(match, hosts, (*here, "match", number), found)
+            _check_tls_match(match, hosts, passed, (*here, "match", number), found)
         if not tls.route:
             found.error(here, "TLS route is required")
         check_destinations(tls.route or [], (*here, "route"), found)
@@ -68,13 +69,13 @@ def _check_delegate(spec: VirtualService, found: Findings) -> None:
             found.error(("spec", field), f"delegate virtual service must have no {what}", hint)
 
 
-def _check_hosts(hosts: list[str], in_mesh: bool, found: Findings) -> None:
+def _check_hosts(hosts: list[str], in_mesh: bool, passed: bool, found: Findings) -> None:
     valid = True
     for index, host in enumerate(hosts):
         path: Steps = ("spec", "hosts", index)
         if names.is_ip(host):
             continue
-        if not found.check(path, names.domain_error(host)):
+        if not found.check(path, _host_error(host, passed, found)):
             valid = False
         elif in_mesh and host == "*":
             text = "wildcard host * is not allowed for virtual services bound to the mesh gateway"
@@ -87,6 +88,13 @@ def _check_hosts(hosts: list[str], in_mesh: bool, found: Findings) -> None:
             if names.hosts_overlap(other, host):
                 text = f"duplicate hosts in virtual service: {other} & {host}"
                 found.error(("spec", "hosts", index), text)
+
+
+def _host_error(host: str, passed: bool, found: Findings) -> str:
+    """Check a host; where a gateway passes TLS on it may be a cluster's (AUTO_PASSTHROUGH)."""
+    if passed and host.startswith("outbound_") and found.era.release >= (1, 24):
+        return names.cluster_sni_error(host)
+    return names.domain_error(host)
 
 
 def _check_claims(spec: VirtualService, found: Findings) -> None:
@@ -108,7 +116,7 @@ def _check_claims(spec: VirtualService, found: Findings) -> None:
 
 
 def _check_tls_match(
-    match: TLSMatchAttributes, hosts: list[str], path: Steps, found: Findings
+    match: TLSMatchAttributes, hosts: list[str], passed: bool, path: Steps, found: Findings
 ) -> None:
     if not match.sni_hosts:
         found.error((*path, "sniHosts"), "TLS match must have at least one SNI host")
@@ -120,7 +128,7 @@ def _check_tls_match(
                 "support this"
             )
             found.warning(here, text)
-        elif found.check(here, names.domain_error(sni)) and not any(
+        elif found.check(here, _host_error(sni, passed, found)) and not any(
             names.host_within(sni, host) for host in hosts
         ):
             text = (
