@@ -27,9 +27,11 @@ from mesh.istio.analyze.gateway_conflicts import (
 )
 from mesh.istio.analyze.gateway_hosts import gateway_hosts
 from mesh.istio.analyze.gateway_workloads import gateway_ports, gateway_workloads
+from mesh.istio.analyze.identities import unknown_identities
 from mesh.istio.analyze.injection import contradicting_labels, namespaces, pods_without_proxy
 from mesh.istio.analyze.matches import double_slash, forwarded_headers, whole_value_regex
-from mesh.istio.analyze.mtls import conflicts, permissive, principals
+from mesh.istio.analyze.mtls import permissive, principals
+from mesh.istio.analyze.mtls_conflicts import conflicts
 from mesh.istio.analyze.outliers import consecutive_errors, ejection_percent
 from mesh.istio.analyze.pod_identity import image_auto, reserved_user
 from mesh.istio.analyze.policy_targets import log_providers, selected_gateways
@@ -71,6 +73,7 @@ ANALYZERS: tuple[Analyzer, ...] = (
     forwarded_headers,
     permissive,
     principals,
+    unknown_identities,
     deny_paths,
     custom_providers,
     no_workload,

@@ -16,7 +16,7 @@ import yaml
 
 from mesh.istio.analyze.hosts import HostSet, resolve
 from mesh.istio.analyze.peer_modes import PeerModes
-from mesh.istio.analyze.pods import Pods, find_pods
+from mesh.istio.analyze.pods import PodGroup, Pods, find_pods
 from mesh.istio.analyze.registry import Registry
 from mesh.istio.eras import Era
 from mesh.istio.models.destination_rule import DestinationRule, Subset, TrafficPolicy
@@ -237,6 +237,13 @@ class Context:
         namespace, own = selector
         wanted = own | (labels or {})
         return sum(each.count for each in self.pods.select(namespace, wanted))
+
+    def groups_of(self, host: str, labels: dict[str, str]) -> list[PodGroup] | None:
+        """Return the pods of a service that carry ``labels``; None when nobody knows."""
+        selector = self._selectors.get(host)
+        if selector is None or not self.pods:
+            return None
+        return self.pods.select(selector[0], selector[1] | labels)
 
     @cached_property
     def _selectors(self) -> dict[str, tuple[str, dict[str, str]]]:

@@ -1,9 +1,8 @@
-"""IST0113, KIT0111, KIT0112: mTLS that is not enforced or cannot work, and policies that trust it.
+"""KIT0111, KIT0112: mTLS that is not enforced, and policies that trust it.
 
 PERMISSIVE, the default, takes plain text as well, so a PeerAuthentication that says PERMISSIVE
 (as the tutorial's ``enable-mtls.yml`` does) changes nothing.  A principal comes from the client's
-certificate: a caller in plain text has none, so a DENY by principal does not meet it.  A client
-whose DestinationRule says DISABLE cannot speak to a server whose policy says STRICT.
+certificate: a caller in plain text has none, so a DENY by principal does not meet it.
 """
 
 from __future__ import annotations
@@ -97,35 +96,6 @@ def principals(context: Context) -> Iterator[Problem]:
                     )
 
 
-def conflicts(context: Context) -> Iterator[Problem]:
-    """Find clients that are told to speak plain text to pods that take only mTLS."""
-    strict: dict[str, Resource] = {}
-    for resource, spec in _peers(context):
-        if spec.mtls is not None and spec.mtls.mode == "STRICT" and spec.selector is None:
-            strict.setdefault(resource.namespace, resource)
-    for each in context.policies:
-        tls = each.policy.tls
-        labels = each.host.split(".")
-        if tls is None or tls.mode != "DISABLE" or labels[2:3] != ["svc"]:
-            continue
-        namespace = labels[1]
-        rule = strict.get(namespace) or strict.get(ROOT_NAMESPACE)
-        if rule is None or effective_mode(context, namespace, None) != "STRICT":
-            continue
-        yield each.resource.problem(
-            "IST0113",
-            Level.ERROR,
-            "A DestinationRule and Policy are in conflict with regards to mTLS for host "
-            f'{each.host}. The DestinationRule "{each.resource.namespace}/{each.resource.name}" '
-            f"specifies that mTLS must be false but the Policy object "
-            f'"{rule.namespace}/{rule.name}" specifies STRICT.',
-            f"{each.path}.tls.mode",
-            expected="ISTIO_MUTUAL",
-            hint="Leave `tls:` out (the sidecar then speaks mTLS by itself), or make the "
-            "PeerAuthentication PERMISSIVE.",
-        )
-
-
 def _identity(source: Source | None) -> str:
     if source is None:
         return ""
@@ -140,24 +110,20 @@ def _identity(source: Source | None) -> str:
 
 def effective_mode(context: Context, namespace: str, labels: dict[str, str] | None) -> str:
     """Return the mTLS mode of pods: the workload's policy, else the namespace's, else the mesh's."""
-    modes = context.peer_modes
-    for own, mode in modes.selected.get(namespace, ()):
-        if own.items() <= (labels or {}).items():
-            return mode
-    return modes.whole.get(namespace) or modes.whole.get(ROOT_NAMESPACE) or "PERMISSIVE"
+    return context.peer_modes.mode(namespace, labels)[0]
 
 
 def _broader(context: Context, resource: Resource, labels: dict[str, str] | None) -> str:
     """Return the mode that would hold without a policy: the namespace's, else the mesh's."""
     whole = context.peer_modes.whole
-    own = whole.get(resource.namespace, "") if labels else ""
-    if own or resource.namespace == ROOT_NAMESPACE:
-        return own
-    return whole.get(ROOT_NAMESPACE, "")
+    own = whole.get(resource.namespace) if labels else None
+    if own is None and resource.namespace != ROOT_NAMESPACE:
+        own = whole.get(ROOT_NAMESPACE)
+    return own.mode if own else ""
 
 
 def _peers(context: Context) -> Iterator[tuple[Resource, PeerAuthentication]]:
-    for each in context.by_kind.get("PeerAuthentication", ()):
+    for each in context.peer_modes.current:
         if isinstance(each.spec, PeerAuthentication):
             yield each, each.spec
 

@@ -63,6 +63,31 @@ SECURITY = {
         + authz(
             "selector: {matchLabels: {app: customer}}\nmtls: {mode: PERMISSIVE}",
             "PeerAuthentication",
+        ).replace("name: p", "name: customer"),
+    ),
+    "PERMISSIVE, until a later object of this name": Case(
+        "KIT0111",
+        authz("mtls:\n  mode: STRICT", "PeerAuthentication")
+        + "---\n"
+        + authz("mtls:\n  mode: PERMISSIVE", "PeerAuthentication"),
+        13,
+        "plain text",
+        authz("mtls:\n  mode: PERMISSIVE", "PeerAuthentication")
+        + "---\n"
+        + authz("mtls:\n  mode: STRICT", "PeerAuthentication"),
+    ),
+    "a principal that is nobody's": Case(
+        "KIT0118",
+        authz(
+            "rules:\n- from:\n  - source:\n      principals: [cluster.local/ns/tutorial/sa/costumer]"
+        ),
+        8,
+        "no workload has the identity",
+        authz(
+            "rules:\n- from:\n  - source:\n      principals:\n"
+            "      - cluster.local/ns/tutorial/sa/customer\n"
+            "      - cluster.local/ns/istio-system/sa/istio-ingressgateway\n"
+            "      - '*/sa/preference'\n      - cluster.local/ns/tut*\n      - '*'"
         ),
     ),
     "principals without mTLS": Case(

@@ -89,9 +89,32 @@ def test_an_old_era_honours_consecutive_errors() -> None:
     assert find(text, "KIT0106", "istio-1.9")
 
 
+@pytest.mark.parametrize(
+    ("principal", "meant"),
+    [
+        (
+            "cluster.local/ns/tutorial/sa/costumer",
+            "Did you mean cluster.local/ns/tutorial/sa/customer?",
+        ),
+        (
+            "cluster.local/ns/default/sa/customer",
+            "Did you mean cluster.local/ns/tutorial/sa/customer?",
+        ),
+        ("preference", "Did you mean cluster.local/ns/tutorial/sa/preference?"),
+        ("cluster.local/ns/tutorial/sa/robot", "There are cluster.local/ns/istio-system/sa/"),
+    ],
+)
+def test_the_identity_that_was_meant_is_the_one_with_the_nearest_account(
+    principal: str, meant: str
+) -> None:
+    text = authz(f"rules:\n- from:\n  - source:\n      principals: [{principal}]")
+    [problem] = find(text, "KIT0118")
+    assert problem.hint.startswith(meant)
+
+
 def test_every_code_of_the_kit_has_a_case() -> None:
     codes = {case.code for case in CASES.values()}
-    assert {f"KIT01{n:02}" for n in range(1, 18)} <= codes
+    assert {f"KIT01{n:02}" for n in range(1, 19)} <= codes
 
 
 @pytest.mark.parametrize(
