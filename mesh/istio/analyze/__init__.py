@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from mesh.istio.analyze.annotations import istio_annotations
 from mesh.istio.analyze.context import Context
 from mesh.istio.analyze.deny_paths import deny_paths
-from mesh.istio.analyze.deprecated import deprecated_fields, egress_proxies, lightstep
+from mesh.istio.analyze.deprecated import deprecated_fields, lightstep
 from mesh.istio.analyze.duplicate_hosts import duplicate_hosts
 from mesh.istio.analyze.envoy_patches import envoy_patches
 from mesh.istio.analyze.external_authorization import custom_providers
@@ -104,7 +104,6 @@ ANALYZERS: tuple[Analyzer, ...] = (
     istio_annotations,
     envoy_patches,
     deprecated_fields,
-    egress_proxies,
     lightstep,
 )
 

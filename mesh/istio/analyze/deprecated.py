@@ -1,7 +1,7 @@
 """IST0002: fields that still work and have a successor.
 
 ``fault.delay.percent`` counts whole percents; ``percentage.value`` took its place with Istio 1.1.
-``outboundTrafficPolicy.egressProxy`` of a Sidecar is read and ignored; Envoy has no Lightstep any more.
+Envoy has no Lightstep any more.
 Whole kinds that went are refused with the name of their successor (``mesh.istio.envelope``).
 Source: istio/istio ``pkg/config/analysis/analyzers/deprecation``.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mesh.istio.analyze.context import Context
-from mesh.istio.models.sidecar import Sidecar
 from mesh.istio.models.telemetry import Telemetry
 from mesh.istio.problem import Level, Problem
 
@@ -33,22 +32,6 @@ def deprecated_fields(context: Context) -> Iterator[Problem]:
                 f"{path}.fault.delay.percent",
                 expected="percentage",
                 hint=f"Write `percentage: {{value: {delay.percent}}}`; `meshctl fix` does it.",
-            )
-
-
-def egress_proxies(context: Context) -> Iterator[Problem]:
-    """Find Sidecars that name an egress proxy, which no sidecar takes."""
-    for resource in context.by_kind.get("Sidecar", ()):
-        spec = resource.spec
-        policy = spec.outbound_traffic_policy if isinstance(spec, Sidecar) else None
-        if policy is not None and policy.egress_proxy is not None:
-            yield resource.problem(
-                "IST0002",
-                Level.WARNING,
-                "Deprecated: OutboundTrafficPolicy.EgressProxy ignored",
-                "spec.outboundTrafficPolicy.egressProxy",
-                hint="Write a ServiceEntry for the hosts and a VirtualService that leads to the "
-                "egress gateway.",
             )
 
 

@@ -18,7 +18,7 @@ from tests.mesh.istio.analyze.cluster import (
     space,
     tls_gateway,
 )
-from tests.mesh.istio.analyze.test_kubernetes_and_gateways import doc, net
+from tests.mesh.istio.analyze.test_kubernetes_and_gateways import doc
 
 OBJECTS = {
     "a certificate that cannot be read": Case(
@@ -146,12 +146,6 @@ OBJECTS = {
         "Ineffective selector on Kubernetes Gateway g",
         pod("g-1", "'gateway.networking.k8s.io/gateway-name': g, app: a")
         + policy("p", "{targetRefs: [{kind: Gateway, name: g}]}"),
-    ),
-    "an egress proxy": Case(
-        "IST0002",
-        net("Sidecar", "s", "{outboundTrafficPolicy: {egressProxy: {host: a}}}"),
-        "EgressProxy ignored",
-        net("Sidecar", "s", "{outboundTrafficPolicy: {mode: ALLOW_ANY}}"),
     ),
     "a Lightstep": Case(
         "IST0002",

@@ -28,6 +28,10 @@ ON_PURPOSE = {
         {("IST0101", "VirtualService default/reviews-bogushost"): 2},
         "an API server takes no route without a destination, so this one is refused (IST0106)",
     ),
+    "deprecation": (
+        {("IST0002", "Sidecar default/no-selector"): 1},
+        "sidecars obey egressProxy, whatever istioctl says",
+    ),
     "virtualServiceGateways": (
         {("IST0132", "VirtualService httpbin-bogus"): 1},
         "of a gateway that is not there only that is said",
