@@ -24,6 +24,7 @@ COUNT = 8
 CALLERS = ("shop", "reports")
 SICK_V1 = {"v1": [{"status": 500}], "v2": [{}]}
 DYING_V1 = {"v1": [{"reset": True}], "v2": [{}]}
+SLOW_V1 = {"v1": [{"delay": 0.4}], "v2": [{}]}
 ALWAYS_500 = [{"status": 500}]
 
 GRADERS = """\
@@ -107,12 +108,19 @@ def tries(lab: Lab) -> None:
 
 @probe
 def killed(lab: Lab) -> None:
-    """Killing a pod of recommendation under load."""
-    hop = lab.hop("shop", "recommendation:8080")
-    stream = lab.stream("killed", requests=100_000, users=4, think_seconds=0.02, **hop)
+    """Killing a pod of recommendation under load.
+
+    It is slow, so that it works on requests when it dies: most of the eight callers wait for it then.
+    """
+    hop = lab.hop("shop", "recommendation:8080", {"x-script": json.dumps(SLOW_V1)})
+    stream = lab.stream("killed", requests=100_000, users=8, think_seconds=0.02, **hop)
     try:
         stream.wait_for(40)
-        old = next(pod for pod in lab.testbed.pods() if pod.service == "recommendation")
+        old = next(
+            pod
+            for pod in lab.testbed.pods()
+            if pod.service == "recommendation" and pod.labels["version"] == "v1"
+        )
         new = lab.testbed.kill_pod(old.name)
         stream.wait_for(40)
     finally:
