@@ -21,6 +21,8 @@ from mesh.istio.nearest import listed, nearest, words
 from mesh.istio.problem import Level, Problem
 from mesh.istio.resource import Resource
 
+MAX_RIVALS = 50
+"""Gateways with one certificate that each is compared with."""
 _CERTIFICATE, _KEY = ("tls.crt", "cert"), ("tls.key", "key")
 
 
@@ -119,7 +121,7 @@ def shared_certificates(context: Context) -> Iterator[Problem]:
         for resource, spec in found if len(found) > 1 else ():
             rivals = [
                 f"{other.namespace}/{other.name}"
-                for other, theirs in found
+                for other, theirs in found[:MAX_RIVALS]
                 if other is not resource
                 and (spec.selector or {}).items() <= (theirs.selector or {}).items()
             ]

@@ -20,6 +20,7 @@ AMBIENT = "ambient"
 _REDIRECTION = "ambient.istio.io/redirection"
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet")
 """Kinds whose pods come from a template."""
+_ANYWHERE = "*"
 INGRESS = {"istio": "ingressgateway"}
 """Labels by which Gateways select the ingress gateway that Istio's installation brings."""
 
@@ -46,7 +47,8 @@ class Pods:
         self.by_namespace: dict[str, list[PodGroup]] = {}
         for each in groups:
             self.by_namespace.setdefault(each.namespace, []).append(each)
-        self._selected: dict[tuple[str, frozenset[tuple[str, str]]], list[PodGroup]] = {}
+        self._all = [each for groups in self.by_namespace.values() for each in groups]
+        self._found: dict[tuple[str, frozenset[tuple[str, str]]], list[PodGroup]] = {}
 
     def __bool__(self) -> bool:
         """True when it is known what runs."""
@@ -54,26 +56,29 @@ class Pods:
 
     def select(self, namespace: str, labels: Mapping[str, str]) -> list[PodGroup]:
         """Return the pods of a namespace that carry all these labels."""
-        key = namespace, frozenset(labels.items())
-        if key not in self._selected:
-            groups = self.by_namespace.get(namespace, [])
-            places = [self._carriers.get((namespace, *item), frozenset()) for item in key[1]]
-            chosen = frozenset.intersection(*places) if places else range(len(groups))
-            self._selected[key] = [groups[each] for each in sorted(chosen)]
-        return self._selected[key]
+        if not labels:
+            return self.by_namespace.get(namespace, [])
+        return self._with(namespace, labels)
 
     def anywhere(self, labels: Mapping[str, str]) -> list[PodGroup]:
         """Return the pods of all namespaces that carry all these labels."""
-        return [each for space in self.by_namespace for each in self.select(space, labels)]
+        return self._with(_ANYWHERE, labels) if labels else self._all
+
+    def _with(self, place: str, labels: Mapping[str, str]) -> list[PodGroup]:
+        key = place, frozenset(labels.items())
+        if key not in self._found:
+            sets = [self._carriers.get((place, *item), frozenset()) for item in key[1]]
+            self._found[key] = [self._all[each] for each in sorted(frozenset.intersection(*sets))]
+        return self._found[key]
 
     @cached_property
     def _carriers(self) -> dict[tuple[str, str, str], frozenset[int]]:
-        """Which pods of a namespace carry a label."""
+        """Which pods of a namespace, and which of all, carry a label."""
         found: dict[tuple[str, str, str], set[int]] = {}
-        for namespace, groups in self.by_namespace.items():
-            for number, group in enumerate(groups):
-                for key, value in group.labels.items():
-                    found.setdefault((namespace, key, value), set()).add(number)
+        for number, group in enumerate(self._all):
+            for key, value in group.labels.items():
+                for place in (group.namespace, _ANYWHERE):
+                    found.setdefault((place, key, value), set()).add(number)
         return {key: frozenset(numbers) for key, numbers in found.items()}
 
 

@@ -61,17 +61,22 @@ def _rivals(context: Context, family: _Family) -> Iterator[Problem]:
         yield from _told(family, family.no_selector, found, namespace, "have no workload selector")
     told: set[int] = set()
     for (namespace, pod_name), found in shared.items():
-        what = f'select the same workload pod "{pod_name}"'
-        problems = _told(family, family.same_pods, found, namespace, what)
-        for resource, problem in zip(found, problems, strict=False):
-            if id(resource) not in told:
-                told.add(id(resource))
-                yield problem
+        if len(found) > 1 and not all(id(each) in told for each in found):
+            what = f'select the same workload pod "{pod_name}"'
+            new = [each for each in found if id(each) not in told]
+            told.update(map(id, new))
+            yield from _told(family, family.same_pods, found, namespace, what, new)
 
 
 def _told(
-    family: _Family, code: str, found: list[Resource], namespace: str, what: str
+    family: _Family,
+    code: str,
+    found: list[Resource],
+    namespace: str,
+    what: str,
+    new: list[Resource] | None = None,
 ) -> Iterator[Problem]:
+    """Yield what is said about resources that compete; ``new``: those that are told."""
     if len(found) < 2:
         return
     names = words(sorted(f"{each.namespace}/{each.name}" for each in found))
@@ -81,7 +86,7 @@ def _told(
     )
     hint = f"Keep one, or give each a {family.field} of its own."
     path = "spec" if code == family.no_selector else f"spec.{family.field}"
-    for each in found:
+    for each in found if new is None else new:
         yield each.problem(code, Level.ERROR, text, path, hint=hint)
 
 

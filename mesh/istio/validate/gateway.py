@@ -5,6 +5,8 @@ Source: istio/istio ``pkg/config/validation/validation.go`` ValidateGateway, val
 
 from __future__ import annotations
 
+from collections import Counter
+
 from mesh.istio.models.gateway import Gateway, Port, Server, ServerTLSSettings
 from mesh.istio.validate import names
 from mesh.istio.validate.findings import Findings, Steps
@@ -175,9 +177,9 @@ def _check_versions(tls: ServerTLSSettings, path: Steps, found: Findings) -> Non
             "longer include compatible ciphers."
         )
         found.warning((*path, "minProtocolVersion"), text)
-    suites = tls.cipher_suites or []
-    unknown = sorted({each for each in suites if not _is_suite(each)})
-    twice = sorted({each for each in suites if _is_suite(each) and suites.count(each) > 1})
+    suites = Counter(tls.cipher_suites or ())
+    unknown = sorted(each for each in suites if not _is_suite(each))
+    twice = sorted(each for each, times in suites.items() if times > 1 and _is_suite(each))
     for what, each in (("invalid", unknown), ("duplicate", twice)):
         if each and (what == "invalid" or found.era.release >= (1, 15)):
             text = f"ignoring {what} cipher suites: [{' '.join(each)}]"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from time import process_time
 
 import pytest
 from cryptography import x509
@@ -116,3 +117,14 @@ def test_every_kind_with_a_template_has_pods(kind: str) -> None:
     for labels, times in (("app: a", 0), ("app: b", 1)):
         text = runs + policy("p", f"{{selector: {{matchLabels: {{{labels}}}}}}}")
         assert len(find("IST0127", text)) == times
+
+
+def test_a_thousand_that_compete_for_a_thousand_pods_take_a_moment() -> None:
+    # What may cost most: each with each, at each pod.
+    text = "".join(sidecar(f"s{n}", "app: a") + pod(f"p{n}", "app: a") for n in range(1000))
+    release = era("istio-current")
+    resources = load_text(text, era=release).resources
+    start = process_time()
+    found = analyze(resources, release)
+    assert process_time() - start < 2
+    assert {each.code for each in found} == {"IST0110", "KIT0002"}
