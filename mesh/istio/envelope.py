@@ -23,6 +23,8 @@ KIND = "KIT0004"
 API_VERSION = "KIT0005"
 ERA = "KIT0006"
 
+RBAC = "rbac.authorization.k8s.io"
+_NO_PATH = re.compile(r"[/%]|^\.\.?\Z")
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?\Z")
 _TOP = ("apiVersion", "kind", "metadata", "spec", "status")
 
@@ -170,6 +172,8 @@ def name_problems(kind: Kind, source: Source) -> list[Problem]:
         return [Problem(SCHEMA, Level.ERROR, schema_error(text), place, "metadata.name", hint=hint)]
     if not isinstance(name, str) or _NAME.match(name):
         return []
+    if kind.group == RBAC and not _NO_PATH.search(name):
+        return []  # `metallb-system:controller`: these names are parts of a path, no DNS names
     text = (
         f'metadata.name: Invalid value: "{show(name)}": a lowercase RFC 1123 subdomain must consist '
         "of lower case alphanumeric characters, '-' or '.', and must start and end with an "

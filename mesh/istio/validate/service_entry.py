@@ -97,11 +97,13 @@ def _check_resolution(spec: ServiceEntry, resolution: str, found: Findings) -> N
             check_entry(endpoint, here, ports, resolution != "STATIC", found)
     if resolution in ("DNS", "DNS_ROUND_ROBIN"):
         for index, host in enumerate(hosts):
-            if not endpoints and names.fqdn_error(host):
-                text = (
-                    "hosts must be FQDN if no endpoints are provided for resolution mode "
-                    f"{resolution}"
-                )
+            wrong = names.fqdn_error(host)
+            if not endpoints and wrong:
+                text = f"if no endpoints are provided for resolution mode {resolution}"
+                if found.era.release >= (1, 28):
+                    text = f"hosts must be FQDN or contain only prefix wildcards {text}, {wrong}"
+                else:
+                    text = f"hosts must be FQDN {text}"
                 found.error(("spec", "hosts", index), text)
         if resolution == "DNS_ROUND_ROBIN" and len(endpoints) > 1:
             text = f"there must only be 0 or 1 endpoint for resolution mode {resolution}"

@@ -42,6 +42,17 @@ def test_a_wrong_version_is_named_with_the_right_ones() -> None:
     assert "networking.k8s.io/v1" in problem.expected
 
 
+@pytest.mark.parametrize(
+    ("name", "problems"), [("a:b", 0), ("system:Node", 0), ("a/b", 1), ("..", 1)]
+)
+def test_the_name_of_a_role_is_part_of_a_path(name: str, problems: int) -> None:
+    text = (
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: ClusterRole\n"
+        f"metadata: {{name: '{name}'}}\n"
+    )
+    assert len(load_text(text, "a.yaml", era=ISTIO_1_28).problems) == problems
+
+
 def test_a_stateful_set_brings_pods() -> None:
     text = """\
 apiVersion: apps/v1

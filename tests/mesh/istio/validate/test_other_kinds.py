@@ -77,7 +77,8 @@ def texts(problems: list[Problem], level: Level = Level.ERROR) -> list[str]:
         (
             "ServiceEntry",
             "hosts: ['*.a.com']\nresolution: DNS",
-            "hosts must be FQDN if no endpoints are provided for resolution mode DNS",
+            "hosts must be FQDN or contain only prefix wildcards if no endpoints are provided for "
+            'resolution mode DNS, domain name "*.a.com" invalid (label "*" invalid)',
             "spec.hosts[0]",
         ),
         ("WorkloadEntry", "labels: {a: b}", "address is required", "spec.address"),
