@@ -7,6 +7,7 @@ Source: OpenTelemetry, "OTLP/HTTP"; Zipkin's kinds and tags by OpenTelemetry's m
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,8 @@ def export(url: str, traces: Sequence[Trace]) -> None:
         ) from None
     endpoint = url if url.rstrip("/").endswith(PATH) else url.rstrip("/") + PATH
     exporter = OTLPSpanExporter(endpoint=endpoint, timeout=10)
+    # A collector that is away is said below, in one sentence; the SDK writes five lines for it.
+    logging.getLogger("opentelemetry.exporter").setLevel(logging.CRITICAL)
     spans = [readable(span) for trace in traces for span in trace.spans]
     try:
         result = exporter.export(spans)

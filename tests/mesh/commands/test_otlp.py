@@ -70,7 +70,10 @@ def test_ids_times_and_errors_arrive(collector: tuple[str, list[bytes]]) -> None
     assert [s.status.code for s in spans] == [0, 2]
 
 
-def test_a_collector_that_refuses(collector: tuple[str, list[bytes]]) -> None:
+def test_a_collector_that_refuses(
+    collector: tuple[str, list[bytes]], caplog: pytest.LogCaptureFixture
+) -> None:
     url, _ = collector
     with pytest.raises(UserError, match="did not take the spans"):
         export(f"{url}/elsewhere", [TRACE])
+    assert caplog.messages == []  # one sentence, and not the SDK's log beside it
