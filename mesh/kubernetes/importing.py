@@ -56,6 +56,8 @@ def import_objects(resources: Iterable[Resource]) -> Imported:
     gateway = any(each.kind == "Gateway" for each in found)
     for resource in found:
         spec = resource.spec
+        if isinstance(spec, NotRead):
+            notes.append(f"{resource.position()}: {resource.kind} is left out")
         if not isinstance(spec, Service) or resource.namespace.startswith("kube-"):
             continue
         if (resource.namespace, resource.name) == ("default", "kubernetes"):
