@@ -256,6 +256,6 @@ def the_secret_stays_closed(evidence: Evidence) -> Outcome:
         return failed(
             f"{neighbour} was answered {found['neighbour'][0]}: it is no secret, preference may ask for it "
             "(and be told that there is no such page).",
-            help="/a* begins more than /a/*.",
+            help="Is preference served at all (the first check)? If it is: /a* begins more than /a/*.",
         )
     return passed("The secret stays closed, its neighbour does not.")
