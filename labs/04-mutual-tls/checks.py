@@ -28,6 +28,9 @@ from grader.verdict import Outcome, failed, passed, ungradable
 
 SERVICES = ("customer", "preference", "recommendation")
 PORTS = (8080, 9090)
+NEIGHBOUR = {"customer": "preference", "preference": "customer", "recommendation": "preference"}
+"""Whose application asks a service for the grader, by way of its sidecar."""
+
 STEPS = ("step-1", "step-2", "step-3")
 DURING = 20
 """Visits answered under each step, beside those that were under way when it came."""
@@ -105,6 +108,8 @@ def afterwards(lab: Lab) -> None:
     for service in SERVICES:
         for port in PORTS:
             plain(lab, f"plain-{service}-{port}", service, port)
+            inside = lab.hop(NEIGHBOUR[service], f"{service}:{port}")
+            lab.count(f"mesh-{service}-{port}", ASKED, path="/health/ready", **inside)
 
 
 @probe
@@ -214,6 +219,23 @@ def callers_show_who_they_are(evidence: Evidence) -> Outcome:
             "DestinationRules say?",
             evidence=f"called: {told}",
         )
+    for service in SERVICES:
+        for port in PORTS:
+            seen = evidence.probe(f"mesh-{service}-{port}")
+            if problem := too_many_lost(seen):
+                return ungradable(problem)
+            where = f"{NEIGHBOUR[service]} asked {service} at port {port}"
+            if bad := [item for item in seen if item.status != 200]:
+                return failed(
+                    f"{where} and got: {answered(seen)}.",
+                    help="An exception for one who has no certificate must not shut out those who have.",
+                    evidence=flagged(evidence, bad)[0],
+                )
+            if "" in callers(evidence, seen)[service]:
+                return failed(
+                    f"{where} in plain text.",
+                    help="All services and both their ports: also the one that the old program asks.",
+                )
     return passed("Every caller showed a certificate.", evidence=f"called: {told}")
 
 
