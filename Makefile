@@ -157,7 +157,7 @@ test-compose:
 	$(SETUP) core dev envoy
 	@$(PYTHON_BIN) -m pytest -m 'compose and not nightly' -n 2 --dist loadfile tests/compose tests/grader/fence $(ARGS)
 
-## test-compose-all: the same, and every lab on both engines in containers (a quarter of an hour)
+## test-compose-all: the same, and every lab on both engines in containers (some 20 minutes)
 test-compose-all:
 	$(SETUP) core dev envoy
 	@$(PYTHON_BIN) -m pytest -m compose -n 2 --dist loadfile tests/compose tests/grader/fence $(ARGS)
