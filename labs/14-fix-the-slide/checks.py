@@ -261,6 +261,15 @@ def failures_are_tried_again(evidence: Evidence) -> Outcome:
     return passed(f"A failing GET is tried {wanted} times, a slow try is cut.", evidence=line)
 
 
+def used_up(evidence: Evidence, name: str) -> bool:
+    """Whether a sidecar gave up on a request because no try was left (flag URX)."""
+    ids = {item.request_id for item in evidence.probe(name)}
+    return any(
+        line.get("request_id") in ids and "URX" in str(line.get("response_flags", "")).split(",")
+        for line in evidence.access_log
+    )
+
+
 @check(points=2, needs=("serviceb",))
 def nobody_waits_longer(evidence: Evidence) -> Outcome:
     """A GET to serviceb that gets no answer ends with 504 when the task's time is over."""
@@ -275,6 +284,12 @@ def nobody_waits_longer(evidence: Evidence) -> Outcome:
             evidence=line,
         )
     quickest = min(item.seconds for item in seen)
+    if used_up(evidence, "b-slow"):
+        return failed(
+            f"A GET ended after {quickest:.1f} s because its tries were used up, not because the time was over.",
+            help="`timeout` bounds all tries together; without it each try has its own limit only.",
+            evidence=line,
+        )
     if all(item.status == 504 for item in seen) and wanted - EARLY <= quickest < wanted + SLACK:
         return passed(f"Everything ends after {wanted} s.", evidence=line)
     return failed(
