@@ -23,14 +23,6 @@ Spans: Envoy keeps them for 5 s, a student waits for them.
 """
 
 
-_RETURN = {"retry_back_off": {"base_interval": "0.100s", "max_interval": "1s"}}
-"""How soon a control plane that was away is found again.
-
-Envoy by itself waits up to 30 s, at random, the longer it was away: as long as anybody waits for a
-change.  In a real mesh the agent beside it does this work.
-"""
-
-
 def bootstrap(node: dict[str, Any], ads_socket: str, admin: int | str) -> dict[str, Any]:
     """Return the bootstrap as JSON data.
 
@@ -47,9 +39,7 @@ def bootstrap(node: dict[str, Any], ads_socket: str, admin: int | str) -> dict[s
             "ads_config": {
                 "api_type": "DELTA_GRPC",
                 "transport_api_version": "V3",
-                "grpc_services": [
-                    {"envoy_grpc": {"cluster_name": ADS_CLUSTER, "retry_policy": _RETURN}}
-                ],
+                "grpc_services": [{"envoy_grpc": {"cluster_name": ADS_CLUSTER}}],
                 "set_node_on_first_message_only": True,
             },
             "cds_config": {"ads": {}, "resource_api_version": "V3", "initial_fetch_timeout": "0s"},

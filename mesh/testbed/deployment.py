@@ -20,8 +20,6 @@ from mesh.testbed.podset import ADS, API, FIRST_APP, PodSet, node_of
 from mesh.topology import Pod, Service, Workload
 
 _IN_FORCE_SECONDS, _IN_FORCE_ROUNDS = 3.0, 10
-PATIENCE = _IN_FORCE_SECONDS * _IN_FORCE_ROUNDS
-"""Seconds until configuration has to be in force, also after the control plane was away."""
 
 
 @dataclass(slots=True, kw_only=True)
