@@ -19,7 +19,12 @@ from mesh.testbed.pods import LocalPod
 from mesh.testbed.podset import ADS, API, FIRST_APP, PodSet, node_of
 from mesh.topology import Pod, Service, Workload
 
-_IN_FORCE_SECONDS, _IN_FORCE_ROUNDS = 3.0, 10
+_IN_FORCE_SECONDS, _IN_FORCE_ROUNDS = 3.0, 15
+"""Longer than the 30 s after which an Envoy, at the latest, looks again for a control plane that was away.
+
+A shorter pause can be had by a retry policy of its ADS stream only, and with one Envoy keeps what it has
+sent and breaks the stream off beyond 64 kB of it.
+"""
 
 
 @dataclass(slots=True, kw_only=True)
