@@ -17,7 +17,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -249,7 +249,8 @@ class Container:
                     if kill and (victim := _running(group, kill)):
                         os.kill(victim, signal.SIGKILL)
                         kill = ""
-                    time.sleep(0.2)
+                    with suppress(subprocess.TimeoutExpired):
+                        child.wait(timeout=0.2)  # how often memory is looked at
                 seconds = time.monotonic() - begin
                 kills, throttled = group.kills(), group.throttled()
             finally:
