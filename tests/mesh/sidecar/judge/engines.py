@@ -38,7 +38,8 @@ class Proxy:
         while True:
             await self._admin("POST", "/reopen_logs")
             if self.log.exists():
-                lines = self.log.read_text().splitlines()
+                # An engine may be in the middle of a line: only what a line end closes is there.
+                lines = self.log.read_text().split("\n")[:-1]
                 if len(lines) >= count:
                     return [json.loads(line) for line in lines]
             await asyncio.sleep(0.01)
