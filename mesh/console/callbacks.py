@@ -28,6 +28,19 @@ _THEME = """function(dark, hall, theme) {
     return now;
 }"""
 
+# Each letter typed would otherwise be a whole analysis on the server; it waits for a pause.
+_TYPED = """(() => {
+    let timer, leave = () => {};
+    return text => {
+        clearTimeout(timer);
+        leave(dash_clientside.no_update);
+        return new Promise(done => {
+            leave = done;
+            timer = setTimeout(() => done(text), 200);
+        });
+    };
+})()"""
+
 
 FLOW_VIEW = "flow-view"
 """Type of the buttons that open mitmproxy's view of a sidecar."""
@@ -218,7 +231,9 @@ def _config(app: Dash, source: PageSource) -> None:
                 return str(each["text"]).strip() + "\n"
         raise PreventUpdate
 
-    @app.callback(Output("problems", "children"), Input("yaml", "value"))
+    app.clientside_callback(_TYPED, Output("typed", "data"), Input("yaml", "value"))
+
+    @app.callback(Output("problems", "children"), Input("typed", "data"))
     def check(text: str | None) -> Any:
         if not (text or "").strip():
             return html.P("Write or choose a resource: what the analyzer finds stands here.")

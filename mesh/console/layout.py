@@ -74,6 +74,7 @@ def page(source: PageSource, labs: list[int]) -> html.Div:
         [
             dcc.Interval(id="tick", interval=1000),
             dcc.Store(id="view", data=first),
+            dcc.Store(id="typed", data=""),
             dcc.Store(id="theme", data={"dark": False, "hall": False}),
             html.Header(
                 [
