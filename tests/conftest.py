@@ -1,17 +1,31 @@
-"""Which tests stay together when several run at a time (``make test ARGS="-n 2 --dist loadgroup"``)."""
+"""Which tests stay together when several run at a time (``make test ARGS="-n 2"``)."""
+
+import re
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # No test asserts a time: how long an example takes says what else the machine does.
 settings.register_profile("kit", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("kit")
 
+_A_LAB_ON_A_MESH = re.compile(r"tests/labs/test_labs\.py::.*\[(\d+)-(?:mitmproxy|envoy)")
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Those of a file do, for they share what they start; a test may name another group.
 
-    At this early moment: the workers read the groups before hooks of a conftest see the whole list.
+class ByFile(LoadScopeScheduling):
+    """Those of a file do, for they share what they start; but every lab's mesh is its own.
+
+    xdist's ``loadgroup`` would say the same by marks, but does nothing under pytest 9.2, silently:
+    it writes the group to where nodes no longer keep their names.
     """
-    if item.get_closest_marker("xdist_group") is None:
-        item.add_marker(pytest.mark.xdist_group(item.nodeid.partition("::")[0]))
+
+    def _split_scope(self, nodeid: str) -> str:
+        if lab := _A_LAB_ON_A_MESH.match(nodeid):
+            return f"lab {lab[1]}"
+        return nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    return ByFile(config, log)

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 KIT = Path(__file__).resolve().parents[2]
@@ -54,12 +55,17 @@ def run(path: Path, environment: Mapping[str, str] | None = None) -> tuple[Any, 
     from nbclient.exceptions import CellExecutionError, DeadKernelError
 
     book = read(path)
-    with _environment({"PYTHONPATH": str(KIT), **(environment or {})}):
+    with (
+        _environment({"PYTHONPATH": str(KIT), **(environment or {})}),
+        TemporaryDirectory(prefix="kernel-") as sockets,
+    ):
+        # No port is opened.  Without a file of its own a kernel's sockets lie where the command runs,
+        # by the same names for every kernel: two runs at a time would talk to one of them.
+        manager = AsyncKernelManager(
+            kernel_name="python3", transport="ipc", connection_file=f"{sockets}/kernel.json"
+        )
         client = NotebookClient(
-            book,
-            timeout=SECONDS,
-            km=AsyncKernelManager(kernel_name="python3", transport="ipc"),  # no port is opened
-            resources={"metadata": {"path": str(KIT)}},
+            book, timeout=SECONDS, km=manager, resources={"metadata": {"path": str(KIT)}}
         )
         client.owns_km = (
             True  # it ends the kernel that it was given, and with it what a cell started

@@ -129,12 +129,11 @@ def on_the_mesh() -> list[object]:
         first, second = ("mitmproxy", "envoy") if lab.number % 2 else ("envoy", "mitmproxy")
         if len(lab.engines) == 1:
             first = second = lab.engines[0]
-        apart = pytest.mark.xdist_group(lab.folder.name)
         for engine, cases in ((first, few), (second, few[:1]))[: len(lab.engines)]:
-            marks = [apart, pytest.mark.envoy] if engine == "envoy" else [apart]
+            marks = [pytest.mark.envoy] if engine == "envoy" else []
             found.append(pytest.param(lab, engine, cases, marks=marks, id=f"{lab.number}-{engine}"))
         for engine in (first, second)[: len(lab.engines)]:
-            marks = [apart, pytest.mark.nightly]
+            marks = [pytest.mark.nightly]
             marks += [pytest.mark.envoy] if engine == "envoy" else []
             name = f"{lab.number}-{engine}-all"
             found.append(pytest.param(lab, engine, all_cases(lab), marks=marks, id=name))

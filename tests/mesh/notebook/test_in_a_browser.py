@@ -131,7 +131,13 @@ def lab(folder: Path) -> Iterator[str]:
             pytest.fail("JupyterLab said no address")
     finally:
         process.terminate()
-        process.communicate()
+        try:
+            process.communicate(timeout=30)
+        except subprocess.TimeoutExpired:
+            # Seen once on a busy machine: its own shutdown was over, and a worker thread of AnyIO's,
+            # which is not a daemon, still waited for work that nobody would send.
+            process.kill()
+            process.communicate()
 
 
 def test_jupyterlab_opens_a_notebook_without_network(tmp_path: Path) -> None:

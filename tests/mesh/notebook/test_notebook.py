@@ -149,18 +149,26 @@ def test_the_act_without_a_mesh_runs() -> None:
     assert "✓ 7-statistics-of-grading.ipynb" in run("7")
 
 
-def test_a_kernel_ends_with_its_run(tmp_path: Path) -> None:
+def test_a_kernel_ends_with_its_run_and_its_sockets_are_its_own(tmp_path: Path) -> None:
     import nbformat
 
     path = tmp_path / "one.ipynb"
-    cell = nbformat.v4.new_code_cell(
-        "import os; print(os.getpid())", metadata={"expect": ["[0-9]"]}
-    )
+    source = """\
+import os
+from ipykernel.kernelapp import IPKernelApp
+print(os.getpid(), IPKernelApp.instance().transport, IPKernelApp.instance().ip)
+"""
+    cell = nbformat.v4.new_code_cell(source, metadata={"expect": ["[0-9]"]})
     nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
     book, found = books.run(path)
     assert found == []
+    pid, transport, sockets = book["cells"][0]["outputs"][0]["text"].split()
     with pytest.raises(ProcessLookupError):
-        os.kill(int(book["cells"][0]["outputs"][0]["text"]), 0)
+        os.kill(int(pid), 0)
+    # Not the names that all kernels of a folder would share, of which two could take the same.
+    assert transport == "ipc"
+    assert Path(sockets).is_absolute()
+    assert not Path(sockets).parent.exists()
 
 
 @pytest.fixture
