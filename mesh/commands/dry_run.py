@@ -17,7 +17,7 @@ from envoy_data_plane.envoy.config.route.v3 import RouteConfiguration, VirtualHo
 from mesh.commands.errors import UserError
 from mesh.istio import extension_providers
 from mesh.istio.eras import Era
-from mesh.istio.resource import Resource
+from mesh.istio.resource import Resource, by_age
 from mesh.pilot.node import ProxyNode
 from mesh.pilot.registry import Registry
 from mesh.pilot.translate import RDS, SHORT, Translator, names, translate, unpack
@@ -117,7 +117,7 @@ def _view(resources: list[Resource], topology: Topology, era: Era) -> MeshView:
     policy = cast("OutboundPolicy | None", topology.outbound_policy or None)
     return MeshView(
         _registry(topology),
-        tuple(resources),
+        tuple(by_age(resources)),
         era,
         policy,
         l5d_dtab=topology.l5d_dtab,

@@ -3,7 +3,7 @@
 from mesh.istio.eras import ERAS, Era, era
 from mesh.istio.load import Loaded, load_paths, load_text
 from mesh.istio.problem import Level, Position, Problem, has_errors
-from mesh.istio.resource import Resource, Source
+from mesh.istio.resource import Resource, Source, by_age
 from mesh.istio.validate import validate
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Problem",
     "Resource",
     "Source",
+    "by_age",
     "era",
     "has_errors",
     "load_paths",

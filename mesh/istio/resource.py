@@ -8,7 +8,7 @@ into a line and a column of the student's file.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -182,6 +182,21 @@ class Resource:
             resource=self.full_name,
             fix=fix,
         )
+
+
+def by_age(resources: Iterable[Resource]) -> list[Resource]:
+    """Return resources that come together as istiod ranks them, the oldest first.
+
+    What a cluster printed has its ``metadata.creationTimestamp``; all else is as old as the others
+    that are applied with it, for a cluster counts whole seconds, and there the name decides, then the
+    namespace.  Source: istio/istio ``pilot/pkg/model/push_context.go``, ``sortConfigByCreationTime``.
+    """
+
+    def rank(resource: Resource) -> tuple[bool, str, str, str]:
+        created = resource.source.value("metadata.creationTimestamp")
+        return not created, str(created or ""), resource.name, resource.namespace
+
+    return sorted(resources, key=rank)
 
 
 def show(value: object) -> str:

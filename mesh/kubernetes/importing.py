@@ -152,7 +152,7 @@ def _ports(resource: Resource, ports: list[ServicePort], notes: list[str]) -> li
 
 
 def _text(resource: Resource) -> str:
-    """Return a resource as its author wrote it, without what the API server added."""
+    """Return a resource as its author wrote it; of what the API server added only its age stays."""
     plain = resource.source.root.plain()
     whole = plain if isinstance(plain, dict) else {}
     meta = whole.get("metadata") or {}
@@ -162,6 +162,8 @@ def _text(resource: Resource) -> str:
         if not key.startswith("kubectl.kubernetes.io/")
     }
     kept: dict[str, Any] = {"name": resource.name, "namespace": resource.namespace}
+    if meta.get("creationTimestamp"):  # of two for one host the older one counts
+        kept["creationTimestamp"] = str(meta["creationTimestamp"])
     if meta.get("labels"):
         kept["labels"] = meta["labels"]
     if notes:

@@ -17,7 +17,7 @@ from typing import Any
 from envoy_data_plane.envoy.config.core.v3 import Node
 
 from mesh.citadel.citadel import Citadel
-from mesh.istio import Era, Level, Problem, Resource, has_errors, load_text, validate
+from mesh.istio import Era, Level, Problem, Resource, by_age, has_errors, load_text, validate
 from mesh.istio.extension_providers import ExtensionProvider
 from mesh.pilot import mixer_state, renewal
 from mesh.pilot.ads import AdsServer, Outcome
@@ -234,12 +234,13 @@ class ControlPlane:
             if keep is not None:
                 stays = {*keep, *map(key_of, resources)}
                 gone = [key for key in self.resources if key not in stays]
+            ranked = by_age(resources)
             try:
-                self.update(resources, gone, chosen)
+                self.update(ranked, gone, chosen)
             except ValueError as error:
                 problems.append(Problem(UNTRANSLATABLE, Level.ERROR, str(error)))
                 return Applied(tuple(problems), seconds=self.clock() - began)
-            self.store.save(resources, chosen.name)
+            self.store.save(ranked, chosen.name)
             for key in gone:
                 self.store.delete(key)
             outcome = await self._taken()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -48,10 +48,10 @@ def key_of(resource: Named) -> Key:
 
 @dataclass(slots=True)
 class Store:
-    """The folder, and the number of the newest file."""
+    """The folder, and the place of each resource in the order of their age."""
 
     folder: Path
-    newest: int = 0
+    places: dict[Key, int] = field(default_factory=dict)
 
     def load(self) -> list[Resource]:
         """Return the resources in the order in which they were applied; StoreError for a bad file."""
@@ -66,25 +66,29 @@ class Store:
             header = json.loads(first.removeprefix(_HEADER))
             found.append((header["order"], _read(path, header, text)))
         found.sort(key=lambda each: each[0])
-        self.newest = found[-1][0] if found else 0
+        self.places = {key_of(resource): place for place, resource in found}
         return [resource for _, resource in found]
 
     def save(self, resources: list[Resource], era_name: str) -> None:
         """Write resources; all are on the disk before the first one takes its place.
 
-        Of several that are the same one the last counts, as in what is in force.
+        Of several that are the same one the last counts, and a changed one is as old as before, as in
+        what is in force.
         """
         pending: list[tuple[Path, Path]] = []
-        for resource in {key_of(each): each for each in resources}.values():
-            self.newest += 1
+        newest = max(self.places.values(), default=0)
+        for key, resource in {key_of(each): each for each in resources}.items():
+            if key not in self.places:
+                newest += 1
+                self.places[key] = newest
             header = {
-                "key": list(key_of(resource)),
+                "key": list(key),
                 "file": resource.source.file,
                 "line": resource.source.root.line,
                 "era": era_name,
-                "order": self.newest,
+                "order": self.places[key],
             }
-            path = self._path(key_of(resource))
+            path = self._path(key)
             temporary = path.with_suffix(".tmp")
             with temporary.open("w", encoding="utf-8") as file:
                 file.write(f"{_HEADER}{json.dumps(header)}\n{resource.source.text}")
@@ -96,6 +100,7 @@ class Store:
 
     def delete(self, key: Key) -> None:
         """Remove a resource; nothing happens when there is none."""
+        self.places.pop(key, None)
         self._path(key).unlink(missing_ok=True)
 
     def _path(self, key: Key) -> Path:

@@ -1,8 +1,8 @@
 """PeerModes: what the PeerAuthentications of a configuration say, sorted once.
 
 A port's word counts before the workload's, that before the namespace's, and that before the mesh's;
-of several for the same pods the oldest (here: the first).  A later object of the same name takes the
-place of the earlier one, as ``kubectl apply`` does it.
+of several for the same pods the oldest (``by_age``).  A later object of the same name takes the place
+of the earlier one, as ``kubectl apply`` does it.
 Source: istio/istio ``pilot/pkg/model/authentication.go``, ``pilot/pkg/security/authn``.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from mesh.istio.models.peer_authentication import PeerAuthentication
-from mesh.istio.resource import Resource
+from mesh.istio.resource import Resource, by_age
 from mesh.topology import ROOT_NAMESPACE
 
 DEFAULT = "PERMISSIVE"
@@ -38,9 +38,9 @@ class PeerModes:
 
     @classmethod
     def of(cls, resources: Iterable[Resource]) -> PeerModes:
-        """Read resources, in the order of their age."""
+        """Read resources, in the order of files and lines."""
         latest = {(each.namespace, each.name): each for each in resources}
-        found = cls(current=tuple(latest.values()))
+        found = cls(current=tuple(by_age(latest.values())))
         for resource in found.current:
             spec = resource.spec
             if not isinstance(spec, PeerAuthentication):

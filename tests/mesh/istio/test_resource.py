@@ -1,6 +1,6 @@
 """Paths and positions: every word of a resource has its place in the file."""
 
-from mesh.istio import Level, era, load_text
+from mesh.istio import Level, by_age, era, load_text
 from mesh.istio.resource import format_path, parse_path, show
 
 TEXT = """\
@@ -74,3 +74,27 @@ def test_what_is_shown_fits_a_line() -> None:
     assert show({"a": 1, "b": [2]}) == "{a: ..., b: ...}"
     assert show(["x", {"y": 1}]) == "[x, {y: ...}]"
     assert len(show("x" * 1000)) == 80
+
+
+def test_istiods_order_of_what_comes_together() -> None:
+    """Timestamps decide, and what has none is younger; of one age the name decides, then the namespace."""
+    text = "---\n".join(
+        f"apiVersion: networking.istio.io/v1\nkind: DestinationRule\nmetadata: {meta}\nspec: {{host: h}}\n"
+        for meta in (
+            "{name: z, namespace: a}",
+            "{name: b, namespace: z}",
+            "{name: b, namespace: a}",
+            "{name: c, creationTimestamp: 2026-03-01T10:00:01Z}",
+            "{name: d, creationTimestamp: '2026-03-01T10:00:00Z'}",
+            "{name: a, creationTimestamp: null}",
+        )
+    )
+    found = load_text(text, "f.yaml", era=era("istio-1.28"), namespace="n").resources
+    assert [(each.name, each.namespace) for each in by_age(found)] == [
+        ("d", "n"),
+        ("c", "n"),
+        ("a", "n"),
+        ("b", "a"),
+        ("b", "z"),
+        ("z", "a"),
+    ]

@@ -157,6 +157,24 @@ def test_what_apply_answered_is_in_force(pilot: Pilot, node: ProxyNode) -> None:
     assert status_of(node) == 503  # the route is back, its application does not listen
 
 
+def test_what_is_applied_at_once_is_of_one_age(pilot: Pilot) -> None:
+    """Names decide then, as in a cluster, and a change or a new control plane changes no age."""
+
+    def order() -> list[str]:
+        return [row["name"] for row in pilot.client.resources()]
+
+    first, second = (TEAPOT.replace("name: r}", f"name: {name}}}") for name in "za")
+    assert first != TEAPOT
+    pilot.client.apply([("r.yaml", f"{first}---\n{second}")])
+    assert order() == ["a", "z"]
+    pilot.client.apply([("m.yaml", TEAPOT.replace("name: r}", "name: m}"))])
+    pilot.client.apply([("r.yaml", second)])
+    assert order() == ["a", "z", "m"]
+    pilot.kill(pilot.pids[-1])
+    pilot.start()
+    assert order() == ["a", "z", "m"]
+
+
 def test_a_refusal_comes_back_with_envoys_reason_and_the_line(
     pilot: Pilot, node: ProxyNode
 ) -> None:

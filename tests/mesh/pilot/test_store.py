@@ -56,3 +56,15 @@ def test_one_that_is_applied_twice_at_once_is_written_once(tmp_path: Path) -> No
     store.save(resources, ISTIO_1_28.name)
     (found,) = Store(tmp_path).load()
     assert found.spec.hosts == ["two"]  # type: ignore[attr-defined]
+
+
+def test_a_changed_one_keeps_its_place(tmp_path: Path) -> None:
+    a, b = load_text(TEXT, "both.yaml", era=ISTIO_1_28, namespace="tutorial").resources
+    Store(tmp_path).save([a, b], "istio-1.28")
+    store = Store(tmp_path)
+    store.load()
+    store.save([a], "istio-1.28")
+    assert [each.name for each in Store(tmp_path).load()] == ["a", "b"]
+    store.delete(key_of(a))
+    store.save([a], "istio-1.28")
+    assert [each.name for each in Store(tmp_path).load()] == ["b", "a"]
