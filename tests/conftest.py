@@ -1,4 +1,4 @@
-"""Which tests stay together when several run at a time (``make test ARGS="-n 2"``)."""
+"""Which tests stay together when several run at a time (``make test ARGS="-n 3"``)."""
 
 import re
 
