@@ -12,11 +12,10 @@ import tempfile
 from functools import partial
 from pathlib import Path
 
-import yaml
-
 from mesh.bench.proxies import Bench, load, proxies
 from mesh.bench.rounds import Figures, interleaved
 from mesh.envoy.supervisor import EnvoyMissingError
+from mesh.istio.written import dump
 
 SIZES = {"0 B": 0, "1 kB": 1_000, "10 kB": 10_000, "100 kB": 100_000, "1 MB": 10**6, "10 MB": 10**7}
 ROUTES = (1, 10, 100, 1000)
@@ -73,6 +72,4 @@ def rules(count: int) -> str:
     ]
     spec = {"hosts": ["upstream"], "http": [*only, {"route": there}]}
     kind = {"apiVersion": "networking.istio.io/v1", "kind": "VirtualService"}
-    return yaml.safe_dump(
-        {**kind, "metadata": {"name": "upstream", "namespace": "bench"}, "spec": spec}
-    )
+    return dump({**kind, "metadata": {"name": "upstream", "namespace": "bench"}, "spec": spec})

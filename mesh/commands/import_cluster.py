@@ -29,10 +29,9 @@ def import_cluster(
 
     Writes topology.yaml, in which a stand-in answers for every container, and config.yaml.
     """
-    import yaml
-
     from mesh.istio.load import load_paths
     from mesh.istio.problem import has_errors
+    from mesh.istio.written import dump
     from mesh.kubernetes.importing import import_objects
     from mesh.testbed.load_topology import load_topology
 
@@ -56,7 +55,7 @@ def import_cluster(
     load_topology(found.topology)
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        text = yaml.safe_dump({"topology": found.topology}, sort_keys=False, allow_unicode=True)
+        text = dump({"topology": found.topology})
         (folder / "topology.yaml").write_text(text, encoding="utf-8")
         (folder / "config.yaml").write_text(found.config, encoding="utf-8")
     except OSError as error:

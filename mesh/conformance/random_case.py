@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any
 
-import yaml
-
 from mesh.conformance.case import Case
 from mesh.conformance.random_rules import Rules, gateway
 from mesh.conformance.random_traffic import Traffic
@@ -20,6 +18,7 @@ from mesh.istio.eras import era
 from mesh.istio.load import load_text
 from mesh.istio.problem import has_errors
 from mesh.istio.validate import validate
+from mesh.istio.written import dump, dump_all
 
 BARE = {"sidecar.istio.io/inject": "false"}
 TOPOLOGY: dict[str, Any] = {
@@ -73,7 +72,7 @@ def _resources(rng: Random, era_name: str, *, limited: bool) -> str:
     rules = Rules(rng, limited=limited)
     while True:
         drawn = [gateway(), rules.subsets(), rules.balancing(), rules.virtual_service()]
-        text = yaml.safe_dump_all(drawn, sort_keys=False)
+        text = dump_all(drawn)
         loaded = load_text(text, "random.yaml", era=era(era_name), namespace="tutorial")
         problems = [*loaded.problems, *validate(loaded.resources, era(era_name))]
         if not has_errors(problems):
@@ -83,4 +82,4 @@ def _resources(rng: Random, era_name: str, *, limited: bool) -> str:
 def as_file(case: Case) -> str:
     """Return the text of a case file."""
     data = case.model_dump(mode="json", by_alias=True, exclude_defaults=True)
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True)
+    return dump(data)
