@@ -147,10 +147,10 @@ doctor:
 	@python=$(PYTHON_BIN); [ -x "$$python" ] || python=$$(sh scripts/bootstrap.sh --find) || exit 2; \
 	"$$python" -m mesh.doctor $(if $(filter compose,$(RUNTIME)),--docker) $(if $(filter kubernetes,$(RUNTIME)),--cluster)
 
-## test: run the tests (ARGS="-k routing" chooses)
+## test: run the tests, several at a time (ARGS="-k routing" chooses, one at a time)
 test:
 	$(SETUP) core dev console notebooks 'envoy?'
-	@$(PYTHON_BIN) -m pytest $(ARGS)
+	@$(PYTHON_BIN) -m pytest $(or $(ARGS),-n auto)
 
 ## test-compose: the tests of RUNTIME=compose, on this machine's Docker (scripts/docker.sh start)
 test-compose:

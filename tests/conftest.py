@@ -1,5 +1,6 @@
-"""Which tests stay together when several run at a time (``make test ARGS="-n 3"``)."""
+"""How many tests run at a time (``make test``), and which stay together then."""
 
+import os
 import re
 
 import pytest
@@ -25,6 +26,11 @@ class ByFile(LoadScopeScheduling):
         if lab := _A_LAB_ON_A_MESH.match(nodeid):
             return f"lab {lab[1]}"
         return nodeid.partition("::")[0]
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors, for some tests wait; each takes up to 600 MB with its meshes."""
+    return min((os.cpu_count() or 1) + 1, 6)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
