@@ -1,10 +1,12 @@
 """The bootstrap on copies of its part of the kit: with no packages to install it needs no network."""
 
+import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -85,10 +87,30 @@ def test_the_first_run_installs_and_the_second_says_nothing(kit: Path) -> None:
     assert "Making .venv" in again.stderr
 
 
-def begin(kit: Path, **environment: str) -> subprocess.Popen[str]:
-    command = ["sh", "scripts/bootstrap.sh", "core"]
-    given = {**ENVIRONMENT, "PYTHON": sys.executable, **environment}
-    return subprocess.Popen(command, cwd=kit, env=given, stderr=subprocess.PIPE, text=True)
+@pytest.fixture
+def begin(kit: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Begin a set-up; none outlives the test, however it ends."""
+    begun: list[subprocess.Popen[str]] = []
+
+    def begin(**environment: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            ["sh", "scripts/bootstrap.sh", "core"],
+            cwd=kit,
+            env={**ENVIRONMENT, "PYTHON": sys.executable, **environment},
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        begun.append(process)
+        return process
+
+    yield begin
+    for process in begun:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert process.stderr is not None
+        process.stderr.close()
 
 
 def dead() -> int:
@@ -115,12 +137,14 @@ def stopping_at(program: str, folder: Path) -> str:
 
 
 @pytest.mark.parametrize("cut_short", [False, True], ids=["dead owner", "dead remover, too"])
-def test_two_at_once_past_the_lock_of_a_dead_one(kit: Path, cut_short: bool) -> None:
+def test_two_at_once_past_the_lock_of_a_dead_one(
+    kit: Path, begin: Callable[..., subprocess.Popen[str]], cut_short: bool
+) -> None:
     owner = dead()
     (kit / ".venv.locked").symlink_to(f"pid-{owner}")
     if cut_short:
         (kit / f".venv.locked.{owner}").symlink_to(f"pid-{dead()}")
-    both = [begin(kit) for _ in range(2)]
+    both = [begin() for _ in range(2)]
     said = [each.communicate()[1] for each in both]
     assert [each.returncode for each in both] == [0, 0], said
     assert "".join(said).count("Installed core") == 1
@@ -128,13 +152,13 @@ def test_two_at_once_past_the_lock_of_a_dead_one(kit: Path, cut_short: bool) -> 
 
 
 def test_who_saw_a_dead_lock_does_not_remove_the_one_that_came_after(
-    kit: Path, tmp_path: Path
+    kit: Path, begin: Callable[..., subprocess.Popen[str]], tmp_path: Path
 ) -> None:
     (kit / ".venv.locked").symlink_to(f"pid-{dead()}")
     reading, installing = tmp_path / "reading", tmp_path / "installing"
-    late = begin(kit, PATH=stopping_at("readlink", reading))
+    late = begin(PATH=stopping_at("readlink", reading))
     (reading / "at").read_text()  # it knows whose the lock was, and nothing later
-    first = begin(kit, PATH=stopping_at("cp", installing))
+    first = begin(PATH=stopping_at("cp", installing))
     (installing / "at").read_text()  # it has the lock, and works
     (reading / "go").write_text("\n")
     assert late.stderr is not None
