@@ -84,9 +84,12 @@ def faults(lab: Lab) -> None:
 
     def more(seen: tuple[Observation, ...]) -> bool:
         late = delays.replay(item.slow for item in seen).decision
-        refused = aborts.replay(aborted(item) for item in seen if not item.slow).decision
-        if Decision.FAIL in (late, refused):
-            return len(seen) < REFUSED
+        fast = [item for item in seen if not item.slow]
+        refused = aborts.replay(map(aborted, fast)).decision
+        if Decision.FAIL in (late, refused) and len(seen) < REFUSED:
+            return True
+        if late is Decision.FAIL and len(fast) < len(seen) / 4:
+            return False  # hardly any is left that could be aborted
         return Decision.CONTINUE in (late, refused)
 
     lab.apply_student()
