@@ -5,8 +5,13 @@
     equivalent:
       "balancers: RANDOM ...": one pod a subset, so every balancer does the same
 
-It is then one more right answer, which must pass.  A generated variant that is the same as one
-written by hand, or as the solution, is left out.
+It is then one more right answer, which must pass.  And of one that changes nothing elsewhere, that it
+does so here, and has to be caught:
+
+    different:
+      "renamed: ...": the mesh has a rule of that name already, which stays in force
+
+A generated variant that is the same as one written by hand, or as the solution, is left out.
 """
 
 from __future__ import annotations
@@ -67,6 +72,7 @@ def variants(lab: LabDefinition, scratch: Path, *, generated: bool = True) -> li
         return found
     raw = yaml.safe_load((lab.folder / "mutants.yaml").read_text(encoding="utf-8"))
     same: dict[str, str] = raw.get("equivalent") or {}
+    different: dict[str, str] = raw.get("different") or {}
     seen = {canonical(each.files) for each in found}
     for name in lab.manifests:
         documents = read_all(solution[name])
@@ -76,12 +82,12 @@ def variants(lab: LabDefinition, scratch: Path, *, generated: bool = True) -> li
             if form in seen and not made.equivalent:
                 continue
             seen.add(form)
-            right = made.equivalent or made.name in same
+            right = made.name in same or (made.equivalent and made.name not in different)
             found.append(
                 Variant(
                     made.name,
                     "equivalent" if right else "generated",
-                    same.get(made.name, made.concept),
+                    {**same, **different}.get(made.name, made.concept),
                     files,
                     frozenset() if right else None,
                 )

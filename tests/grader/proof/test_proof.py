@@ -114,6 +114,14 @@ def test_variants_of_a_lab_are_all_different_and_start_with_the_solution(tmp_pat
     assert {each.kind for each in variants(LAB, tmp_path, generated=False)} == {"right", "wrong"}
 
 
+def test_a_lab_says_what_is_equal_or_different_only_there(tmp_path: Path) -> None:
+    mutual_tls = find_lab(4)
+    kinds = {each.name: (each.kind, each.right) for each in variants(mutual_tls, tmp_path)}
+    assert kinds["hosts: typo 0.host"] == ("equivalent", True)
+    assert kinds["renamed: DestinationRule"] == ("generated", False)
+    assert kinds["reordered: keys"] == ("equivalent", True)
+
+
 def variant(kind: str, lose: set[str] | None, may_lose: set[str] | None = None) -> Variant:
     wanted = None if lose is None else frozenset(lose)
     return Variant("v", kind, "", {}, wanted, frozenset(may_lose or ()))
