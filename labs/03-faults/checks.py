@@ -94,7 +94,7 @@ def faults(lab: Lab) -> None:
 
     lab.apply_student()
     hop = lab.hop("preference", "recommendation:8080")
-    seen = lab.drive("faults", more, requests=1500, users=25, give_up=THRESHOLD, **hop)
+    seen = lab.drive("faults", more, requests=8000, batch=100, users=100, give_up=THRESHOLD, **hop)
     lab.note("share", split=split(seen))
 
 
