@@ -21,6 +21,9 @@ BROWSER = 20
 OTHERS = 10
 """Of each browser; a tenth of the traffic at the wrong version stays unseen once in 60 runs of
 one, never of all: a rule decides by the header, not by chance."""
+TESTER = 40
+"""Requests of the one who debugs, twice: that 90 % are aborted stays unseen once in 4,500 runs."""
+
 OTHER_BROWSERS = ("Chrome", "Lynx", "Safari")
 AGENT = "Mozilla/5.0 (X11; Linux x86_64) {browser}/120.0 (like nothing else)"
 
@@ -69,16 +72,17 @@ def browsers(lab: Lab) -> None:
 def tester(lab: Lab) -> None:
     """Asking as the one who debugs."""
     mine, wanted = lab.parameters["browser"], str(lab.parameters["tester"])
-    for name, headers in (
-        ("tester", {"user-preference": wanted}),
+    for name, count, headers in (
+        ("tester", TESTER, {"user-preference": wanted}),
         (
             "tester-browser",
+            TESTER,
             {"user-preference": wanted, "baggage-user-agent": agent(mine)["user-agent"]},
         ),
-        ("neighbour", {"user-preference": f"{wanted}4"}),
-        ("stranger", {"user-preference": "7"}),
+        ("neighbour", OTHERS, {"user-preference": f"{wanted}4"}),
+        ("stranger", OTHERS, {"user-preference": "7"}),
     ):
-        lab.count(name, 8, **lab.hop("preference", "recommendation:8080", headers))
+        lab.count(name, count, **lab.hop("preference", "recommendation:8080", headers))
 
 
 @probe

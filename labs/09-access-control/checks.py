@@ -83,6 +83,9 @@ def visits(lab: Lab) -> None:
 def strangers(lab: Lab) -> None:
     """Asking for what nobody allowed."""
     asked = {
+        "POST from the ingress gateway to customer": [
+            lab.testbed.request("/", method="POST").status for _ in range(TWICE)
+        ],
         "GET from customer to recommendation": ask(lab, "customer", "recommendation"),
         "GET from recommendation to preference": ask(lab, "recommendation", "preference"),
         "GET from preference to customer": ask(lab, "preference", "customer"),
