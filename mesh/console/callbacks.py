@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -283,7 +283,8 @@ def _changes(app: Dash, source: PageSource) -> None:
             "kill": lambda: source.kill(pod),
             "reset": source.reset,
         }
-        began = time.strftime("%H:%M:%S")
+        # With hundredths: two changes alike would leave the page as it is, and seem to do nothing.
+        began = f"{datetime.now():%H:%M:%S.%f}"[:-4]
         try:
             return f"{began} {actions[str(ctx.triggered_id)]()}"
         except SourceError as problem:

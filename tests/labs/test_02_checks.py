@@ -15,7 +15,7 @@ PODS = {
     f"recommendation-{version}": {"app": "recommendation", "version": version}
     for version in ("v1", "v2")
 }
-REQUESTS = 250
+REQUESTS = 500
 
 
 def record(copies_at: str) -> Evidence:
@@ -46,7 +46,7 @@ def test_copies_of_half_of_the_requests_are_right() -> None:
     ("copies_at", "said"),
     [
         ("", "v2 handled nothing."),
-        ("recommendation-v1", "v2 handled nothing, and v1 handled 125 requests twice"),
+        ("recommendation-v1", "v2 handled nothing, and v1 handled 250 requests twice"),
     ],
 )
 def test_who_pays_for_copies_that_v2_does_not_get_is_said(copies_at: str, said: str) -> None:

@@ -69,6 +69,12 @@ class Page:
     def click(self, name: str) -> None:
         self.driver.find_element(By.ID, name).click()
 
+    def change(self, name: str, said: str) -> None:
+        """Click, and wait until the page says that, and not what it said before."""
+        before = self.find("said")
+        self.click(name)
+        self.until(lambda: self.find("said") != before and said in self.find("said"))
+
     def picture(self, name: str) -> None:
         if PICTURES:
             self.driver.save_screenshot(str(Path(PICTURES) / f"console-{name}.png"))
@@ -133,8 +139,7 @@ def test_a_change_from_the_page_is_in_force(page: Page) -> None:
     page.open("config")
     page.write("yaml", ONLY_V2)
     page.until(lambda: "finds nothing" in page.find("problems"))
-    page.click("apply")
-    page.until(lambda: "in force after" in page.find("said"))
+    page.change("apply", "in force after")
     page.picture("configuration")
     page.open("requests")
     page.click("send")
@@ -152,21 +157,17 @@ def test_a_moved_split_is_seen_in_the_graph(page: Page, console: Console) -> Non
 
 def test_a_fault_and_the_way_back(page: Page, console: Console) -> None:
     page.open("chaos")
-    page.click("fault-abort")
-    page.until(lambda: "in force after" in page.find("said"))
+    page.change("fault-abort", "in force after")
     statuses = {console.bed.request("/customer").status for _ in range(40)}
     assert statuses == {200, 503}
-    before = page.find("said")
-    page.click("heal")
-    page.until(lambda: page.find("said") != before)
+    page.change("heal", "in force after")
     assert {console.bed.request("/customer").status for _ in range(20)} == {200}
 
 
 def test_a_killed_pod_is_replaced(page: Page, console: Console) -> None:
     old = {each.name for each in console.bed.pods()}
     page.open("chaos")
-    page.click("kill")
-    page.until(lambda: "took its place" in page.find("said"))
+    page.change("kill", "took its place")
     assert len({each.name for each in console.bed.pods()} & old) == len(old) - 1
 
 
