@@ -15,17 +15,22 @@ settings.load_profile("kit")
 _A_LAB_ON_A_MESH = re.compile(r"tests/labs/test_labs\.py::.*\[(\d+)-(?:mitmproxy|envoy)")
 
 
+def together(nodeid: str) -> str:
+    """Return what a test stays together with: its file, or its lab where that has a mesh of its own."""
+    if lab := _A_LAB_ON_A_MESH.match(nodeid):
+        return f"lab {lab[1]}"
+    return nodeid.partition("::")[0]
+
+
 class ByFile(LoadScopeScheduling):
-    """Those of a file do, for they share what they start; but every lab's mesh is its own.
+    """Those of a file stay together, for they share what they start; but every lab's mesh is its own.
 
     xdist's ``loadgroup`` would say the same by marks, but does nothing under pytest 9.2, silently:
     it writes the group to where nodes no longer keep their names.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        if lab := _A_LAB_ON_A_MESH.match(nodeid):
-            return f"lab {lab[1]}"
-        return nodeid.partition("::")[0]
+        return together(nodeid)
 
 
 def pytest_xdist_auto_num_workers() -> int:

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.conftest import together
+
 ROOT = Path(__file__).resolve().parents[1]
 FILE = """\
 import os, pytest
@@ -35,9 +37,6 @@ def test_a_file_is_not_torn_apart(tmp_path: Path) -> None:
 
 
 def test_each_lab_on_a_mesh_stands_alone() -> None:
-    from tests.conftest import ByFile
-
-    split = ByFile._split_scope
     where = "tests/labs/test_labs.py::test_wrong_answers"
-    assert split(None, f"{where}[3-envoy]") == split(None, f"{where}[3-mitmproxy-all]") == "lab 3"  # type: ignore[arg-type]
-    assert split(None, f"{where}[03-faults]") == "tests/labs/test_labs.py"  # type: ignore[arg-type]
+    assert together(f"{where}[3-envoy]") == together(f"{where}[3-mitmproxy-all]") == "lab 3"
+    assert together(f"{where}[03-faults]") == "tests/labs/test_labs.py"
